@@ -1,0 +1,216 @@
+// Training curves as one self-contained SVG: losses over the epochs above, learning rate below.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "axis.hpp"
+#include "format.hpp"
+#include "svg.hpp"
+#include "tsdl/core/types.hpp"
+
+namespace examples {
+
+/// What loss_chart draws, one value per epoch. A series may be empty, shorter than the others, or
+/// hold values that are not finite.
+struct LossCurves {
+  std::string title, subtitle;  ///< UTF-8
+  std::vector<double> train, validation, learning_rate;
+  tsdl::Index best_epoch = -1;  ///< from 0; -1: none
+};
+
+namespace internal {
+
+/// The finite values, in their order.
+inline std::vector<double> known_values(const Series& series) {
+  std::vector<double> values;
+  for (const double v : series.values)
+    if (is_finite(v)) values.push_back(v);
+  return values;
+}
+
+inline std::string in_epochs(std::size_t count) {
+  return format_count(static_cast<tsdl::Index>(count)) + (count == 1 ? " epoch" : " epochs");
+}
+
+/// A series as drawn: what `shown` refuses becomes a gap.
+template <class Shown>
+Series make_series(std::string_view name, std::string_view style, std::vector<double> values,
+                   const Shown& shown) {
+  for (double& v : values)
+    if (!shown(v)) v = std::numeric_limits<double>::quiet_NaN();
+  return {name, style, std::move(values)};
+}
+
+/// "training loss from 0.6931 to 0.6512", or nothing for a series without a finite value.
+inline std::string describe(const Series& series, std::string (*format)(double)) {
+  const std::vector<double> values = known_values(series);
+  if (values.empty()) return {};
+  return "; " + std::string(series.name) + " from " + format(values.front()) + " to " +
+         format(values.back());
+}
+
+/// What a reader has to know about what the picture leaves out.
+inline std::vector<std::string> footnotes(const Panel& panel, const Series& train,
+                                          const Series& validation, const Series& rate) {
+  std::vector<std::string> notes;
+  std::size_t beyond = 0;
+  double farthest = 0;
+  std::string which;
+  for (const Series* series : {&train, &validation}) {
+    for (std::size_t i = 0; i < series->values.size(); ++i) {
+      if (!series->known(i)) continue;
+      const double v = series->values[i];
+      const double distance = std::max(v - panel.y_axis.high, panel.y_axis.low - v);
+      if (distance <= 0) continue;
+      ++beyond;
+      if (distance <= farthest) continue;
+      farthest = distance;
+      which = format_loss(v) + " (" + std::string(series->name) + ", epoch " +
+              format_count(static_cast<tsdl::Index>(i + 1)) + ")";
+    }
+  }
+  if (beyond == 1)
+    notes.push_back("The triangle marks a value beyond the loss axis: " + which + ".");
+  if (beyond > 1)
+    notes.push_back("Triangles mark " + format_count(static_cast<tsdl::Index>(beyond)) +
+                    " values beyond the loss axis, the farthest " + which + ".");
+
+  std::string gaps;
+  for (const Series* series : {&train, &validation}) {
+    const std::size_t missing = series->values.size() - known_values(*series).size();
+    if (missing > 0)
+      gaps +=
+          (gaps.empty() ? "" : ", ") + std::string(series->name) + " loss in " + in_epochs(missing);
+  }
+  if (!gaps.empty()) notes.push_back("Not finite, hence not drawn: " + gaps + ".");
+  const std::size_t missing = rate.values.size() - known_values(rate).size();
+  if (missing > 0)
+    notes.push_back("Not above zero, hence not on a logarithmic axis: learning rate in " +
+                    in_epochs(missing) + ".");
+  return notes;
+}
+
+/// The loss axis that holds both losses but for spikes.
+inline Axis loss_axis(const Series& train, const Series& validation) {
+  std::vector<double> values = known_values(train);
+  const std::vector<double> more = known_values(validation);
+  values.insert(values.end(), more.begin(), more.end());
+  if (values.empty()) return linear_axis(0, 1);
+  // Differences must not overflow; what lies farther out is beyond the axis.
+  for (double& v : values) v = std::clamp(v, -1e300, 1e300);
+  const auto [low, high] = robust_range(std::move(values));
+  return linear_axis(low, high);
+}
+
+/// The best epoch as a line through all panels, with its name above.
+inline void draw_best_line(ChartWriter& chart, const Panel& losses, double bottom,
+                           const Series& series, std::size_t best) {
+  const double x = losses.x(static_cast<double>(best + 1));
+  const double share = (x - losses.left) / losses.width;
+  chart.line(x, losses.top - 4, x, bottom, "best");
+  std::string label = "best epoch " + format_count(static_cast<tsdl::Index>(best + 1));
+  if (series.known(best)) label += ": " + format_loss(series.values[best]);
+  const std::string_view anchor = share < 0.15 ? "start" : share > 0.85 ? "end" : "middle";
+  const double shift = share < 0.15 ? -4 : share > 0.85 ? 4 : 0;
+  chart.text(x + shift, losses.top - 11, "tick", anchor, label);
+}
+
+/// The ring on the curve at the best epoch, if the curve has a value there.
+inline void draw_best_ring(ChartWriter& chart, const Panel& losses, const Series& series,
+                           std::size_t best) {
+  if (!series.known(best)) return;
+  const double y =
+      std::clamp(losses.y(series.values[best]), losses.top, losses.top + losses.height);
+  chart.dot(losses.x(static_cast<double>(best + 1)), y, 5, "ring " + std::string(series.style));
+}
+
+/// The lower panel. The series holds the rates; the axis and the curve are of their logarithms.
+inline void draw_rates(ChartWriter& chart, const Panel& losses, double top, double bottom,
+                       const Series& rate) {
+  const std::vector<double> values = known_values(rate);
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  Series logarithm = rate;
+  for (double& v : logarithm.values) v = std::log10(v);
+  const Panel panel{losses.left,  top,           losses.width,
+                    bottom - top, losses.x_axis, log_axis(*low, *high)};
+  const Series* const series[] = {&logarithm};
+  const std::string label[] = {"rate " + format_rate(values.back())};
+  chart.frame(panel, true);
+  chart.text(24, panel.top + panel.height / 2, "name", "middle", "learning rate", true);
+  chart.steps(panel, logarithm);
+  chart.end_labels(panel, series, label);
+}
+
+}  // namespace internal
+
+/// Draws the curves as an SVG document: no scripts, fonts or other files, light or dark as the
+/// reader's system asks. The same input gives the same bytes, in every locale.
+///
+/// Values that are not finite are gaps. The loss axis follows the bulk of the values; the few that
+/// lie far outside are marked by triangles at its edge, and a line below says how many they are and
+/// names the farthest. The learning rate stands on a logarithmic axis, where it is above zero.
+inline std::string loss_chart(const LossCurves& curves) {
+  using namespace internal;
+  const auto finite = [](double v) { return is_finite(v); };
+  const Series train = make_series("training", "train", curves.train, finite);
+  const Series validation = make_series("validation", "valid", curves.validation, finite);
+  const Series rate = make_series("learning rate", "rate", curves.learning_rate,
+                                  [](double v) { return is_finite(v) && v > 0; });
+  const std::size_t epochs =
+      std::max({train.values.size(), validation.values.size(), rate.values.size()});
+  const bool has_rate = rate.last() < rate.values.size();
+
+  constexpr double width = 960, left = 96, plot_width = 680, top = 104, bottom = 500;
+  const Axis x_axis = epoch_axis(epochs, plot_width);
+  const Panel losses{
+      left, top, plot_width, has_rate ? 280 : bottom - top, x_axis, loss_axis(train, validation)};
+  const std::vector<std::string> notes = footnotes(losses, train, validation, rate);
+  const double height = 560 + 20 * static_cast<double>(notes.size());
+
+  ChartWriter chart;
+  chart.add({"<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"tsdl-chart\" role=\"img\" width=\"",
+             coordinate(width), "\" height=\"", coordinate(height), "\" viewBox=\"0 0 ",
+             coordinate(width), " ", coordinate(height), "\">\n<title>",
+             xml_text(curves.title.empty() ? "Training curves" : curves.title), "</title>\n<desc>",
+             in_epochs(epochs), describe(train, format_loss), describe(validation, format_loss),
+             describe(rate, format_rate), "</desc>\n", chart_style,
+             "<rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n"});
+  chart.text(32, 40, "title", "start", xml_text(curves.title, 75));
+  chart.text(32, 63, "subtitle", "start", xml_text(curves.subtitle, 120));
+
+  chart.frame(losses, !has_rate);
+  chart.text(24, losses.top + losses.height / 2, "name", "middle", "loss", true);
+  const Series& judged = validation.values.empty() ? train : validation;
+  const auto best = static_cast<std::size_t>(curves.best_epoch);
+  const bool has_best = curves.best_epoch >= 0 && best < epochs;
+  if (has_rate) draw_rates(chart, losses, 410, bottom, rate);
+  if (has_best) draw_best_line(chart, losses, bottom, judged, best);
+  chart.text(left + plot_width / 2, bottom + 40, "name", "middle", "epoch");
+  chart.curve(losses, train);
+  chart.curve(losses, validation);
+  if (has_best) draw_best_ring(chart, losses, judged, best);
+
+  std::vector<const Series*> named;
+  std::vector<std::string> labels;
+  for (const Series* series : {&train, &validation}) {
+    if (series->last() == series->values.size()) continue;
+    named.push_back(series);
+    labels.push_back(std::string(series->name) + ' ' + format_loss(series->values[series->last()]));
+  }
+  chart.end_labels(losses, named, labels);
+  if (named.empty())
+    chart.text(left + plot_width / 2, losses.top + losses.height / 2, "label", "middle",
+               "no loss to show yet");
+  double y = bottom + 40;
+  for (const std::string& note : notes) chart.text(left, y += 20, "note", "start", note);
+  chart.add({"</svg>\n"});
+  return chart.take();
+}
+
+}  // namespace examples

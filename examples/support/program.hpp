@@ -1,0 +1,58 @@
+// What every example program does around its work: parse options, and turn errors into one line.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "tsdl/core/error.hpp"
+
+namespace examples {
+
+/// Accepts digits that fit 64 bits and nothing else; CLI11 alone wraps what is negative or too
+/// large.
+inline CLI::Validator whole_number() {
+  return {[](std::string& text) -> std::string {
+            std::int64_t value = 0;
+            const char* end = text.data() + text.size();
+            const auto parsed = std::from_chars(text.data(), end, value);
+            const bool ok = parsed.ec == std::errc() && parsed.ptr == end && value >= 0;
+            return ok ? "" : "expected a whole number, got '" + text + "'";
+          },
+          "", "whole number"};
+}
+
+/// Parses the command line, runs work() and returns the exit status: work()'s own, or 2 after one
+/// line on stderr when options or input cannot be used.
+template <class Work>
+int run_program(CLI::App& app, int argc, char** argv, const Work& work) {
+  const auto refuse = [&](std::string what) {
+    for (char& c : what)  // a name out of a file may hold anything; this is one line
+      if (static_cast<unsigned char>(c) < ' ') c = ' ';
+    std::fprintf(stderr, "%s: %s\n", app.get_name().c_str(), what.c_str());
+    return 2;
+  };
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app.help().c_str(), stdout);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return refuse(std::string(error.what()) + " (--help lists the options)");
+  }
+  try {
+    return work();
+  } catch (const tsdl::Error& error) {
+    return refuse(error.what());
+  } catch (const std::bad_alloc&) {
+    return refuse("out of memory");
+  } catch (const std::exception& error) {
+    return refuse(error.what());
+  }
+}
+
+}  // namespace examples

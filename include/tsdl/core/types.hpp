@@ -1,0 +1,45 @@
+// Notation that every other file uses: the index type, Eigen at the surface, assertions.
+#pragma once
+
+#include <Eigen/Core>
+#include <bit>
+#include <cstdint>
+
+#include "tsdl/version.hpp"
+
+/// Checks a condition that only a bug in tsdl or a broken precondition can violate. Replace it by
+/// defining TSDL_ASSERT before the first include; it is off under NDEBUG.
+#ifndef TSDL_ASSERT
+#include <cassert>
+#define TSDL_ASSERT(condition) assert(condition)
+#endif
+
+namespace tsdl::inline TSDL_ABI {
+
+// Notation, in code, comments and tests:
+//   T steps, B batch, I inputs, H hidden units, L layers, D directions, W lanes of a SIMD vector;
+//   gates i f g o; a gradient is d + name.
+
+using Eigen::Index;
+
+template <class Scalar>
+using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+template <class Scalar>
+using Vector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
+template <class Scalar>
+using RowMajorMatrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+/// The least multiple of `unit` that is not below `n`.
+constexpr Index round_up(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
+
+/// Whether `x` is neither infinite nor NaN. Looks at the bits: -ffast-math deletes std::isfinite.
+constexpr bool is_finite(double x) noexcept {
+  return (std::bit_cast<std::uint64_t>(x) & 0x7ff0000000000000u) != 0x7ff0000000000000u;
+}
+
+/// Whether `x` is NaN, by its bits.
+constexpr bool is_nan(double x) noexcept {
+  return (std::bit_cast<std::uint64_t>(x) & 0x7fffffffffffffffu) > 0x7ff0000000000000u;
+}
+
+}  // namespace tsdl::inline TSDL_ABI

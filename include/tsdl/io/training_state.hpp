@@ -1,0 +1,259 @@
+// A run that was cut off, as a file: written after each epoch, read to go on to the same bits.
+//
+// Tensors: weights.*, best.*, m.*, v.* in the model's own type, state.* as F64 numbers, history as
+// an F64 matrix of one row an epoch. A fingerprint of data and options stands in the metadata.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tsdl/io/json.hpp"
+#include "tsdl/io/safetensors.hpp"
+#include "tsdl/train/trainer.hpp"
+
+namespace tsdl::inline TSDL_ABI {
+
+/// A 64-bit digest (FNV-1a) of whatever is added, as 16 hexadecimal digits.
+class Fingerprint {
+ public:
+  Fingerprint& add(const void* data, std::size_t bytes) noexcept {
+    const auto* next = static_cast<const unsigned char*>(data);
+    for (std::size_t i = 0; i < bytes; ++i) hash_ = (hash_ ^ next[i]) * 0x100000001b3u;
+    return *this;
+  }
+  template <class T>
+  Fingerprint& add(std::span<const T> values) noexcept {
+    return add(values.data(), values.size_bytes());
+  }
+  Fingerprint& add(std::string_view text) noexcept { return add(text.data(), text.size()); }
+
+  std::string text() const {
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string result(16, '0');
+    for (std::size_t i = 0; i < 16; ++i) result[15 - i] = digits[(hash_ >> (4 * i)) & 15u];
+    return result;
+  }
+
+ private:
+  std::uint64_t hash_ = 0xcbf29ce484222325u;
+};
+
+namespace internal {
+
+inline constexpr const char* state_key = "tsdl.training_state";
+inline constexpr const char* fingerprint_key = "tsdl.fingerprint";
+
+inline Json trainer_options_to_json(const TrainerOptions& options) {
+  const AdamW& adamw = options.optimizer;
+  Json groups = Json::array();
+  for (const ParameterGroup& group : adamw.groups)
+    groups.push_back({group.name, group.weight_decay.value_or(adamw.weight_decay), group.lr_scale});
+  Json loss;
+  if (options.loss) {
+    loss.push_back(options.loss->index());
+    if (const auto* bce = std::get_if<BCEWithLogits>(&*options.loss))
+      loss.push_back(bce->pos_weight);
+    if (const auto* entropy = std::get_if<CrossEntropy>(&*options.loss))
+      loss.push_back(entropy->class_weights);
+  }
+  return {{"lr", adamw.lr},
+          {"beta1", adamw.beta1},
+          {"beta2", adamw.beta2},
+          {"eps", adamw.eps},
+          {"weight_decay", adamw.weight_decay},
+          {"groups", std::move(groups)},
+          {"batch_size", options.batch_size},
+          {"max_epochs", options.max_epochs},
+          {"clip_norm", options.clip_norm},
+          {"shuffle", options.shuffle},
+          {"restore_best", options.restore_best},
+          {"max_skipped_in_a_row", options.max_skipped_in_a_row},
+          {"loss", std::move(loss)},
+          {"seed", options.seed}};
+}
+
+/// Writes each number as a tensor, or reads it back. A reader that does not commit only checks that
+/// everything is there.
+class TensorArchive final : public StateArchive {
+ public:
+  enum class Mode { write, check, commit };
+  TensorArchive(TensorFile& file, Mode mode) : file_(file), mode_(mode) {}
+
+  void number(const std::string& name, double& value) override {
+    if (mode_ == Mode::write) {
+      file_.add("state." + name, {}, std::span<const double>(&value, 1));
+      return;
+    }
+    double stored = 0;
+    file_.copy_to("state." + name, {}, std::span<double>(&stored, 1));
+    if (mode_ == Mode::commit) value = stored;
+  }
+
+ private:
+  TensorFile& file_;
+  Mode mode_;
+};
+
+inline void archive(StateArchive& archive, TrainerState& state) {
+  archive.integer("epoch", state.epoch);
+  archive.integer("batches", state.batches);
+  archive.number("learning_rate", state.learning_rate);
+  archive.number("best_loss", state.best_loss);
+  archive.integer("best_epoch", state.best_epoch);
+  archive.integer("skipped_steps", state.skipped_steps);
+  archive.integer("skipped_in_a_row", state.skipped_in_a_row);
+  archive.integer("stop", state.stop);
+  archive.integer("status", state.status);
+}
+
+inline constexpr Index history_columns = 13;
+
+inline std::vector<double> history_row(const EpochRecord& e) {
+  const Metrics& v = e.validation;
+  return {static_cast<double>(e.epoch),
+          e.learning_rate,
+          e.gradient_norm,
+          e.train_loss,
+          static_cast<double>(e.skipped_steps),
+          static_cast<double>(v.count),
+          v.loss,
+          v.accuracy,
+          v.balanced_accuracy,
+          v.roc_auc,
+          v.mcc,
+          v.brier,
+          v.majority_accuracy};
+}
+
+inline EpochRecord history_record(const double* row) {
+  EpochRecord e;
+  e.epoch = static_cast<Index>(row[0]);
+  e.learning_rate = row[1];
+  e.gradient_norm = row[2];
+  e.train_loss = row[3];
+  e.skipped_steps = static_cast<Index>(row[4]);
+  e.validation = {
+      static_cast<Index>(row[5]), row[6], row[7], row[8], row[9], row[10], row[11], row[12]};
+  return e;
+}
+
+/// Calls use(name, shape, buffer) for everything that is as large as the model.
+template <class Model, class Use>
+void for_each_state_tensor(Trainer<Model>& trainer, const Use& use) {
+  using Scalar = typename Model::Scalar;
+  std::size_t i = 0;
+  trainer.model().visit([&](Parameter<Scalar>& parameter) {
+    auto& moments = trainer.optimizer().moments()[i];
+    use("weights." + parameter.name, parameter.shape(), parameter.value);
+    use("best." + parameter.name, parameter.shape(), trainer.best_weights()[i]);
+    use("m." + parameter.name, parameter.shape(), moments.m);
+    use("v." + parameter.name, parameter.shape(), moments.v);
+    ++i;
+  });
+  trainer.model().repack();
+}
+
+}  // namespace internal
+
+/// A fingerprint of data, recipe, model and training options; `more` takes what only the program
+/// knows, such as the options of its callbacks.
+template <class Scalar, class Model>
+std::string fingerprint(const Prepared<Scalar>& data, const Trainer<Model>& trainer,
+                        std::string_view more = {}) {
+  Fingerprint result;
+  result.add(internal::to_text(internal::recipe_to_json(data.recipe)));
+  for (const Windows<Scalar>* part : {&data.train, &data.validation, &data.test}) {
+    result.add(std::span<const Index>(part->ends()));
+    result.add(std::span<const Scalar>(part->labels()));
+  }
+  result.add(data.train.series().values.span());
+  result.add(
+      internal::to_text(internal::options_to_json(Model::kind(), trainer.model().options())));
+  result.add(internal::to_text(internal::trainer_options_to_json(trainer.options())));
+  return result.add(more).text();
+}
+
+/// Writes all that resume() needs, whole or not at all. Throws: Error when it cannot be written.
+template <class Model>
+void save_training_state(const std::filesystem::path& path, Trainer<Model>& trainer,
+                         const std::string& fingerprint) {
+  using Scalar = typename Model::Scalar;
+  TensorFile file(path.string());
+  file.metadata[internal::state_key] = "1";
+  file.metadata[internal::fingerprint_key] = fingerprint;
+  internal::for_each_state_tensor(
+      trainer, [&](const std::string& name, std::vector<Index> shape, Buffer<Scalar>& values) {
+        file.add(name, std::move(shape), std::span<const Scalar>(values.span()));
+      });
+  internal::TensorArchive writer(file, internal::TensorArchive::Mode::write);
+  internal::archive(writer, trainer.state());
+  std::uint64_t steps = trainer.optimizer().steps();
+  writer.integer("optimizer.steps", steps);
+  trainer.archive(writer);
+  std::vector<double> history;
+  for (const EpochRecord& record : trainer.state().history) {
+    const std::vector<double> row = internal::history_row(record);
+    history.insert(history.end(), row.begin(), row.end());
+  }
+  file.add("history",
+           {static_cast<Index>(trainer.state().history.size()), internal::history_columns},
+           std::span<const double>(history));
+  write_safetensors(path, file);
+}
+
+/// Puts a trainer, its model and its callbacks where the file's run was; fit() then goes on to the
+/// bits of a run that was never cut off. Add the same callbacks first. Changes everything or
+/// nothing. Throws: Error when the file cannot be read or was written with other data or options;
+/// FormatError when it is not such a file or does not fit the model and callbacks.
+template <class Model>
+void resume(const std::filesystem::path& path, Trainer<Model>& trainer,
+            const std::string& fingerprint) {
+  using Scalar = typename Model::Scalar;
+  using Mode = internal::TensorArchive::Mode;
+  TensorFile file = read_safetensors(path);
+  if (file.metadata_at(internal::state_key) != "1")
+    throw FormatError(path.string(), ": metadata 'tsdl.training_state': expected 1");
+  if (file.metadata_at(internal::fingerprint_key) != fingerprint)
+    throw Error(path.string(),
+                ": cannot be resumed: it was written with other data or options (fingerprint ",
+                file.metadata_at(internal::fingerprint_key), ", this run's is ", fingerprint, ")");
+  std::vector<Buffer<Scalar>> tensors;
+  std::as_const(trainer.model()).visit([&](const Parameter<Scalar>& parameter) {
+    for (const char* kind : {"weights.", "best.", "m.", "v."})
+      file.copy_to(kind + parameter.name, parameter.shape(),
+                   tensors.emplace_back(parameter.size()).span());
+  });
+  const auto read = [&](Mode mode) {
+    internal::TensorArchive reader(file, mode);
+    internal::archive(reader, trainer.state());
+    std::uint64_t steps = trainer.optimizer().steps();
+    reader.integer("optimizer.steps", steps);
+    trainer.optimizer().set_steps(steps);
+    trainer.archive(reader);
+  };
+  read(Mode::check);
+  const auto rows = file.tensors().find("history");
+  if (rows == file.tensors().end() || rows->second.shape.size() != 2)
+    throw FormatError(path.string(), ": tensor 'history': missing or not a matrix");
+  const Index epochs = rows->second.shape[0];
+  Buffer<double> history(epochs * internal::history_columns);
+  file.copy_to("history", {epochs, internal::history_columns}, history.span());
+  file.refuse_unused();
+
+  read(Mode::commit);
+  trainer.state().history.clear();
+  for (Index i = 0; i < epochs; ++i)
+    trainer.state().history.push_back(
+        internal::history_record(history.data() + i * internal::history_columns));
+  auto next = tensors.begin();
+  internal::for_each_state_tensor(trainer, [&](const std::string&, const std::vector<Index>&,
+                                               Buffer<Scalar>& values) { values.swap(*next++); });
+}
+
+}  // namespace tsdl::inline TSDL_ABI

@@ -1,0 +1,57 @@
+// Dropout between recurrent layers: masks that are a function of key and place, drawn in any order.
+#pragma once
+
+#include <cstdint>
+
+#include "tsdl/core/random.hpp"
+#include "tsdl/core/types.hpp"
+
+namespace tsdl::inline TSDL_ABI {
+
+/// Names a mask: the run's seed and the number of the update it is drawn for.
+struct DropoutKey {
+  std::uint64_t seed = 0;
+  std::uint64_t update = 0;
+};
+
+namespace internal {
+
+/// Where the streams of masks begin, one an update: apart from those of weights and shuffling.
+inline constexpr std::uint64_t dropout_stream = std::uint64_t{1} << 40;
+
+/// Drops units of one column and scales the rest by 1 / (1 - p), so that the mean stays.
+/// out[u] = kept[u] ? in[u] / (1 - p) : 0, for D runs of H units that are padded to Hp.
+/// The mask is Philox(seed, dropout_stream + update) at counter (unit / 4, sample, t, layer).
+/// Source: Srivastava et al. 2014, in the inverted form of torch.nn.Dropout.
+template <class Scalar>
+void dropout_column(Scalar* out, std::uint8_t* kept, const Scalar* in, const Philox& philox,
+                    double p, Index layer, Index t, Index b, Index D, Index H, Index Hp) noexcept {
+  const auto threshold = static_cast<std::uint32_t>(p * 0x1p32);
+  const auto scale = static_cast<Scalar>(1.0 / (1.0 - p));
+  Philox::Words words{};
+  for (Index d = 0, unit = 0; d < D; ++d) {
+    for (Index j = d * Hp; j < d * Hp + H; ++j, ++unit) {
+      if (unit % 4 == 0)
+        words = philox(static_cast<std::uint32_t>(unit / 4), static_cast<std::uint32_t>(b),
+                       static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(layer));
+      const bool keep = words[static_cast<std::size_t>(unit % 4)] >= threshold;
+      kept[j] = keep;
+      out[j] = keep ? in[j] * scale : Scalar{0};
+    }
+    for (Index j = d * Hp + H; j < (d + 1) * Hp; ++j) {
+      kept[j] = 0;
+      out[j] = Scalar{0};
+    }
+  }
+}
+
+/// The gradient: values[j] = kept[j] ? values[j] / (1 - p) : 0.
+template <class Scalar>
+void dropout_gradient(Scalar* values, const std::uint8_t* kept, double p, Index count) noexcept {
+  const auto scale = static_cast<Scalar>(1.0 / (1.0 - p));
+  for (Index j = 0; j < count; ++j) values[j] = kept[j] ? values[j] * scale : Scalar{0};
+}
+
+}  // namespace internal
+
+}  // namespace tsdl::inline TSDL_ABI

@@ -1,0 +1,122 @@
+// A fully connected layer: y = W x + b, forward and backward.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+
+#include "tsdl/core/buffer.hpp"
+#include "tsdl/core/error.hpp"
+#include "tsdl/kernels/gemm.hpp"
+#include "tsdl/nn/init.hpp"
+#include "tsdl/nn/parameter.hpp"
+
+namespace tsdl::inline TSDL_ABI {
+
+/// torch.nn.Linear.
+///
+///   y = W x + b        dx = W^T dy        dW += dy x^T        db += dy
+///
+///   symbol   shape        meaning
+///   x, dx    [B][in]      one row a sample, dense
+///   y, dy    [B][out]
+///   weight   out x in
+template <class Scalar>
+class Linear {
+ public:
+  /// Scratch of the backward pass, the caller's.
+  struct Cache {
+    Buffer<Scalar> dy, dweights;
+  };
+
+  Parameter<Scalar> weight, bias;
+
+  /// Throws: ShapeError when a size is below 1.
+  Linear(Index in, Index out, Init init, RandomStream weight_random, RandomStream bias_random,
+         const std::string& prefix = "")
+      : in_(in), out_(out) {
+    constexpr Index most = 10'000'000;  // so that their product does not overflow
+    if (in < 1 || out < 1 || in > most || out > most)
+      throw ShapeError("Linear: sizes must be 1 to ", most, ", not ", in, " and ", out);
+    weight = Parameter<Scalar>::matrix(prefix + "weight", out, in);
+    bias = Parameter<Scalar>::vector(prefix + "bias", out);
+    if (init == Init::pytorch) {
+      const double bound = 1.0 / std::sqrt(static_cast<double>(in));
+      internal::fill_uniform(weight, bound, weight_random);
+      internal::fill_uniform(bias, bound, bias_random);
+    } else {
+      internal::fill_xavier(weight, weight_random);
+    }
+    weights_.assign(kernels::packed_size<Scalar>(in, out), Scalar{0});
+    weights_transposed_.assign(kernels::packed_size<Scalar>(out, in), Scalar{0});
+    bias_.assign(round_up(out, W), Scalar{0});
+    repack();
+  }
+
+  Index in() const noexcept { return in_; }
+  Index out() const noexcept { return out_; }
+
+  template <class F>
+  void visit(F&& f) {
+    f(weight);
+    f(bias);
+  }
+
+  template <class F>
+  void visit(F&& f) const {
+    f(weight);
+    f(bias);
+  }
+
+  void zero_gradients() noexcept {
+    weight.zero_gradient();
+    bias.zero_gradient();
+  }
+
+  void repack() noexcept {
+    for (Index n = 0; n < out_; ++n) {
+      const Scalar* row = weight.value.data() + n * in_;
+      kernels::pack_column(weights_.data(), in_, out_, Index{0}, n, row, in_);
+      kernels::pack_row(weights_transposed_.data(), out_, in_, n, Index{0}, row, in_);
+      bias_[n] = bias.value[n];
+    }
+  }
+
+  void forward(Scalar* y, const Scalar* x, Index B) const noexcept {
+    kernels::multiply<kernels::Start::bias>(y, out_, {x, in_, 1, in_, 0}, weights_.data(),
+                                            bias_.data(), B, out_);
+  }
+
+  /// Accumulates: the gradients of weight and bias. Assigns: dx. Allocates: when the cache must
+  /// grow.
+  void backward(Scalar* dx, const Scalar* dy, const Scalar* x, Index B, Cache& cache) {
+    constexpr Index width = kernels::panel_width<Scalar>;
+    cache.dy.resize(B * width);
+    for (Index first = 0; first < out_; first += width) {
+      const Index count = std::min(width, out_ - first);
+      std::fill(cache.dy.begin(), cache.dy.end(), Scalar{0});
+      for (Index b = 0; b < B; ++b)
+        std::copy_n(dy + b * out_ + first, count, cache.dy.data() + b * width);
+      cache.dweights.assign((in_ + 1) * width, Scalar{0});
+      const kernels::Columns<Scalar> right{cache.dy.data(), 0, width};
+      kernels::add_outer(cache.dweights.data(), {x, 0, in_}, right, Index{1}, B, in_);
+      kernels::add_sums(cache.dweights.data() + in_ * width, right, Index{1}, B);
+      for (Index n = 0; n < count; ++n) {
+        for (Index k = 0; k < in_; ++k)
+          weight.gradient[(first + n) * in_ + k] += cache.dweights[k * width + n];
+        bias.gradient[first + n] += cache.dweights[in_ * width + n];
+      }
+    }
+    kernels::multiply<kernels::Start::zero>(dx, in_, {dy, out_, 1, out_, 0},
+                                            weights_transposed_.data(),
+                                            static_cast<const Scalar*>(nullptr), B, in_);
+  }
+
+ private:
+  static constexpr Index W = kernels::lanes<Scalar>;
+
+  Index in_, out_;
+  Buffer<Scalar> weights_, weights_transposed_, bias_;
+};
+
+}  // namespace tsdl::inline TSDL_ABI

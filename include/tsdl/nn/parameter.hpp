@@ -1,0 +1,52 @@
+// A learned tensor and its gradient, with the name that PyTorch's state_dict gives it.
+//
+// Accumulation, here and everywhere: a backward pass adds to the gradients of parameters (+=) and
+// assigns the gradients of inputs and states (=).
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tsdl/core/buffer.hpp"
+#include "tsdl/core/types.hpp"
+
+namespace tsdl::inline TSDL_ABI {
+
+/// One tensor of a layer. Row-major, as PyTorch's: a matrix of `rows` x `cols`, or a vector of
+/// `rows`.
+template <class Scalar>
+struct Parameter {
+  std::string name;
+  Index rows = 0;
+  Index cols = 1;
+  bool is_vector = false;  ///< biases
+  Buffer<Scalar> value;
+  Buffer<Scalar> gradient;
+
+  static Parameter matrix(std::string name, Index rows, Index cols) {
+    return {std::move(name),
+            rows,
+            cols,
+            false,
+            Buffer<Scalar>(rows * cols),
+            Buffer<Scalar>(rows * cols)};
+  }
+  static Parameter vector(std::string name, Index rows) {
+    return {std::move(name), rows, 1, true, Buffer<Scalar>(rows), Buffer<Scalar>(rows)};
+  }
+
+  Index size() const noexcept { return value.size(); }
+  std::vector<Index> shape() const {
+    return is_vector ? std::vector<Index>{rows} : std::vector<Index>{rows, cols};
+  }
+
+  void zero_gradient() noexcept { std::fill(gradient.begin(), gradient.end(), Scalar{0}); }
+
+  using Map = Eigen::Map<RowMajorMatrix<Scalar>>;
+  Map values() noexcept { return {value.data(), rows, cols}; }
+  Map gradients() noexcept { return {gradient.data(), rows, cols}; }
+};
+
+}  // namespace tsdl::inline TSDL_ABI

@@ -1,0 +1,386 @@
+// One recurrent layer in one direction: parameters, packs, and the loops over time of a tile.
+//
+// The layer owns weights and, beside them, two packs that repack() derives: one whose rows are x
+// and h and whose columns are gates, for the forward pass, and the transposes of its two halves,
+// for dh_prev = W_hh^T da and dx = W_ih^T da. Everything that a pass computes lives in a Cache of
+// the caller's. A cell (kernels/lstm_cell.hpp) supplies the arithmetic of one step; time,
+// direction, tiles and weight gradients are here, once for all cells.
+//
+//   symbol      shape                       meaning
+//   s           0 ... steps - 1             a step in the order in which this direction runs
+//   t           s, or T - 1 - s in reverse  its place in time
+//   tile        <= 16 samples               what one thread carries through all steps
+//   gates       [tile][s][P][b][G][W]       saved by forward; backward leaves da in its place
+//   cells       [tile][s][P][b][C][W]       the cell's own state (LSTM: c, tanh(c))
+//   dweights    [P][I + H + 1][G][W]        the gradient in the order of the forward pack; last
+//   row: bias
+#pragma once
+
+#include <algorithm>
+#include <string>
+
+#include "tsdl/core/buffer.hpp"
+#include "tsdl/core/sequence.hpp"
+#include "tsdl/kernels/gemm.hpp"
+#include "tsdl/nn/init.hpp"
+#include "tsdl/nn/parameter.hpp"
+
+namespace tsdl::inline TSDL_ABI {
+
+/// How a layer's input columns are laid out: `segments` runs of `width` values, each padded to
+/// `padded`. The first layer reads the caller's columns (one run, no padding); a later one reads
+/// the padded output of each direction below it.
+struct InputLayout {
+  Index segments, width, padded;
+  Index columns() const noexcept { return segments * padded; }  ///< as stored
+  Index values() const noexcept { return segments * width; }    ///< as PyTorch counts them
+};
+
+/// What a pass is run on: T steps of B samples, of which this direction runs the first `steps`.
+struct Extent {
+  Index T = 0, B = 0, steps = 0;
+  static constexpr Index max_tile = 16;
+  Index tile() const noexcept { return std::min(B, max_tile); }
+  Index tiles() const noexcept { return (B + max_tile - 1) / max_tile; }
+  Index first(Index tile_index) const noexcept { return tile_index * max_tile; }
+  Index samples(Index tile_index) const noexcept {
+    return std::min(max_tile, B - first(tile_index));
+  }
+};
+
+/// What one direction of one layer keeps between forward and backward.
+template <class Scalar>
+struct DirectionCache {
+  Extent extent;
+  bool saved = false;        ///< forward kept what backward needs
+  bool has_initial = false;  ///< an initial state was given, so h0 contributes to dW_hh
+  Buffer<Scalar> gates, cells, initial_cells, h0, dh, dc, dweights;
+};
+
+template <class Cell>
+class RecurrentLayer {
+ public:
+  using Scalar = typename Cell::Scalar;
+  using Cache = DirectionCache<Scalar>;
+  static constexpr Index W = Cell::W;
+  static constexpr Index gate_width = Cell::gates * W;
+  static_assert(Cell::gates == kernels::panel_vectors, "one panel holds the gates of W units");
+
+  Parameter<Scalar> weight_ih, weight_hh, bias_ih, bias_hh;
+
+  RecurrentLayer(const std::string& prefix, Index layer, bool reverse, InputLayout inputs, Index H)
+      : inputs_(inputs), hidden_(H), reverse_(reverse) {
+    const std::string suffix = "_l" + std::to_string(layer) + (reverse ? "_reverse" : "");
+    const Index rows = Cell::gates * H;
+    weight_ih = Parameter<Scalar>::matrix(prefix + "weight_ih" + suffix, rows, inputs.values());
+    weight_hh = Parameter<Scalar>::matrix(prefix + "weight_hh" + suffix, rows, H);
+    bias_ih = Parameter<Scalar>::vector(prefix + "bias_ih" + suffix, rows);
+    bias_hh = Parameter<Scalar>::vector(prefix + "bias_hh" + suffix, rows);
+    const Index N = panels() * gate_width;
+    weights_.assign(kernels::packed_size<Scalar>(inputs.columns() + H, N), Scalar{0});
+    bias_.assign(N, Scalar{0});
+    weights_hh_transposed_.assign(kernels::packed_size<Scalar>(N, padded_hidden()), Scalar{0});
+    weights_ih_transposed_.assign(kernels::packed_size<Scalar>(N, inputs.columns()), Scalar{0});
+  }
+
+  Index hidden() const noexcept { return hidden_; }
+  Index panels() const noexcept { return round_up(hidden_, W) / W; }
+  Index padded_hidden() const noexcept { return panels() * W; }  ///< Hp
+  const InputLayout& inputs() const noexcept { return inputs_; }
+
+  template <class F>
+  void visit(F&& f) {
+    f(weight_ih);
+    f(weight_hh);
+    f(bias_ih);
+    f(bias_hh);
+  }
+
+  template <class F>
+  void visit(F&& f) const {
+    f(weight_ih);
+    f(weight_hh);
+    f(bias_ih);
+    f(bias_hh);
+  }
+
+  /// Derives the packs from the parameters.
+  void repack() noexcept {
+    const Index H = hidden_, K = inputs_.columns() + H, N = panels() * gate_width;
+    for (Index gate = 0; gate < Cell::gates; ++gate)
+      for (Index unit = 0; unit < H; ++unit) {
+        const Index row = gate * H + unit, n = packed_column(gate, unit);
+        const Scalar* from_x = weight_ih.value.data() + row * inputs_.values();
+        const Scalar* from_h = weight_hh.value.data() + row * H;
+        for (Index segment = 0; segment < inputs_.segments; ++segment) {
+          const Scalar* values = from_x + segment * inputs_.width;
+          const Index column = segment * inputs_.padded;
+          kernels::pack_column(weights_.data(), K, N, column, n, values, inputs_.width);
+          kernels::pack_row(weights_ih_transposed_.data(), N, inputs_.columns(), n, column, values,
+                            inputs_.width);
+        }
+        kernels::pack_column(weights_.data(), K, N, inputs_.columns(), n, from_h, H);
+        kernels::pack_row(weights_hh_transposed_.data(), N, padded_hidden(), n, Index{0}, from_h,
+                          H);
+        bias_[n] = bias_ih.value[row] + bias_hh.value[row];
+      }
+  }
+
+  /// Sizes the cache for a pass and clears the initial state. Allocates: when it must grow.
+  void prepare(Cache& cache, Extent extent, bool save) const {
+    cache.extent = extent;
+    cache.saved = save;
+    cache.has_initial = false;
+    const Index state = extent.tile() * panels() * W;  // of one tile, one step
+    const Index blocks = extent.tiles() * (save ? extent.steps : Index{1});
+    cache.cells.resize(blocks * state * Cell::cell_vectors);
+    cache.initial_cells.assign(extent.tiles() * state * Cell::cell_vectors, Scalar{0});
+    cache.h0.assign(extent.B * padded_hidden(), Scalar{0});
+    if (save) cache.gates.resize(blocks * state * Cell::gates);
+  }
+
+  /// Sets the state before the first step. Shapes: h0, c0 B x H, dense.
+  void set_initial_state(Cache& cache, const Scalar* h0, const Scalar* c0) const noexcept {
+    cache.has_initial = true;
+    for (Index b = 0; b < cache.extent.B; ++b)
+      for (Index unit = 0; unit < hidden_; ++unit) {
+        if (h0) cache.h0[b * padded_hidden() + unit] = h0[b * hidden_ + unit];
+        if (c0)
+          cache.initial_cells[cell_offset(cache, b, unit) * Cell::cell_vectors * W + unit % W] =
+              c0[b * hidden_ + unit];
+      }
+  }
+
+  /// Runs all steps of one tile. y: the layer's output, at this direction's columns.
+  void forward_tile(Cache& cache, const Sequence<const Scalar>& x, const Sequence<Scalar>& y,
+                    Index tile) const noexcept {
+    const Extent& e = cache.extent;
+    const Index b = e.first(tile);
+    const Index block = state_block(cache) * Cell::cell_vectors;
+    const Scalar* cells_prev = cache.initial_cells.data() + tile * block;
+    typename Cell::Forward step{};
+    step.samples = e.samples(tile);
+    step.tile = e.tile();
+    step.inputs = inputs_.columns();
+    step.hidden = hidden_;
+    step.panels = panels();
+    step.x_stride = x.sample_stride;
+    step.weights = weights_.data();
+    step.bias = bias_.data();
+    step.h_stride = y.sample_stride;
+    for (Index s = 0; s < e.steps; ++s) {
+      const Index t = time(e, s);
+      step.x = x.column(t, b);
+      step.h = y.column(t, b);
+      step.h_prev = s == 0 ? cache.h0.data() + b * padded_hidden() : y.column(time(e, s - 1), b);
+      step.h_prev_stride = s == 0 ? padded_hidden() : y.sample_stride;
+      step.cells_prev = cells_prev;
+      step.cells = cache.cells.data() + cells_block(cache, tile, s) * block;
+      step.gates = cache.saved ? gates(cache, tile, s) : nullptr;
+      Cell::forward(step);
+      cells_prev = step.cells;
+    }
+  }
+
+  /// Writes the state after the last step. Shapes: h, c B x H, dense; either may be null.
+  void final_state(const Cache& cache, const Sequence<const Scalar>& y, Scalar* h,
+                   Scalar* c) const noexcept {
+    const Extent& e = cache.extent;
+    const Index block = state_block(cache) * Cell::cell_vectors;
+    for (Index b = 0; b < e.B; ++b) {
+      const Index tile = b / Extent::max_tile;
+      const Scalar* cells = cache.cells.data() + cells_block(cache, tile, e.steps - 1) * block;
+      for (Index unit = 0; unit < hidden_; ++unit) {
+        if (h) h[b * hidden_ + unit] = y.column(time(e, e.steps - 1), b)[unit];
+        const Index inside = cell_offset(cache, b, unit) - tile * panels() * e.tile();
+        if (c) c[b * hidden_ + unit] = cells[inside * Cell::cell_vectors * W + unit % W];
+      }
+    }
+  }
+
+  /// Clears, or sets, the gradients that enter after the last step. Shapes: dh_n, dc_n B x H.
+  void start_backward(Cache& cache, const Scalar* dh_n, const Scalar* dc_n) const {
+    const Extent& e = cache.extent;
+    cache.dh.assign(e.B * padded_hidden(), Scalar{0});
+    cache.dc.assign(e.tiles() * state_block(cache), Scalar{0});
+    cache.dweights.resize(panels() * (inputs_.columns() + hidden_ + 1) * gate_width);
+    for (Index b = 0; b < e.B && (dh_n || dc_n); ++b)
+      for (Index unit = 0; unit < hidden_; ++unit) {
+        if (dh_n) cache.dh[b * padded_hidden() + unit] = dh_n[b * hidden_ + unit];
+        if (dc_n) cache.dc[cell_offset(cache, b, unit) * W + unit % W] = dc_n[b * hidden_ + unit];
+      }
+  }
+
+  /// Runs all steps of one tile backward, and leaves da in place of the gates.
+  /// dy: the gradient of this direction's output at the times in [from, to); elsewhere it is zero.
+  void backward_tile(Cache& cache, const Sequence<const Scalar>& dy, Index from, Index to,
+                     Index tile) const noexcept {
+    const Extent& e = cache.extent;
+    const Index b = e.first(tile), Hp = padded_hidden();
+    const Index block = state_block(cache) * Cell::cell_vectors;
+    typename Cell::Backward step{};
+    step.samples = e.samples(tile);
+    step.tile = e.tile();
+    step.panels = panels();
+    step.dh = cache.dh.data() + b * Hp;
+    step.dh_above_stride = dy.sample_stride;
+    step.dc = cache.dc.data() + tile * state_block(cache);
+    for (Index s = e.steps; s-- > 0;) {
+      const Index t = time(e, s);
+      step.dh_above = from <= t && t < to ? dy.column(t, b) : nullptr;
+      step.gates = gates(cache, tile, s);
+      step.cells = cache.cells.data() + cells_block(cache, tile, s) * block;
+      step.cells_prev = s == 0 ? cache.initial_cells.data() + tile * block
+                               : cache.cells.data() + cells_block(cache, tile, s - 1) * block;
+      Cell::backward(step);
+      // dh_prev = W_hh^T da
+      kernels::multiply<kernels::Start::zero>(
+          cache.dh.data() + b * Hp, Hp, gate_rows(cache, tile, s), weights_hh_transposed_.data(),
+          static_cast<const Scalar*>(nullptr), step.samples, Hp);
+    }
+  }
+
+  /// Writes the gradient of the initial state. Shapes: dh0, dc0 B x H; either may be null.
+  void initial_gradient(const Cache& cache, Scalar* dh0, Scalar* dc0) const noexcept {
+    for (Index b = 0; b < cache.extent.B; ++b)
+      for (Index unit = 0; unit < hidden_; ++unit) {
+        if (dh0) dh0[b * hidden_ + unit] = cache.dh[b * padded_hidden() + unit];
+        if (dc0) dc0[b * hidden_ + unit] = cache.dc[cell_offset(cache, b, unit) * W + unit % W];
+      }
+  }
+
+  /// dx (=, or += when `add`) W_ih^T da at time t of one tile, if this direction ran that step.
+  void input_gradient(const Cache& cache, const Sequence<Scalar>& dx, Index t, Index tile,
+                      bool add) const noexcept {
+    const Extent& e = cache.extent;
+    const Index s = reverse_ ? e.T - 1 - t : t, b = e.first(tile), samples = e.samples(tile);
+    if (s >= e.steps) return;
+    const auto rows = gate_rows(cache, tile, s);
+    const Scalar* none = nullptr;
+    if (add)
+      kernels::multiply<kernels::Start::previous>(dx.column(t, b), dx.sample_stride, rows,
+                                                  weights_ih_transposed_.data(), none, samples,
+                                                  dx.inputs);
+    else
+      kernels::multiply<kernels::Start::zero>(dx.column(t, b), dx.sample_stride, rows,
+                                              weights_ih_transposed_.data(), none, samples,
+                                              dx.inputs);
+  }
+
+  /// Weight gradients are cut into tasks of one panel times this many rows of the pack.
+  static constexpr Index rows_per_task = 48;
+
+  Index weight_gradient_tasks() const noexcept { return panels() * chunks(); }
+
+  /// One task: its part of dW_ih, dW_hh and the biases' gradients, summed over all steps and
+  /// samples in constant order, then added to the parameters' gradients.
+  void weight_gradient(Cache& cache, const Sequence<const Scalar>& x,
+                       const Sequence<const Scalar>& y, Index task) noexcept {
+    const Index p = task / chunks(), chunk = task % chunks();
+    const Index I = inputs_.columns(), H = hidden_;
+    Scalar* panel = cache.dweights.data() + p * (I + H + 1) * gate_width;
+    const auto clear = [&](Index first, Index count) {
+      std::fill_n(panel + first * gate_width, count * gate_width, Scalar{0});
+    };
+    if (chunk < input_chunks()) {
+      const Index k = chunk * rows_per_task, count = std::min(rows_per_task, I - k);
+      clear(k, count);
+      add_products(cache, x, k, 0, panel + k * gate_width, p, count);
+      for (Index i = k; i < k + count; ++i)
+        if (i % inputs_.padded < inputs_.width)
+          scatter(panel + i * gate_width, p, weight_ih,
+                  i / inputs_.padded * inputs_.width + i % inputs_.padded);
+    } else if (chunk + 1 < chunks()) {
+      const Index k = (chunk - input_chunks()) * rows_per_task;
+      const Index count = std::min(rows_per_task, H - k);
+      clear(I + k, count);
+      Scalar* rows = panel + (I + k) * gate_width;
+      if (cache.has_initial) {
+        const Sequence<const Scalar> h0{
+            cache.h0.data(), padded_hidden(), cache.extent.T, cache.extent.B, 0, padded_hidden()};
+        add_products(cache, h0, k, 0, rows, p, count, 1);
+      }
+      add_products(cache, y, k, 1, rows, p, count);
+      for (Index i = 0; i < count; ++i) scatter(rows + i * gate_width, p, weight_hh, k + i);
+    } else {
+      clear(I + H, 1);
+      Scalar* row = panel + (I + H) * gate_width;
+      for (Index tile = 0; tile < cache.extent.tiles(); ++tile)
+        kernels::add_sums(row, gate_columns(cache, tile, 0, p), cache.extent.steps,
+                          cache.extent.samples(tile));
+      scatter(row, p, bias_ih, 0);
+      scatter(row, p, bias_hh, 0);
+    }
+  }
+
+ private:
+  Index time(const Extent& e, Index s) const noexcept { return reverse_ ? e.T - 1 - s : s; }
+  Index input_chunks() const noexcept {
+    return (inputs_.columns() + rows_per_task - 1) / rows_per_task;
+  }
+  Index chunks() const noexcept {
+    return input_chunks() + (hidden_ + rows_per_task - 1) / rows_per_task + 1;
+  }
+  /// The column of the forward pack for row `gate * H + unit` of PyTorch's matrices.
+  Index packed_column(Index gate, Index unit) const noexcept {
+    return (unit / W * Cell::gates + gate) * W + unit % W;
+  }
+  /// Values of one vector per unit in one tile and step.
+  Index state_block(const Cache& cache) const noexcept {
+    return panels() * cache.extent.tile() * W;
+  }
+  /// The place of (sample, unit's panel) among [tile][P][b].
+  Index cell_offset(const Cache& cache, Index b, Index unit) const noexcept {
+    const Index tile = b / Extent::max_tile;
+    return (tile * panels() + unit / W) * cache.extent.tile() + b - cache.extent.first(tile);
+  }
+  Index cells_block(const Cache& cache, Index tile, Index s) const noexcept {
+    return cache.saved ? tile * cache.extent.steps + s : tile;
+  }
+  Scalar* gates(Cache& cache, Index tile, Index s) const noexcept {
+    return cache.gates.data() + (tile * cache.extent.steps + s) * state_block(cache) * Cell::gates;
+  }
+  const Scalar* gates(const Cache& cache, Index tile, Index s) const noexcept {
+    return gates(const_cast<Cache&>(cache), tile, s);
+  }
+  /// da of one tile and step as the left operand of a product over (p, gate, lane).
+  kernels::Rows<Scalar> gate_rows(const Cache& cache, Index tile, Index s) const noexcept {
+    return {gates(cache, tile, s), gate_width, panels(), gate_width,
+            cache.extent.tile() * gate_width};
+  }
+  /// da of one tile and panel, from step s on, as columns over (step, sample).
+  kernels::Columns<Scalar> gate_columns(const Cache& cache, Index tile, Index s,
+                                        Index p) const noexcept {
+    return {gates(cache, tile, s) + p * cache.extent.tile() * gate_width,
+            state_block(cache) * Cell::gates, gate_width};
+  }
+  /// rows += sum over steps s >= `lag` of left(s - lag)[k ...] times da(s).
+  void add_products(const Cache& cache, const Sequence<const Scalar>& left, Index k, Index lag,
+                    Scalar* rows, Index p, Index count, Index steps = -1) const noexcept {
+    const Extent& e = cache.extent;
+    if (steps < 0) steps = e.steps - lag;
+    if (steps == 0) return;
+    for (Index tile = 0; tile < e.tiles(); ++tile) {
+      const kernels::Columns<Scalar> a{left.column(time(e, 0), e.first(tile)) + k,
+                                       reverse_ ? -left.step_stride : left.step_stride,
+                                       left.sample_stride};
+      kernels::add_outer(rows, a, gate_columns(cache, tile, lag, p), steps, e.samples(tile), count);
+    }
+  }
+  /// Adds one row [G][W] of a packed gradient to a column of PyTorch's matrix.
+  void scatter(const Scalar* row, Index p, Parameter<Scalar>& parameter,
+               Index column) const noexcept {
+    const Index units = std::min(W, hidden_ - p * W);
+    for (Index gate = 0; gate < Cell::gates; ++gate)
+      for (Index lane = 0; lane < units; ++lane)
+        parameter.gradient[(gate * hidden_ + p * W + lane) * parameter.cols + column] +=
+            row[gate * W + lane];
+  }
+
+  InputLayout inputs_;
+  Index hidden_;
+  bool reverse_;
+  Buffer<Scalar> weights_, bias_, weights_hh_transposed_, weights_ih_transposed_;
+};
+
+}  // namespace tsdl::inline TSDL_ABI

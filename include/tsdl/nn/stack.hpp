@@ -1,0 +1,431 @@
+// Layers times directions: a whole LSTM over a Sequence, forward and backward.
+//
+// Layer l reads the outputs of layer l - 1, both directions side by side, dropped out in training.
+// Per layer, threads take (direction, tile of samples) and run all steps without a barrier. What is
+// asked of the top layer decides which of its steps run at all: under last-step pooling its reverse
+// direction is one step, t = T - 1, and its recurrent weights' gradient is exactly zero.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tsdl/core/error.hpp"
+#include "tsdl/core/parallel.hpp"
+#include "tsdl/kernels/lstm_cell.hpp"
+#include "tsdl/nn/dropout.hpp"
+#include "tsdl/nn/recurrent.hpp"
+
+namespace tsdl::inline TSDL_ABI {
+
+struct RecurrentOptions {
+  Index input_size = 0;   ///< I
+  Index hidden_size = 0;  ///< H
+  Index num_layers = 1;   ///< L
+  bool bidirectional = false;
+  double dropout = 0.0;  ///< on each layer's output except the last, in training only
+  Init init = Init::pytorch;
+
+  static constexpr Index max_size = 1'000'000;  ///< so that no product of sizes overflows
+  static constexpr Index max_layers = 1'000;
+
+  /// Throws: ShapeError when a size is below 1 or above these, or dropout is outside [0, 1).
+  void check(const char* where) const {
+    const auto check_size = [&](const char* what, Index value, Index most) {
+      if (value < 1 || value > most)
+        throw ShapeError(where, ": ", what, " must be 1 to ", most, ", not ", value);
+    };
+    check_size("input_size", input_size, max_size);
+    check_size("hidden_size", hidden_size, max_size);
+    check_size("num_layers", num_layers, max_layers);
+    if (!(dropout >= 0.0 && dropout < 1.0))
+      throw ShapeError(where, ": dropout must be at least 0 and below 1, not ", dropout);
+  }
+};
+
+/// Which outputs of the top layer a caller reads, or sends gradients into.
+enum class Steps {
+  all,   ///< every t
+  last,  ///< t = T - 1, of both directions: PyTorch's out[:, -1, :]
+  final  ///< each direction's last step: t = T - 1 forward, t = 0 in reverse
+};
+
+template <class Scalar>
+struct ForwardOptions {
+  Steps steps = Steps::all;
+  bool training = false;       ///< keep what backward needs, and apply dropout
+  DropoutKey dropout{};        ///< names the masks, when training
+  bool final_states = false;   ///< h_n and c_n will be read, so every direction runs to its end
+  const Scalar* h0 = nullptr;  ///< L * D x B x H, as PyTorch's; null: zeros
+  const Scalar* c0 = nullptr;
+};
+
+/// Upstream gradients in, input gradients out. Null pointers are zero, or not wanted.
+template <class Scalar>
+struct BackwardOptions {
+  /// dL/d output: columns of D * H values over (t, b). Its data for Steps::last and Steps::final is
+  /// one column a sample; a step_stride of 0 sends the same gradient into every step.
+  Sequence<const Scalar> dy{};
+  Steps steps = Steps::all;
+  const Scalar* dh_n = nullptr;  ///< L * D x B x H
+  const Scalar* dc_n = nullptr;
+  Sequence<Scalar> dx{};  ///< dense, T x B x I
+  Scalar* dh0 = nullptr;  ///< L * D x B x H
+  Scalar* dc0 = nullptr;
+};
+
+/// What a stack keeps between forward and backward, and what it works in. Reused, it stops
+/// allocating.
+template <class Scalar>
+struct StackCache {
+  struct Layer {
+    DirectionCache<Scalar> direction[2];
+    Buffer<Scalar> output;   ///< [T][B][D * Hp]
+    Buffer<Scalar> dropped;  ///< the same after dropout: what the next layer reads in training
+    Buffer<Scalar> dinput;   ///< the gradient of this layer's input, where it is not the caller's
+    Buffer<std::uint8_t> kept;
+  };
+  std::vector<Layer> layers;
+  Buffer<Scalar> upstream;  ///< the gradient of the top layer's output, padded
+  Index T = 0, B = 0;
+  Steps steps = Steps::all;
+  bool final_states = false;
+  bool ready = false;  ///< a training pass went forward and backward has not consumed it
+};
+
+template <class Cell>
+class RecurrentStack {
+ public:
+  using Scalar = typename Cell::Scalar;
+  using Cache = StackCache<Scalar>;
+  using Forward = ForwardOptions<Scalar>;
+  using Backward = BackwardOptions<Scalar>;
+  using Layer = RecurrentLayer<Cell>;
+
+  /// Initial weights follow from the seed. Names are PyTorch's, after `prefix`.
+  /// Throws: ShapeError when an option is out of range.
+  explicit RecurrentStack(const RecurrentOptions& options, std::uint64_t seed = 0,
+                          const std::string& prefix = "")
+      : options_(options) {
+    options_.check("LSTM");
+    const Index D = directions(), H = options_.hidden_size;
+    for (Index l = 0; l < options_.num_layers; ++l)
+      for (Index d = 0; d < D; ++d) {
+        const Index padded = round_up(H, Layer::W), I = options_.input_size;
+        const InputLayout inputs = l == 0 ? InputLayout{1, I, I} : InputLayout{D, H, padded};
+        layers_.emplace_back(prefix, l, d == 1, inputs, H);
+      }
+    initialise(seed);
+    repack();
+  }
+
+  const RecurrentOptions& options() const noexcept { return options_; }
+  Index directions() const noexcept { return options_.bidirectional ? 2 : 1; }
+  Index output_size() const noexcept { return directions() * options_.hidden_size; }
+
+  /// Calls f(Parameter&) for each tensor in PyTorch's order. Call repack() afterwards: the values
+  /// may have changed. A const stack hands out const parameters and needs no repack().
+  template <class F>
+  void visit(F&& f) {
+    packed_ = false;
+    for (Layer& layer : layers_) layer.visit(f);
+  }
+
+  template <class F>
+  void visit(F&& f) const {
+    for (const Layer& layer : layers_) layer.visit(f);
+  }
+
+  void zero_gradients() noexcept {
+    for (Layer& layer : layers_)
+      layer.visit([](Parameter<Scalar>& parameter) { parameter.zero_gradient(); });
+  }
+
+  /// Derives the packs from the parameters; forward and backward need them current.
+  void repack() noexcept {
+    for (Layer& layer : layers_) layer.repack();
+    packed_ = true;
+  }
+
+  /// Runs the network over x. Afterwards output() and final_state() read the cache.
+  /// Shapes: x is I x T x B. It must stay alive and unchanged until backward has run.
+  /// Allocates: in the cache, when it must grow. Safe to call concurrently with separate caches.
+  /// Throws: ShapeError when x has no steps, no samples or another number of inputs.
+  void forward(const Sequence<const Scalar>& x, Cache& cache, const Forward& how = {}) const {
+    check_input(x);
+    TSDL_ASSERT(packed_);
+    const kernels::DenormalGuard guard;
+    const Index L = options_.num_layers, D = directions(), H = options_.hidden_size;
+    const Index T = x.steps, B = x.batch, width = D * round_up(H, Layer::W);
+    cache.layers.resize(static_cast<std::size_t>(L));
+    cache.T = T;
+    cache.B = B;
+    cache.steps = how.steps;
+    cache.final_states = how.final_states;
+    cache.ready = how.training;
+    Sequence<const Scalar> input = x;
+    for (Index l = 0; l < L; ++l) {
+      auto& saved = cache.layers[static_cast<std::size_t>(l)];
+      saved.output.resize(T * B * width);
+      for (Index d = 0; d < D; ++d) {
+        const Layer& layer = at(l, d);
+        layer.prepare(saved.direction[d], {T, B, live_steps(cache, l, d)}, how.training);
+        const Index state = (l * D + d) * B * H;
+        if (how.h0 || how.c0)
+          layer.set_initial_state(saved.direction[d], offset(how.h0, state), offset(how.c0, state));
+      }
+      const Extent extent = saved.direction[0].extent;
+      internal::parallel_for(D * extent.tiles(), operations(l, T, B), [&](Index task) noexcept {
+        const kernels::DenormalGuard task_guard;
+        const Index d = task % D;
+        at(l, d).forward_tile(saved.direction[d], input, columns(saved.output, T, B, d), task / D);
+      });
+      const bool drop = how.training && options_.dropout > 0 && l + 1 < L;
+      if (drop) apply_dropout(saved, how.dropout, l, T, B);
+      input =
+          Sequence<const Scalar>::dense((drop ? saved.dropped : saved.output).data(), width, T, B);
+    }
+  }
+
+  /// The output of the top layer, H values of direction d at (t, b), valid where it was asked for.
+  Eigen::Map<const Vector<Scalar>> output(const Cache& cache, Index t, Index b, Index d) const {
+    const Index Hp = round_up(options_.hidden_size, Layer::W);
+    const Scalar* data =
+        cache.layers.back().output.data() + ((t * cache.B + b) * directions() + d) * Hp;
+    return {data, options_.hidden_size};
+  }
+
+  /// Writes h_n and c_n. Shapes: L * D x B x H, as PyTorch's; either may be null.
+  /// Throws: Error unless the last forward was asked for final states.
+  void final_state(const Cache& cache, Scalar* h_n, Scalar* c_n) const {
+    if (!cache.final_states)
+      throw Error("LSTM::final_state: forward was not asked for final states");
+    const Index D = directions();
+    for (Index l = 0; l < options_.num_layers; ++l)
+      for (Index d = 0; d < D; ++d) {
+        const auto& saved = cache.layers[static_cast<std::size_t>(l)];
+        const Index state = (l * D + d) * cache.B * options_.hidden_size;
+        at(l, d).final_state(
+            saved.direction[d],
+            columns(const_cast<Buffer<Scalar>&>(saved.output), cache.T, cache.B, d),
+            offset(h_n, state), offset(c_n, state));
+      }
+  }
+
+  /// What backward refuses, without doing anything. Throws: as backward.
+  void check_backward(const Sequence<const Scalar>& x, const Cache& cache,
+                      const Backward& how) const {
+    if (!cache.ready)
+      throw Error("LSTM::backward: no training forward is there to go back through");
+    check_input(x);
+    if (x.steps != cache.T || x.batch != cache.B)
+      throw ShapeError("LSTM::backward: x is not the sequence that forward was given");
+    const bool per_step = how.steps == Steps::all && how.dy.step_stride != 0;
+    if (how.dy.data && (how.dy.batch != cache.B || (per_step && how.dy.steps != cache.T)))
+      throw ShapeError("LSTM::backward: dy: expected T = ", cache.T, ", B = ", cache.B,
+                       ", got T = ", how.dy.steps, ", B = ", how.dy.batch);
+    if (how.dy.data && how.dy.inputs != output_size())
+      throw ShapeError("LSTM::backward: dy: expected ", output_size(), " values a column, got ",
+                       how.dy.inputs);
+    if (how.dy.data && cache.steps != Steps::all && how.steps != cache.steps)
+      throw ShapeError("LSTM::backward: dy enters at steps that forward was not asked for");
+    if ((how.dh_n || how.dc_n) && !cache.final_states)
+      throw ShapeError("LSTM::backward: dh_n or dc_n, but forward was not asked for final states");
+    if (how.dx.data && (!how.dx.is_dense() || how.dx.inputs != options_.input_size ||
+                        how.dx.steps != cache.T || how.dx.batch != cache.B))
+      throw ShapeError("LSTM::backward: dx must be a dense ", cache.T, " x ", cache.B, " x ",
+                       options_.input_size, " sequence");
+  }
+
+  /// Back-propagation through time (Werbos 1990) of the last training forward, which it consumes.
+  /// Accumulates: parameter gradients. Assigns: dx, dh0, dc0. x is the view that forward was given.
+  /// Throws: Error without such a forward; ShapeError when dy or dx have other sizes, dx is not
+  /// dense, or gradients enter where forward did not run.
+  void backward(const Sequence<const Scalar>& x, Cache& cache, const Backward& how) {
+    check_backward(x, cache, how);
+    const kernels::DenormalGuard guard;
+    const Index L = options_.num_layers, D = directions(), H = options_.hidden_size;
+    const Index T = cache.T, B = cache.B, width = D * round_up(H, Layer::W);
+    cache.ready = false;
+    Sequence<const Scalar> dy = pad_upstream(cache, how);
+    for (Index l = L; l-- > 0;) {
+      auto& saved = cache.layers[static_cast<std::size_t>(l)];
+      const bool top = l + 1 == L;
+      for (Index d = 0; d < D; ++d) {
+        const Index state = (l * D + d) * B * H;
+        at(l, d).start_backward(saved.direction[d], offset(how.dh_n, state),
+                                offset(how.dc_n, state));
+      }
+      const Extent extent = saved.direction[0].extent;
+      const double work = operations(l, T, B);
+      internal::parallel_for(D * extent.tiles(), work, [&](Index task) noexcept {
+        const kernels::DenormalGuard task_guard;
+        const Index d = task % D, tile = task / D;
+        const auto [from, to] = top ? entry(how, T, d) : std::pair<Index, Index>{0, T};
+        Sequence<const Scalar> above = dy;
+        above.data = dy.data ? dy.data + d * (width / D) : nullptr;
+        at(l, d).backward_tile(saved.direction[d], above, from, to, tile);
+      });
+      for (Index d = 0; d < D; ++d) {
+        const Index state = (l * D + d) * B * H;
+        at(l, d).initial_gradient(saved.direction[d], offset(how.dh0, state),
+                                  offset(how.dc0, state));
+      }
+      const Sequence<const Scalar> input = l == 0 ? x : layer_input(cache, l - 1);
+      add_weight_gradients(saved, input, l, T, B);
+      if (l > 0) {
+        saved.dinput.resize(T * B * width);
+        const auto dinput = Sequence<Scalar>::dense(saved.dinput.data(), width, T, B);
+        input_gradient(saved, dinput, l, T);
+        if (options_.dropout > 0)
+          internal::dropout_gradient(saved.dinput.data(),
+                                     cache.layers[static_cast<std::size_t>(l - 1)].kept.data(),
+                                     options_.dropout, saved.dinput.size());
+        dy = dinput;
+      } else if (how.dx.data) {
+        input_gradient(saved, how.dx, l, T);
+      }
+    }
+  }
+
+ private:
+  Layer& at(Index l, Index d) noexcept {
+    return layers_[static_cast<std::size_t>(l * directions() + d)];
+  }
+  const Layer& at(Index l, Index d) const noexcept {
+    return layers_[static_cast<std::size_t>(l * directions() + d)];
+  }
+
+  template <class T>
+  static T* offset(T* data, Index by) noexcept {
+    return data ? data + by : nullptr;
+  }
+
+  void initialise(std::uint64_t seed) {
+    std::uint64_t stream = 0;
+    const double bound = 1.0 / std::sqrt(static_cast<double>(options_.hidden_size));
+    for (Layer& layer : layers_) {
+      if (options_.init == Init::pytorch) {
+        layer.visit([&](Parameter<Scalar>& parameter) {
+          internal::fill_uniform(parameter, bound, RandomStream(seed, stream++));
+        });
+      } else {
+        internal::fill_xavier(layer.weight_ih, RandomStream(seed, stream++));
+        internal::fill_orthogonal(layer.weight_hh, RandomStream(seed, stream++));
+      }
+    }
+  }
+
+  void check_input(const Sequence<const Scalar>& x) const {
+    if (x.inputs != options_.input_size)
+      throw ShapeError("LSTM::forward: inputs per step: expected ", options_.input_size, ", got ",
+                       x.inputs);
+    if (x.steps < 1 || x.batch < 1)
+      throw ShapeError("LSTM::forward: a sequence needs at least one step and one sample, got T = ",
+                       x.steps, ", B = ", x.batch);
+  }
+
+  /// How many steps direction d of layer l must run for what was asked.
+  Index live_steps(const Cache& cache, Index l, Index d) const noexcept {
+    const bool only_first =
+        l + 1 == options_.num_layers && d == 1 && cache.steps == Steps::last && !cache.final_states;
+    return only_first ? 1 : cache.T;
+  }
+
+  /// Where dy enters direction d of the top layer, as [from, to) in t.
+  static std::pair<Index, Index> entry(const Backward& how, Index T, Index d) noexcept {
+    if (!how.dy.data) return {0, 0};
+    if (how.steps == Steps::all) return {0, T};
+    if (how.steps == Steps::final && d == 1) return {0, 1};
+    return {T - 1, T};
+  }
+
+  /// Columns of direction d in a [T][B][D * Hp] buffer.
+  Sequence<Scalar> columns(Buffer<Scalar>& buffer, Index T, Index B, Index d) const noexcept {
+    const Index Hp = round_up(options_.hidden_size, Layer::W), width = directions() * Hp;
+    return {buffer.data() + d * Hp, Hp, T, B, B * width, width};
+  }
+
+  /// What layer l + 1 read in the training pass.
+  Sequence<const Scalar> layer_input(const Cache& cache, Index l) const noexcept {
+    const auto& below = cache.layers[static_cast<std::size_t>(l)];
+    const Index width = directions() * round_up(options_.hidden_size, Layer::W);
+    return Sequence<const Scalar>::dense(
+        (options_.dropout > 0 ? below.dropped : below.output).data(), width, cache.T, cache.B);
+  }
+
+  /// Multiply-adds of the products of one layer's forward pass, counted as two operations each.
+  double operations(Index l, Index T, Index B) const noexcept {
+    const Index I = at(l, 0).inputs().columns(), H = options_.hidden_size;
+    return 2.0 * static_cast<double>(T * B * directions()) *
+           static_cast<double>(Cell::gates * H * (I + H));
+  }
+
+  void apply_dropout(typename Cache::Layer& saved, DropoutKey key, Index l, Index T,
+                     Index B) const {
+    const Index D = directions(), H = options_.hidden_size, Hp = round_up(H, Layer::W);
+    saved.dropped.resize(T * B * D * Hp);
+    saved.kept.resize(T * B * D * Hp);
+    const Philox philox(key.seed, internal::dropout_stream + key.update);
+    internal::parallel_for(T, 20.0 * static_cast<double>(T * B * D * H), [&](Index t) noexcept {
+      for (Index b = 0; b < B; ++b) {
+        const Index at = (t * B + b) * D * Hp;
+        internal::dropout_column(saved.dropped.data() + at, saved.kept.data() + at,
+                                 saved.output.data() + at, philox, options_.dropout, l, t, b, D, H,
+                                 Hp);
+      }
+    });
+  }
+
+  /// Copies dy into aligned, padded columns: one a sample, or one per (t, b).
+  Sequence<const Scalar> pad_upstream(Cache& cache, const Backward& how) const {
+    if (!how.dy.data) return {};
+    const Index D = directions(), H = options_.hidden_size, Hp = round_up(H, Layer::W);
+    const bool per_step = how.steps == Steps::all && how.dy.step_stride != 0;
+    const Index steps = per_step ? cache.T : 1;
+    cache.upstream.assign(steps * cache.B * D * Hp, Scalar{0});
+    for (Index t = 0; t < steps; ++t)
+      for (Index b = 0; b < cache.B; ++b)
+        for (Index d = 0; d < D; ++d)
+          std::copy_n(how.dy.column(t, b) + d * H, H,
+                      cache.upstream.data() + ((t * cache.B + b) * D + d) * Hp);
+    return {cache.upstream.data(),
+            D * Hp,
+            cache.T,
+            cache.B,
+            per_step ? cache.B * D * Hp : Index{0},
+            D * Hp};
+  }
+
+  void input_gradient(typename Cache::Layer& saved, const Sequence<Scalar>& dx, Index l, Index T) {
+    const Extent extent = saved.direction[0].extent;
+    internal::parallel_for(T * extent.tiles(), operations(l, T, extent.B),
+                           [&](Index task) noexcept {
+                             const kernels::DenormalGuard task_guard;
+                             const Index t = task % T, tile = task / T;
+                             for (Index d = 0; d < directions(); ++d)
+                               at(l, d).input_gradient(saved.direction[d], dx, t, tile, d > 0);
+                           });
+  }
+
+  void add_weight_gradients(typename Cache::Layer& saved, const Sequence<const Scalar>& input,
+                            Index l, Index T, Index B) {
+    const Index D = directions(), tasks = at(l, 0).weight_gradient_tasks();
+    internal::parallel_for(D * tasks, operations(l, T, B), [&](Index task) noexcept {
+      const kernels::DenormalGuard task_guard;
+      const Index d = task / tasks;
+      at(l, d).weight_gradient(saved.direction[d], input, columns(saved.output, T, B, d),
+                               task % tasks);
+    });
+  }
+
+  RecurrentOptions options_;
+  std::vector<Layer> layers_;
+  bool packed_ = false;
+};
+
+/// A single or stacked LSTM in one or two directions: torch.nn.LSTM.
+template <class Scalar, class Activation = Accurate>
+using LSTM = RecurrentStack<LSTMCell<Scalar, Activation>>;
+
+}  // namespace tsdl::inline TSDL_ABI

@@ -1,0 +1,119 @@
+// AdamW: Adam with decoupled weight decay, and groups of parameters with settings of their own.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tsdl/core/error.hpp"
+#include "tsdl/kernels/adamw.hpp"
+#include "tsdl/nn/parameter.hpp"
+
+namespace tsdl::inline TSDL_ABI {
+
+/// Settings for the parameters whose name contains `name`, as in {.name = "bias", .weight_decay =
+/// 0}.
+struct ParameterGroup {
+  std::string name;
+  std::optional<double> weight_decay{};
+  double lr_scale = 1.0;
+};
+
+/// Options of AdamW, with PyTorch's defaults. The first group whose name matches applies.
+struct AdamW {
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 1e-2;
+  std::vector<ParameterGroup> groups{};
+
+  /// Throws: ShapeError when a setting is out of range.
+  void check() const {
+    const auto refuse = [](const char* what, double value, const char* range) {
+      throw ShapeError("AdamW: ", what, " must be ", range, ", not ", value);
+    };
+    if (!(lr >= 0 && is_finite(lr))) refuse("lr", lr, "finite and at least 0");
+    if (!(beta1 >= 0 && beta1 < 1)) refuse("beta1", beta1, "in [0, 1)");
+    if (!(beta2 >= 0 && beta2 < 1)) refuse("beta2", beta2, "in [0, 1)");
+    if (!(eps >= 0 && is_finite(eps))) refuse("eps", eps, "finite and at least 0");
+    const auto check_decay = [&](double decay) {
+      if (!(decay >= 0 && is_finite(decay))) refuse("weight_decay", decay, "finite and at least 0");
+    };
+    check_decay(weight_decay);
+    for (const ParameterGroup& group : groups) {
+      check_decay(group.weight_decay.value_or(0.0));
+      if (!(group.lr_scale >= 0 && is_finite(group.lr_scale)))
+        refuse("lr_scale", group.lr_scale, "finite and at least 0");
+    }
+  }
+};
+
+/// The moments of a model's parameters, and the update.
+template <class Scalar>
+class AdamWOptimizer {
+ public:
+  struct Moments {
+    Buffer<Scalar> m, v;
+    double weight_decay, lr_scale;
+  };
+
+  /// Allocates the moments, zero. Throws: ShapeError when an option is out of range.
+  template <class Model>
+  AdamWOptimizer(const AdamW& options, const Model& model) : options_(options) {
+    options_.check();
+    model.visit([&](const Parameter<Scalar>& parameter) {
+      Moments moments{Buffer<Scalar>(parameter.size()), Buffer<Scalar>(parameter.size()),
+                      options_.weight_decay, 1.0};
+      for (const ParameterGroup& group : options_.groups) {
+        if (parameter.name.find(group.name) == std::string::npos) continue;
+        moments.weight_decay = group.weight_decay.value_or(options_.weight_decay);
+        moments.lr_scale = group.lr_scale;
+        break;
+      }
+      moments_.push_back(std::move(moments));
+    });
+  }
+
+  /// One update at rate `lr` with gradients multiplied by `gradient_scale`. Leaves gradients alone;
+  /// ends with the model's repack().
+  template <class Model>
+  void step(Model& model, double lr, double gradient_scale = 1.0) {
+    const kernels::DenormalGuard guard;
+    ++steps_;
+    const auto t = static_cast<double>(steps_);
+    const double correction1 = 1.0 - std::pow(options_.beta1, t);
+    const double correction2 = 1.0 - std::pow(options_.beta2, t);
+    auto moments = moments_.begin();
+    model.visit([&](Parameter<Scalar>& parameter) {
+      const double rate = lr * moments->lr_scale;
+      kernels::adamw(parameter.value.data(), moments->m.data(), moments->v.data(),
+                     parameter.gradient.data(), parameter.size(),
+                     {.gradient_scale = gradient_scale,
+                      .keep = 1.0 - rate * moments->weight_decay,
+                      .beta1 = options_.beta1,
+                      .beta2 = options_.beta2,
+                      .step_size = rate / correction1,
+                      .inverse_v_correction = 1.0 / std::sqrt(correction2),
+                      .eps = options_.eps});
+      ++moments;
+    });
+    model.repack();
+  }
+
+  const AdamW& options() const noexcept { return options_; }
+  std::uint64_t steps() const noexcept { return steps_; }
+
+  /// For checkpoints: the step count and the moments, in the order of the model's parameters.
+  void set_steps(std::uint64_t steps) noexcept { steps_ = steps; }
+  std::vector<Moments>& moments() noexcept { return moments_; }
+
+ private:
+  AdamW options_;
+  std::vector<Moments> moments_;
+  std::uint64_t steps_ = 0;
+};
+
+}  // namespace tsdl::inline TSDL_ABI

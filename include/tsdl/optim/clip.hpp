@@ -1,0 +1,29 @@
+// Clipping by the global norm of all gradients.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "tsdl/kernels/adamw.hpp"
+#include "tsdl/nn/parameter.hpp"
+
+namespace tsdl::inline TSDL_ABI {
+
+/// The Euclidean norm of all of a model's gradients together.
+template <class Model>
+double gradient_norm(const Model& model) {
+  double sum = 0.0;
+  model.visit([&](const auto& parameter) {
+    sum += kernels::sum_of_squares(parameter.gradient.data(), parameter.size());
+  });
+  return std::sqrt(sum);
+}
+
+/// What gradients of this norm are to be multiplied by so that their norm is at most `max_norm`:
+/// min(1, max_norm / (norm + 1e-6)). A max_norm of 0 turns clipping off.
+/// Source: torch.nn.utils.clip_grad_norm_.
+inline double clip_coefficient(double norm, double max_norm) noexcept {
+  return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1.0;
+}
+
+}  // namespace tsdl::inline TSDL_ABI

@@ -1,0 +1,60 @@
+// Learning-rate schedules: state machines over a metric, one call an epoch.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+
+#include "tsdl/core/error.hpp"
+#include "tsdl/core/types.hpp"
+
+namespace tsdl::inline TSDL_ABI {
+
+/// Lowers the rate when the validation loss has stopped falling.
+/// Source: torch.optim.lr_scheduler.ReduceLROnPlateau (mode min, threshold relative), except that
+/// the default factor and patience suit runs of tens of epochs.
+struct ReduceLROnPlateau {
+  double factor = 0.5;
+  Index patience = 5;
+  double threshold = 1e-4;
+  Index cooldown = 0;
+  double min_lr = 0.0;
+  double eps = 1e-8;  ///< a change below this is not made
+
+  /// Throws: ShapeError when a setting is out of range.
+  void check() const {
+    if (!(factor > 0 && factor < 1))
+      throw ShapeError("ReduceLROnPlateau: factor must be in (0, 1), not ", factor);
+    if (patience < 0 || cooldown < 0)
+      throw ShapeError("ReduceLROnPlateau: patience and cooldown must not be negative");
+    if (!(min_lr >= 0) || !(threshold >= 0) || !(eps >= 0))
+      throw ShapeError("ReduceLROnPlateau: min_lr, threshold and eps must not be negative");
+  }
+};
+
+/// The state of a ReduceLROnPlateau.
+struct PlateauState {
+  double best = std::numeric_limits<double>::infinity();
+  Index bad_epochs = 0;
+  Index cooldown_left = 0;
+
+  /// The rate after an epoch that ended with `metric`. NaN is not better than anything.
+  double next(const ReduceLROnPlateau& options, double metric, double lr) noexcept {
+    if (metric < best * (1.0 - options.threshold)) {
+      best = metric;
+      bad_epochs = 0;
+    } else {
+      ++bad_epochs;
+    }
+    if (cooldown_left > 0) {
+      --cooldown_left;
+      bad_epochs = 0;
+    }
+    if (bad_epochs <= options.patience) return lr;
+    cooldown_left = options.cooldown;
+    bad_epochs = 0;
+    const double lower = std::max(lr * options.factor, options.min_lr);
+    return lr - lower > options.eps ? lower : lr;
+  }
+};
+
+}  // namespace tsdl::inline TSDL_ABI

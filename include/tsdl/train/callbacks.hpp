@@ -1,0 +1,193 @@
+// What can be added to a Trainer: the state that callbacks see, and those that need only that.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tsdl/core/error.hpp"
+#include "tsdl/nn/loss.hpp"
+#include "tsdl/optim/schedule.hpp"
+#include "tsdl/train/metrics.hpp"
+
+namespace tsdl::inline TSDL_ABI {
+
+enum class Status {
+  running,
+  finished,       ///< all epochs were run
+  stopped_early,  ///< a callback asked for it
+  diverged        ///< too many steps in a row had a gradient that is not finite
+};
+
+inline const char* to_string(Status status) noexcept {
+  switch (status) {
+    case Status::running:
+      return "running";
+    case Status::finished:
+      return "finished";
+    case Status::stopped_early:
+      return "stopped early";
+    case Status::diverged:
+      return "diverged";
+  }
+  return "";
+}
+
+/// One epoch of a run. Holds no time, so that two runs can be compared byte for byte.
+struct EpochRecord {
+  Index epoch = 0;           ///< from 1
+  double learning_rate = 0;  ///< during the epoch
+  double gradient_norm = 0;  ///< mean over its steps, before clipping
+  double train_loss = 0;     ///< mean over its windows, as the weights were at each step
+  Metrics validation;
+  Index skipped_steps = 0;  ///< in this epoch
+};
+
+/// What a Trainer tells its callbacks. They may change learning_rate and set stop.
+struct TrainerState {
+  Index epoch = 0;  ///< finished epochs
+  Index max_epochs = 0;
+  Index windows_done = 0;  ///< in the current epoch
+  Index windows_in_epoch = 0;
+  LossSum epoch_loss{};       ///< of the current epoch so far
+  std::uint64_t batches = 0;  ///< since the start; names the dropout masks
+  double learning_rate = 0;
+  double best_loss = std::numeric_limits<double>::infinity();
+  Index best_epoch = 0;   ///< 0: none yet
+  bool improved = false;  ///< whether the last epoch is the best so far
+  Index skipped_steps = 0;
+  Index skipped_in_a_row = 0;
+  bool stop = false;
+  Status status = Status::running;
+  std::vector<EpochRecord> history;
+
+  /// What is to fall: the validation loss, or without validation windows the training loss.
+  double monitored() const {
+    const EpochRecord& last = history.back();
+    return last.validation.count > 0 ? last.validation.loss : last.train_loss;
+  }
+};
+
+/// Reads or writes named numbers, for callbacks whose state must survive a resume.
+class StateArchive {
+ public:
+  virtual ~StateArchive() = default;
+  virtual void number(const std::string& name, double& value) = 0;
+
+  /// Integers and flags, which a double holds exactly up to 2^53.
+  template <class Integer>
+  void integer(const std::string& name, Integer& value) {
+    auto as_number = static_cast<double>(value);
+    number(name, as_number);
+    value = static_cast<Integer>(as_number);
+  }
+};
+
+/// Called by the Trainer at the named moments.
+class Callback {
+ public:
+  virtual ~Callback() = default;
+  virtual void on_begin(TrainerState&) {}
+  virtual void on_batch(const TrainerState&) {}
+  virtual void on_epoch(TrainerState&) {}
+  /// After every callback's on_epoch: what is written now is what a resumed run starts from.
+  virtual void on_epoch_complete(const TrainerState&) {}
+  virtual void on_end(const TrainerState&) {}
+  virtual void archive(StateArchive&) {}
+};
+
+/// Stops once the monitored loss has not improved for `patience` epochs.
+struct EarlyStopping {
+  Index patience = 10;
+  double min_delta = 0.0;  ///< an improvement must be larger than this
+};
+
+/// Calls functions of yours, for progress displays and logs.
+struct Observer {
+  std::function<void(const TrainerState&)> on_batch{};
+  std::function<void(const TrainerState&)> on_epoch{};
+};
+
+namespace internal {
+
+class PlateauCallback final : public Callback {
+ public:
+  explicit PlateauCallback(const ReduceLROnPlateau& options) : options_(options) {
+    options_.check();
+  }
+  void on_epoch(TrainerState& state) override {
+    state.learning_rate = plateau_.next(options_, state.monitored(), state.learning_rate);
+  }
+  void archive(StateArchive& archive) override {
+    archive.number("plateau.best", plateau_.best);
+    archive.integer("plateau.bad_epochs", plateau_.bad_epochs);
+    archive.integer("plateau.cooldown_left", plateau_.cooldown_left);
+  }
+
+ private:
+  ReduceLROnPlateau options_;
+  PlateauState plateau_;
+};
+
+class EarlyStoppingCallback final : public Callback {
+ public:
+  explicit EarlyStoppingCallback(const EarlyStopping& options) : options_(options) {
+    if (options.patience < 1)
+      throw ShapeError("EarlyStopping: patience must be at least 1, not ", options.patience);
+    if (!(options.min_delta >= 0))
+      throw ShapeError("EarlyStopping: min_delta must not be negative");
+  }
+  void on_epoch(TrainerState& state) override {
+    if (state.monitored() < best_ - options_.min_delta) {
+      best_ = state.monitored();
+      wait_ = 0;
+    } else if (++wait_ >= options_.patience) {
+      state.stop = true;
+    }
+  }
+  void archive(StateArchive& archive) override {
+    archive.number("early_stopping.best", best_);
+    archive.integer("early_stopping.wait", wait_);
+  }
+
+ private:
+  EarlyStopping options_;
+  double best_ = std::numeric_limits<double>::infinity();
+  Index wait_ = 0;
+};
+
+class ObserverCallback final : public Callback {
+ public:
+  explicit ObserverCallback(Observer observer) : observer_(std::move(observer)) {}
+  void on_batch(const TrainerState& state) override {
+    if (observer_.on_batch) observer_.on_batch(state);
+  }
+  void on_epoch_complete(const TrainerState& state) override {
+    if (observer_.on_epoch) observer_.on_epoch(state);
+  }
+
+ private:
+  Observer observer_;
+};
+
+}  // namespace internal
+
+// Trainer::add finds these by argument; a callback of your own adds an overload beside its options.
+template <class Trainer>
+std::unique_ptr<Callback> make_callback(const ReduceLROnPlateau& options, Trainer&) {
+  return std::make_unique<internal::PlateauCallback>(options);
+}
+template <class Trainer>
+std::unique_ptr<Callback> make_callback(const EarlyStopping& options, Trainer&) {
+  return std::make_unique<internal::EarlyStoppingCallback>(options);
+}
+template <class Trainer>
+std::unique_ptr<Callback> make_callback(const Observer& observer, Trainer&) {
+  return std::make_unique<internal::ObserverCallback>(observer);
+}
+
+}  // namespace tsdl::inline TSDL_ABI

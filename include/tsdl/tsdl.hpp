@@ -1,0 +1,7 @@
+// Everything. Needs nlohmann-json beside Eigen and xsimd; <tsdl/bilstm.hpp> does not.
+#pragma once
+
+#include "tsdl/bilstm.hpp"
+#include "tsdl/io/checkpoint.hpp"
+#include "tsdl/lstm.hpp"
+#include "tsdl/version.hpp"

@@ -1,0 +1,257 @@
+// After the first step or prediction, training and prediction allocate nothing.
+//
+// A program of its own: it puts itself in front of the C library's malloc, which operator new, the
+// OpenMP runtime and its worker threads go through too. Built with and without OpenMP. Under a
+// sanitizer, which does the same, only the code under test runs.
+#include <doctest/doctest.h>
+#include <malloc.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+#include <limits>
+#include <new>
+#include <vector>
+
+#include "support/training.hpp"
+#include "tsdl/bilstm.hpp"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TSDL_TEST_COUNTS 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
+#define TSDL_TEST_COUNTS 0
+#endif
+#endif
+#ifndef TSDL_TEST_COUNTS
+#define TSDL_TEST_COUNTS 1
+#endif
+
+namespace {
+
+std::atomic<long> allocations{0};  // of all threads
+
+}  // namespace
+
+#if TSDL_TEST_COUNTS
+extern "C" {
+
+void* __libc_malloc(std::size_t size);
+void* __libc_calloc(std::size_t count, std::size_t size);
+void* __libc_realloc(void* old, std::size_t size);
+void* __libc_memalign(std::size_t alignment, std::size_t size);
+void __libc_free(void* pointer);
+
+void* malloc(std::size_t size) noexcept {
+  ++allocations;
+  return __libc_malloc(size);
+}
+void* calloc(std::size_t count, std::size_t size) noexcept {
+  ++allocations;
+  return __libc_calloc(count, size);
+}
+void* realloc(void* old, std::size_t size) noexcept {
+  ++allocations;
+  return __libc_realloc(old, size);
+}
+void* memalign(std::size_t alignment, std::size_t size) noexcept {
+  ++allocations;
+  return __libc_memalign(alignment, size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
+  ++allocations;
+  return __libc_memalign(alignment, size);
+}
+int posix_memalign(void** result, std::size_t alignment, std::size_t size) noexcept {
+  ++allocations;
+  void* const pointer = __libc_memalign(alignment, size);
+  if (!pointer) return ENOMEM;
+  *result = pointer;
+  return 0;
+}
+void free(void* pointer) noexcept { __libc_free(pointer); }
+
+}  // extern "C"
+#endif
+
+namespace {
+
+using test::Index;
+using Model = tsdl::BiLSTMClassifier<float>;
+
+/// How many allocations an action makes, in all threads.
+template <class Action>
+long count(const Action& action) {
+  const long before = allocations;
+  action();
+  return allocations - before;
+}
+
+/// Keeps the compiler from removing an allocation.
+void* kept(void* pointer) {
+  static void* volatile sink;
+  sink = pointer;
+  return sink;
+}
+
+constexpr Index length = 12, batch_size = 32, stride = 2;
+
+struct Setting {
+  tsdl::Pooling pooling;
+  Index outputs;
+};
+
+/// Two layers, two directions, dropout, a width that no vector divides; enough work for threads.
+struct Network {
+  test::Toy<float> toy;
+  Model model;
+  tsdl::Trainer<Model> trainer;
+  tsdl::Windows<float> windows;
+
+  explicit Network(const Setting& setting)
+      : toy(test::two_classes<float>(300, 5)),
+        model({.input_size = 5,
+               .hidden_size = 33,
+               .num_layers = 2,
+               .dropout = 0.2,
+               .pooling = setting.pooling,
+               .outputs = setting.outputs},
+              1),
+        trainer(model) {
+    toy.length = length;
+    windows = toy.windows(length - 1, 3 * batch_size + 7, stride);
+  }
+
+  /// One epoch by hand: three whole batches and the smaller last one.
+  void epoch(bool gathered, tsdl::Buffer<float>& scratch, const std::vector<Index>& order) {
+    for (Index first = 0; first < windows.size(); first += batch_size) {
+      const Index size = std::min(batch_size, windows.size() - first);
+      const auto at = static_cast<std::size_t>(first), n = static_cast<std::size_t>(size);
+      const auto labels = std::span<const float>(windows.labels()).subspan(at, n);
+      trainer.step(gathered ? windows.gather(std::span(order).subspan(at, n), scratch)
+                            : windows.batch(first, size, scratch),
+                   labels);
+    }
+  }
+};
+
+const Setting settings[] = {
+    {tsdl::Pooling::last, 1}, {tsdl::Pooling::mean, 3}, {tsdl::Pooling::final_states, 1}};
+
+void check_training(int threads, bool gathered) {
+  const test::ThreadCountGuard guard;
+  tsdl::set_thread_count(threads);
+  for (const Setting& setting : settings) {
+    CAPTURE(threads);
+    CAPTURE(gathered);
+    CAPTURE(setting.outputs);
+    Network network(setting);
+    std::vector<Index> order;
+    for (Index i = network.windows.size(); i-- > 0;) order.push_back(i);
+    tsdl::Buffer<float> scratch;
+    const auto first_batch = [&] {
+      const std::span<const Index> samples(order.data(), batch_size);
+      network.trainer.step(gathered ? network.windows.gather(samples, scratch)
+                                    : network.windows.batch(0, batch_size, scratch),
+                           std::span<const float>(network.windows.labels()).first(batch_size));
+    };
+    const long first = count(first_batch);
+    const long later = count([&] {
+      for (int i = 0; i < 3; ++i) network.epoch(gathered, scratch, order);
+    });
+    if (TSDL_TEST_COUNTS) CHECK(first > 0);
+    CHECK(later == 0);
+    CHECK(network.trainer.optimizer().steps() == 13);
+    CHECK(test::has_finite_weights(network.model));
+  }
+}
+
+void check_prediction(int threads) {
+  const test::ThreadCountGuard guard;
+  tsdl::set_thread_count(threads);
+  for (const Setting& setting : settings) {
+    CAPTURE(threads);
+    CAPTURE(setting.outputs);
+    const Network network(setting);
+    Model::Cache cache;
+    tsdl::Buffer<float> scratch;
+    double sum = 0;
+    const auto predict = [&](Index first, Index size) {
+      const auto logits = network.model.forward(network.windows.batch(first, size, scratch), cache);
+      sum += static_cast<double>(logits(0, size - 1));
+    };
+    const long first = count([&] { predict(0, batch_size); });
+    const long later = count([&] {
+      predict(batch_size, batch_size);
+      predict(3 * batch_size, 7);
+      for (Index i = 0; i < 5; ++i) predict(i, 1);
+      predict(0, batch_size);
+    });
+    if (TSDL_TEST_COUNTS) CHECK(first > 0);
+    CHECK(later == 0);
+    CHECK(sum != 0);
+  }
+}
+
+}  // namespace
+
+#if TSDL_TEST_COUNTS
+TEST_CASE("allocation: every way to allocate is counted") {
+  CHECK(count([] {}) == 0);
+  CHECK(count([] { ::free(kept(::malloc(3))); }) == 1);
+  CHECK(count([] { ::free(kept(::calloc(3, 5))); }) == 1);
+  CHECK(count([] { ::free(kept(::realloc(kept(::malloc(3)), 50000))); }) == 2);
+  CHECK(count([] { ::free(kept(::aligned_alloc(64, 128))); }) == 1);
+  CHECK(count([] { ::free(kept(::memalign(64, 128))); }) == 1);
+  CHECK(count([] {
+          void* pointer = nullptr;
+          if (::posix_memalign(&pointer, 64, 128) == 0) ::free(kept(pointer));
+        }) == 1);
+  CHECK(count([] { ::operator delete(kept(::operator new(8))); }) == 1);
+  CHECK(count([] { ::operator delete[](kept(::operator new[](8))); }) == 1);
+  CHECK(count([] { ::operator delete(kept(::operator new(8, std::nothrow))); }) == 1);
+  constexpr std::align_val_t line{64};
+  CHECK(count([&] { ::operator delete(kept(::operator new(8, line)), line); }) == 1);
+  CHECK(count([&] { ::operator delete[](kept(::operator new[](8, line)), line); }) == 1);
+  CHECK(count([] { tsdl::Buffer<float> buffer(100); }) == 1);
+}
+
+#ifdef _OPENMP
+TEST_CASE("allocation: those of worker threads are counted too") {
+  const test::ThreadCountGuard guard;
+  tsdl::set_thread_count(2);
+  const auto region = [] {
+#pragma omp parallel num_threads(2)
+    if (omp_get_thread_num() == 1) ::free(kept(::malloc(3)));
+  };
+  region();
+  CHECK(count(region) == 1);
+}
+#endif
+#endif
+
+TEST_CASE("allocation: none in a training step on views after the first") {
+  check_training(1, false);
+  check_training(2, false);
+}
+
+TEST_CASE("allocation: none in a training step on gathered batches after the first") {
+  check_training(1, true);
+  check_training(2, true);
+}
+
+TEST_CASE("allocation: none in a prediction after the first") {
+  check_prediction(1);
+  check_prediction(2);
+}
+
+TEST_CASE("allocation: none where a step is skipped") {
+  Network network(settings[0]);
+  for (float& value : network.toy.series->values) value = std::numeric_limits<float>::infinity();
+  tsdl::Buffer<float> scratch;
+  network.epoch(false, scratch, {});
+  CHECK(count([&] { network.epoch(false, scratch, {}); }) == 0);
+  CHECK(network.trainer.state().skipped_steps == 8);
+}

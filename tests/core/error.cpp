@@ -1,0 +1,47 @@
+#include "tsdl/core/error.hpp"
+
+#include <doctest/doctest.h>
+
+#include <locale>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+namespace {
+
+struct Grouping : std::numpunct<char> {
+  char do_decimal_point() const override { return ','; }
+  char do_thousands_sep() const override { return '.'; }
+  std::string do_grouping() const override { return "\3"; }
+};
+
+struct GlobalLocale {
+  std::locale previous = std::locale::global(std::locale(std::locale::classic(), new Grouping));
+  ~GlobalLocale() { std::locale::global(previous); }
+};
+
+}  // namespace
+
+TEST_CASE("an Error joins its parts into one message") {
+  const tsdl::Error error("read: ", std::string("a.csv"), ": line ", 12, ", ", 0.5, '!');
+  CHECK(std::string(error.what()) == "read: a.csv: line 12, 0.5!");
+  CHECK(std::string(tsdl::ShapeError("hidden_size ", 0).what()) == "hidden_size 0");
+}
+
+TEST_CASE("a message does not depend on the locale") {
+  const GlobalLocale german;
+  CHECK(std::string(tsdl::DataError(1234567, " ", 0.5).what()) == "1234567 0.5");
+}
+
+TEST_CASE("the family has one base and distinct members, all copyable") {
+  CHECK_THROWS_AS(throw tsdl::ShapeError("s"), tsdl::Error);
+  CHECK_THROWS_AS(throw tsdl::DataError("d"), tsdl::Error);
+  CHECK_THROWS_AS(throw tsdl::FormatError("f"), tsdl::Error);
+  CHECK_THROWS_AS(throw tsdl::FormatError("f"), std::runtime_error);
+  CHECK_FALSE(std::is_base_of_v<tsdl::DataError, tsdl::FormatError>);
+  CHECK_FALSE(std::is_base_of_v<tsdl::ShapeError, tsdl::DataError>);
+
+  tsdl::FormatError original("kept");
+  const tsdl::FormatError copy(original);
+  CHECK(std::string(copy.what()) == "kept");
+}

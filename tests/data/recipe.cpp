@@ -1,0 +1,274 @@
+// prepare and apply: against the parts done by hand, leaks, classes, tables.
+#include "tsdl/data/recipe.hpp"
+
+#include <string>
+#include <vector>
+
+#include "data/helpers.hpp"
+
+using test::contains;
+using test::message_of;
+using tsdl::Index;
+
+namespace {
+
+template <class Scalar>
+bool same_windows(const tsdl::Windows<Scalar>& a, const tsdl::Windows<Scalar>& b) {
+  if (a.size() != b.size() || a.ends() != b.ends() || a.labels() != b.labels()) return false;
+  tsdl::Buffer<Scalar> scratch;
+  for (Index i = 0; i < a.size(); ++i) {
+    const auto x = a.batch(i, 1, scratch);
+    const auto y = b.batch(i, 1, scratch);
+    for (Index t = 0; t < a.length(); ++t)
+      for (Index k = 0; k < a.inputs(); ++k)
+        if (!(x.column(t, 0)[k] == y.column(t, 0)[k])) return false;
+  }
+  return true;
+}
+
+/// Replaces every candle from `first` on by others, at the same times.
+tsdl::Candles changed_from(const tsdl::Candles& candles, Index first) {
+  tsdl::Candles changed = candles;
+  const tsdl::Candles other = test::random_candles(candles.size(), 99);
+  for (Index t = first; t < candles.size(); ++t) {
+    changed.rows[test::at(t)] = other[t];
+    changed.rows[test::at(t)].time = candles[t].time;
+  }
+  return changed;
+}
+
+bool same_scaler(const tsdl::StandardScaler& a, const tsdl::StandardScaler& b) {
+  return a.names() == b.names() && a.mean() == b.mean() && a.variance() == b.variance() &&
+         a.scale() == b.scale() && a.count() == b.count();
+}
+
+/// Two features and a label column, `up`, which alternates.
+tsdl::Table small_table(Index rows) {
+  tsdl::Table table;
+  table.features = tsdl::Series<double>::sized({"a", "b"}, rows);
+  for (Index t = 0; t < rows; ++t) {
+    table.features.column(t)[0] = std::sin(static_cast<double>(t));
+    table.features.column(t)[1] = static_cast<double>(t * t % 17);
+    table.label.push_back(static_cast<double>(t % 2));
+    table.time.push_back(t * 86400000);
+  }
+  table.label_name = "up";
+  return table;
+}
+
+}  // namespace
+
+TEST_CASE("prepare on the shipped candles does what its parts do by hand") {
+  const tsdl::Candles& candles = test::shipped_candles();
+  tsdl::Recipe recipe{.features = "ohlcv", .length = 50, .label = tsdl::RangeLabel{}};
+  auto data = tsdl::prepare<float>(candles, recipe, {.validation = 0.15, .test = 0.15});
+  CHECK(data.inputs() == 5);
+  CHECK(data.recipe.columns == tsdl::feature_names("ohlcv"));
+  CHECK(data.recipe.scaler.is_fitted());
+  CHECK(data.times.size() == 5105);
+  CHECK(data.times[4] == candles[4].time);
+
+  // Rows 20 to 5103 have features and a label: 5035 windows of 50 end in them.
+  CHECK(data.train.size() + data.validation.size() + data.test.size() + data.split.dropped == 5035);
+  CHECK(data.split.dropped == 100);
+  CHECK(data.train.end_row(0) == 69);
+  CHECK(data.test.end_row(data.test.size() - 1) == 5103);
+
+  const tsdl::Series<double> features = tsdl::engineer_features(candles, "ohlcv");
+  const std::vector<double> labels = tsdl::make_labels(candles, recipe.label);
+  const Index last_train = data.train.ends().back();
+  for (Index k = 0; k < 5; ++k) {
+    double mean = 0;
+    for (Index t = 20; t <= last_train; ++t) mean += features.column(t)[k];
+    mean /= static_cast<double>(last_train - 19);
+    double variance = 0;
+    for (Index t = 20; t <= last_train; ++t)
+      variance += (features.column(t)[k] - mean) * (features.column(t)[k] - mean);
+    variance /= static_cast<double>(last_train - 19);
+    CHECK(test::close_to(data.recipe.scaler.mean()[test::at(k)], mean, 1e-12));
+    CHECK(test::close_to(data.recipe.scaler.variance()[test::at(k)], variance, 1e-12));
+  }
+  tsdl::Buffer<float> scratch;
+  for (const auto* part : {&data.train, &data.validation, &data.test}) {
+    CHECK(&part->series() == &data.train.series());
+    bool same = true;
+    for (Index i = 0; i < part->size(); i += 13) {
+      const auto window = part->batch(i, 1, scratch);
+      same = same && part->label(i) == static_cast<float>(labels[test::at(part->end_row(i))]);
+      for (Index t = 0; t < 50; ++t)
+        for (Index k = 0; k < 5; ++k) {
+          const double raw = features.column(part->end_row(i) - 49 + t)[k];
+          const double scaled = (raw - data.recipe.scaler.mean()[test::at(k)]) /
+                                data.recipe.scaler.scale()[test::at(k)];
+          same = same && window.column(t, 0)[k] == static_cast<float>(scaled);
+        }
+    }
+    CHECK(same);
+  }
+  CHECK(scratch.size() == 0);
+}
+
+TEST_CASE("no candle after what a part reads changes anything in it") {
+  const tsdl::Candles candles = test::random_candles(900, 11);
+  const std::vector<tsdl::Label> kinds = {tsdl::RangeLabel{}, tsdl::DirectionLabel{.horizon = 7}};
+  for (const tsdl::Label& label : kinds) {
+    for (const Index stride : {1, 3}) {
+      const tsdl::Recipe recipe{
+          .features = "ohlcv", .length = 20, .label = label, .stride = stride};
+      const auto before = tsdl::prepare<double>(candles, recipe, {0.2, 0.2});
+      const Index horizon = tsdl::horizon(label);
+
+      const Index train_reads = before.train.ends().back() + horizon;
+      const auto after =
+          tsdl::prepare<double>(changed_from(candles, train_reads + 1), recipe, {0.2, 0.2});
+      CHECK(same_scaler(before.recipe.scaler, after.recipe.scaler));
+      CHECK(same_windows(before.train, after.train));
+      CHECK_FALSE(same_windows(before.validation, after.validation));
+
+      const Index validation_reads = before.validation.ends().back() + horizon;
+      CHECK(validation_reads < before.test.ends().front() - 20 + 1);
+      const auto test_changed =
+          tsdl::prepare<double>(changed_from(candles, validation_reads + 1), recipe, {0.2, 0.2});
+      CHECK(same_scaler(before.recipe.scaler, test_changed.recipe.scaler));
+      CHECK(same_windows(before.train, test_changed.train));
+      CHECK(same_windows(before.validation, test_changed.validation));
+      CHECK_FALSE(same_windows(before.test, test_changed.test));
+
+      // The last row that a training window covers does count.
+      const auto inside = tsdl::prepare<double>(changed_from(candles, before.train.ends().back()),
+                                                recipe, {0.2, 0.2});
+      CHECK_FALSE(same_scaler(before.recipe.scaler, inside.recipe.scaler));
+    }
+  }
+}
+
+TEST_CASE("apply makes the same windows, also of candles that end today") {
+  const tsdl::Candles candles = test::random_candles(400, 12);
+  const auto data = tsdl::prepare<float>(candles, {.features = "ohlc", .length = 30});
+  const tsdl::Windows<float> all = tsdl::apply<float>(data.recipe, candles);
+  CHECK(all.size() == 400 - 20 - 29);
+  CHECK(all.end_row(all.size() - 1) == 399);
+  CHECK(std::isnan(all.label(all.size() - 1)));
+  tsdl::Buffer<float> scratch;
+  for (Index i = 0; i < data.test.size(); ++i) {
+    const Index j = data.test.end_row(i) - all.end_row(0);
+    CHECK(all.label(j) == data.test.label(i));
+    const auto x = data.test.batch(i, 1, scratch);
+    const auto y = all.batch(j, 1, scratch);
+    bool same = true;
+    for (Index t = 0; t < 30; ++t)
+      for (Index k = 0; k < 4; ++k) same = same && x.column(t, 0)[k] == y.column(t, 0)[k];
+    CHECK(same);
+  }
+  // Just enough for one prediction, and for no label at all.
+  const tsdl::Windows<float> one =
+      tsdl::apply<float>(data.recipe, test::first_candles(candles, 50));
+  CHECK(one.size() == 1);
+  CHECK(one.end_row(0) == 49);
+  CHECK(contains(message_of<tsdl::DataError>(
+                     [&] { tsdl::apply<float>(data.recipe, test::first_candles(candles, 49)); }),
+                 "window of 30"));
+}
+
+TEST_CASE("prepare and apply on a table") {
+  const tsdl::Table table = small_table(200);
+  const tsdl::Recipe recipe{.length = 5, .label = tsdl::ColumnLabel{.column = "Up", .offset = 1}};
+  const auto data = tsdl::prepare<double>(table, recipe, {0.2, 0.2});
+  CHECK(data.recipe.features.empty());
+  CHECK(data.recipe.columns == std::vector<std::string>{"a", "b"});
+  CHECK(data.inputs() == 2);
+  CHECK(data.train.end_row(0) == 4);
+  CHECK(data.train.label(0) == 1);  // of row 5
+  CHECK(data.split.dropped == 2 * 5);
+  CHECK(data.times == table.time);
+
+  tsdl::Table fresh = table;  // as read for predictions
+  fresh.label.clear();
+  fresh.label_name.clear();
+  const tsdl::Windows<double> all = tsdl::apply<double>(data.recipe, fresh);
+  CHECK(all.size() == 196);
+  CHECK(std::isnan(all.label(0)));
+  const tsdl::Windows<double> labelled = tsdl::apply<double>(data.recipe, table);
+  CHECK(labelled.label(0) == 1);
+  CHECK(std::isnan(labelled.label(195)));
+
+  fresh.features.names = {"b", "a"};
+  CHECK(contains(message_of<tsdl::DataError>([&] { tsdl::apply<double>(data.recipe, fresh); }),
+                 "expected the columns a, b, found b, a"));
+  CHECK(contains(message_of<tsdl::DataError>(
+                     [&] { tsdl::apply<double>(data.recipe, test::random_candles(99, 1)); }),
+                 "columns of a table (a, b)"));
+}
+
+TEST_CASE("labels must be classes, and training rows must hold more than one") {
+  const tsdl::Recipe recipe{.length = 5, .label = tsdl::ColumnLabel{"up"}};
+  const auto refused = [](const tsdl::Table& table, const tsdl::Recipe& with) {
+    return message_of<tsdl::DataError>([&] { tsdl::prepare<float>(table, with, {0.2, 0.2}); });
+  };
+  for (const double bad : {2.0, 0.5, -1.0}) {
+    tsdl::Table table = small_table(100);
+    table.label[30] = bad;
+    const std::string message = refused(table, recipe);
+    CHECK(contains(message, "row 30 (1970-01-31)"));
+    CHECK(contains(message, "expected a label in 0, ..., 1"));
+  }
+  tsdl::Table three = small_table(100);
+  for (std::size_t t = 0; t < 100; ++t) three.label[t] = static_cast<double>(t % 3);
+  tsdl::Recipe classes = recipe;
+  classes.classes = 3;
+  CHECK_NOTHROW(tsdl::prepare<float>(three, classes, {0.2, 0.2}));
+  classes.classes = 1;
+  CHECK(contains(refused(three, classes), "classes"));
+  classes.classes = 0;  // a regression
+  three.label[30] = 0.5;
+  CHECK_NOTHROW(tsdl::prepare<float>(three, classes, {0.2, 0.2}));
+
+  // One class in the training part, both after it.
+  tsdl::Table one = small_table(100);
+  for (std::size_t t = 0; t < 60; ++t) one.label[t] = 1;
+  const std::string message = refused(one, recipe);
+  CHECK(contains(message, "one class only in the training rows"));
+  CHECK(contains(message, "labels are 1"));
+  one.label[10] = 0;
+  CHECK_NOTHROW(tsdl::prepare<float>(one, recipe, {0.2, 0.2}));
+}
+
+TEST_CASE("what prepare and apply refuse") {
+  const tsdl::Candles candles = test::random_candles(200, 13);
+  const auto refused = [&](const tsdl::Recipe& recipe, tsdl::SplitFractions fractions = {}) {
+    return message_of<tsdl::DataError>([&] { tsdl::prepare<float>(candles, recipe, fractions); });
+  };
+  CHECK(contains(refused({.length = 201}), "200 rows are fewer than one window of 201"));
+  CHECK(contains(refused({.length = 190}), "too few for a window of 190"));
+  CHECK(contains(refused({.length = 60}), "a part is left empty"));
+  CHECK(contains(refused({.length = 5}, {.validation = 0.6, .test = 0.6}), "fractions"));
+  CHECK(contains(refused({.features = "hybird"}), "\"hybird\""));
+  CHECK(contains(refused({.features = ""}), "table"));
+  CHECK(contains(refused({.label = tsdl::DirectionLabel{.horizon = 200}}), "beyond the end"));
+  CHECK(
+      contains(message_of<tsdl::ShapeError>([&] { tsdl::prepare<float>(candles, {.length = 0}); }),
+               "length of 1 or more"));
+  CHECK(contains(message_of<tsdl::ShapeError>(
+                     [&] { tsdl::prepare<float>(candles, {.length = 5, .stride = 0}); }),
+                 "stride of 1 or more"));
+  const tsdl::Recipe unfitted{.length = 5};
+  CHECK(contains(message_of<tsdl::DataError>([&] { tsdl::apply<float>(unfitted, candles); }),
+                 "not fitted"));
+  tsdl::Recipe other = tsdl::prepare<float>(candles, {.length = 5}).recipe;
+  other.features = "ohlc";
+  CHECK(contains(message_of<tsdl::DataError>([&] { tsdl::apply<float>(other, candles); }),
+                 "fitted on 5 features, given 4"));
+
+  const tsdl::Table table = small_table(200);
+  const auto table_refused = [&](const tsdl::Table& with, const tsdl::Recipe& recipe) {
+    return message_of<tsdl::DataError>([&] { tsdl::prepare<float>(with, recipe); });
+  };
+  CHECK(contains(table_refused(table, {.length = 5}), "a table needs a ColumnLabel"));
+  CHECK(contains(table_refused(table, {.length = 5, .label = tsdl::ColumnLabel{"down"}}), "down"));
+  tsdl::Table own = table;
+  own.label_name = "A";
+  CHECK(contains(table_refused(own, {.length = 5, .label = tsdl::ColumnLabel{"a"}}),
+                 "among the features of its own row"));
+  CHECK_NOTHROW(tsdl::prepare<float>(
+      own, {.length = 5, .label = tsdl::ColumnLabel{.column = "a", .offset = 1}}));
+}

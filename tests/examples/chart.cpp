@@ -1,0 +1,302 @@
+// The loss chart: well-formed XML for any input, and geometry that says what the numbers say.
+#include "../../examples/support/chart.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <locale>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace {
+
+constexpr double missing = std::numeric_limits<double>::quiet_NaN();
+constexpr double inf = std::numeric_limits<double>::infinity();
+
+/// The first thing in `xml` that is not well-formed, or nothing. Knows elements, attributes and the
+/// named entities; that is all that a chart may contain.
+std::string xml_fault(std::string_view xml) {
+  std::vector<std::string> open;
+  bool seen_root = false;
+  const auto text_fault = [](std::string_view text) -> std::string {
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      if (static_cast<unsigned char>(text[i]) < 0x20 && text[i] != '\n') return "control character";
+      if (text[i] != '&') continue;
+      const std::string_view name = text.substr(i, text.find(';', i) - i + 1);
+      if (name != "&amp;" && name != "&lt;" && name != "&gt;" && name != "&quot;") return "bare &";
+    }
+    return {};
+  };
+  while (!xml.empty()) {
+    if (xml.front() != '<') {
+      const std::string_view text = xml.substr(0, xml.find('<'));
+      if (open.empty() && text.find_first_not_of('\n') != text.npos) return "text outside the root";
+      if (const std::string fault = text_fault(text); !fault.empty()) return fault;
+      xml.remove_prefix(text.size());
+      continue;
+    }
+    const std::size_t end = xml.find('>');
+    if (end == xml.npos) return "tag without end";
+    std::string_view tag = xml.substr(1, end - 1);
+    xml.remove_prefix(end + 1);
+    if (tag.front() == '/') {
+      if (open.empty() || open.back() != tag.substr(1)) return "</" + std::string(tag.substr(1));
+      open.pop_back();
+      continue;
+    }
+    const bool empty = tag.back() == '/';
+    if (empty) tag.remove_suffix(1);
+    if (open.empty() && std::exchange(seen_root, true)) return "second root";
+    const std::string name(tag.substr(0, tag.find(' ')));
+    tag.remove_prefix(name.size());
+    std::vector<std::string_view> attributes;
+    while (!tag.empty()) {
+      const std::size_t equals = tag.find("=\"");
+      if (tag.front() != ' ' || equals == tag.npos) return "attribute of " + name;
+      for (const auto other : attributes)
+        if (other == tag.substr(1, equals - 1)) return "attribute twice in " + name;
+      attributes.push_back(tag.substr(1, equals - 1));
+      const std::size_t close = tag.find('"', equals + 2);
+      if (close == tag.npos) return "open quote in " + name;
+      const std::string_view value = tag.substr(equals + 2, close - equals - 2);
+      if (value.find('<') != value.npos || !text_fault(value).empty()) return "value in " + name;
+      tag.remove_prefix(close + 1);
+    }
+    if (!empty) open.push_back(name);
+  }
+  return open.empty() && seen_root ? std::string() : "elements left open";
+}
+
+/// What stands between `before` and the next quote, for each place where `before` occurs.
+std::vector<std::string> quoted_after(std::string_view text, std::string_view before) {
+  std::vector<std::string> found;
+  for (std::size_t at = text.find(before); at != text.npos; at = text.find(before, at + 1)) {
+    const std::size_t start = at + before.size();
+    found.emplace_back(text.substr(start, text.find('"', start) - start));
+  }
+  return found;
+}
+
+std::vector<double> numbers_in(std::string_view text) {
+  std::vector<double> numbers;
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t from = text.find_first_of("-.0123456789", i);
+    if (from == text.npos) break;
+    i = std::min(text.find_first_not_of("-.0123456789", from), text.size());
+    numbers.push_back(std::stod(std::string(text.substr(from, i - from))));
+  }
+  return numbers;
+}
+
+std::size_t count(std::string_view text, std::string_view what) {
+  std::size_t n = 0;
+  for (std::size_t at = text.find(what); at != text.npos; at = text.find(what, at + 1)) ++n;
+  return n;
+}
+
+examples::LossCurves plain_curves() {
+  return {
+      "Run", "small", {0.70, 0.66, 0.61, 0.58}, {0.70, 0.69, 0.67, 0.68}, {1e-3, 1e-3, 1e-4, 1e-5},
+      2};
+}
+
+}  // namespace
+
+TEST_CASE("the XML checker finds faults") {
+  CHECK(xml_fault("<a b=\"c\"><d/>e &amp; f</a>\n").empty());
+  for (const char* bad : {"<a>", "<a></b>", "<a b=c/>", "<a>&</a>", "<a b=\"<\"/>", "<a/><b/>",
+                          "<a", "x<a/>", "<a b=\"1\" b=\"2\"/>", "", "<a>\x01</a>"})
+    CHECK_FALSE(xml_fault(bad).empty());
+}
+
+TEST_CASE("charts of any input are well-formed and hold finite coordinates only") {
+  std::vector<examples::LossCurves> cases;
+  cases.push_back({});
+  cases.push_back(plain_curves());
+  cases.push_back({"one", "", {0.69}, {0.70}, {1e-3}, 0});
+  cases.push_back({"best out of range", "", {0.69}, {0.70}, {1e-3}, 7});
+  cases.push_back({"gaps",
+                   "",
+                   {missing, 0.7, missing, inf, 0.6},
+                   {0.7, -inf, missing, 0.6},
+                   {0, missing, 1e-3},
+                   2});
+  cases.push_back({"nothing", "", {missing, inf}, {-inf, missing}, {0, -1}, 1});
+  cases.push_back({"far", "", {1e308, -1e308, 1e308}, {-1e308, 5e-324}, {1e308, 5e-324}, 1});
+  cases.push_back({"equal", "", {0, 0, 0}, {0, 0, 0}, {1, 1, 1}, 0});
+  cases.push_back({"equal", "", {-2, -2}, {-2, -2}, {}, 1});
+  cases.push_back({"a < b && \"c\" > 'd' ]]>",
+                   "\x01\xff\xc3\xe2\x82 \xed\xa0\x80 \xc3\xa9",
+                   {1, 2},
+                   {},
+                   {},
+                   0});
+  cases.push_back({std::string(500, '&'), std::string(500, '<'), {1}, {2}, {3}, 0});
+  cases.push_back(
+      {"long", "", std::vector<double>(1000, 0.5), std::vector<double>(999, 0.6), {}, 998});
+  for (const examples::LossCurves& curves : cases) {
+    CAPTURE(curves.title);
+    const std::string svg = examples::loss_chart(curves);
+    CHECK(xml_fault(svg) == "");
+    for (const char* name : {" d=\"", " x=\"", " y=\"", " cx=\"", " cy=\"", " height=\""})
+      for (const std::string& value : quoted_after(svg, name)) {
+        CAPTURE(value);
+        if (value == "100%") continue;
+        CHECK(value.find_first_not_of("MLHVZ -.0123456789") == value.npos);
+        for (const double coordinate : numbers_in(value)) CHECK(std::fabs(coordinate) < 6000);
+      }
+    CHECK(svg == examples::loss_chart(curves));
+  }
+}
+
+TEST_CASE("titles are escaped, mended and cut between characters") {
+  using examples::internal::xml_text;
+  CHECK(xml_text("S&P <500> \"x\"") == "S&amp;P &lt;500&gt; &quot;x&quot;");
+  CHECK(xml_text("a\x02"
+                 "b\xff\xc0\x80") ==
+        "a\xef\xbf\xbd"
+        "b\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+  CHECK(xml_text("\xf0\x9f\x93\x88\xe2\x82\xac\xc3\xa9") == "\xf0\x9f\x93\x88\xe2\x82\xac\xc3\xa9");
+  CHECK(xml_text("\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", 3) == "\xc3\xa9\xc3\xa9\xe2\x80\xa6");
+  CHECK(xml_text("&&&", 3) == "&amp;&amp;&amp;");
+}
+
+TEST_CASE("the curves are affine in epoch and loss, and the ring lies on the best epoch") {
+  const examples::LossCurves curves = plain_curves();
+  const std::string svg = examples::loss_chart(curves);
+  const auto train = quoted_after(svg, "class=\"line train\" d=\"");
+  const auto validation = quoted_after(svg, "class=\"line valid\" d=\"");
+  REQUIRE(train.size() == 1);
+  REQUIRE(validation.size() == 1);
+  CHECK(count(train[0], "M") == 1);
+  const std::vector<double> t = numbers_in(train[0]), v = numbers_in(validation[0]);
+  REQUIRE(t.size() == 8);
+  REQUIRE(v.size() == 8);
+  const double per_loss = (t[7] - t[1]) / (0.58 - 0.70);
+  CHECK(per_loss < -1000);  // 0.12 of loss fills most of the panel, and up is more
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(std::fabs(t[2 * i] - (t[0] + (t[6] - t[0]) * static_cast<double>(i) / 3)) <= 0.011);
+    CHECK(v[2 * i] == t[2 * i]);
+    CHECK(std::fabs(t[2 * i + 1] - (t[1] + per_loss * (curves.train[i] - 0.70))) <= 0.02);
+    CHECK(std::fabs(v[2 * i + 1] - (t[1] + per_loss * (curves.validation[i] - 0.70))) <= 0.02);
+  }
+  const auto ring = quoted_after(svg, "class=\"ring valid\" cx=\"");
+  REQUIRE(ring.size() == 1);
+  CHECK(std::stod(ring[0]) == v[4]);
+  CHECK(count(svg, ">best epoch 3: 0.6700<") == 1);
+  CHECK(count(svg, ">validation 0.6800<") == 1);
+  CHECK(count(svg, ">training 0.5800<") == 1);
+  CHECK(count(svg, ">rate 1e-5<") == 1);
+}
+
+TEST_CASE("the learning rate is a step line on a logarithmic axis") {
+  const auto rate = quoted_after(examples::loss_chart(plain_curves()), "class=\"line rate\" d=\"");
+  REQUIRE(rate.size() == 1);
+  // M x y H V H V y H V y H: two unchanged epochs, then a tenth, then a tenth again.
+  const std::vector<double> p = numbers_in(rate[0]);
+  REQUIRE(p.size() == 9);
+  CHECK(p[3] == p[1]);
+  CHECK(p[5] > p[3] + 10);
+  CHECK(std::fabs((p[7] - p[5]) - (p[5] - p[3])) <= 0.021);
+  CHECK(std::fabs((p[8] - p[6]) - (p[6] - p[4])) <= 0.021);
+}
+
+TEST_CASE("missing values break the line, and a note counts them") {
+  const std::string svg =
+      examples::loss_chart({"", "", {0.7, missing, 0.6, 0.5, inf, 0.4}, {0.7, 0.7}, {1e-3, 0}, -1});
+  const auto train = quoted_after(svg, "class=\"line train\" d=\"");
+  REQUIRE(train.size() == 1);
+  CHECK(count(train[0], "M") == 3);
+  CHECK(count(train[0], "L") == 1);
+  CHECK(count(svg, "class=\"train-fill\" cx=\"") == 4);
+  CHECK(count(svg, "training loss in 2 epochs.") == 1);
+  CHECK(count(svg, "learning rate in 1 epoch.") == 1);
+  CHECK(count(svg, "best epoch") == 0);
+}
+
+TEST_CASE("spikes do not flatten the curves and are not hidden") {
+  examples::LossCurves curves;
+  for (int i = 0; i < 40; ++i) {
+    curves.train.push_back(0.70 - 0.002 * i);
+    curves.validation.push_back(0.70 - 0.001 * i);
+  }
+  CHECK(count(examples::loss_chart(curves), "riangle") == 0);
+  const double height_before = [&] {
+    const auto p =
+        numbers_in(quoted_after(examples::loss_chart(curves), "class=\"line train\" d=\"")[0]);
+    return p.back() - p[1];
+  }();
+  curves.train[20] = 41.7;
+  curves.validation[20] = 3.5;
+  const std::string svg = examples::loss_chart(curves);
+  const auto p = numbers_in(quoted_after(svg, "class=\"line train\" d=\"")[0]);
+  CHECK(p.back() - p[1] > 0.9 * height_before);
+  CHECK(count(svg, "class=\"train-fill\" d=\"") == 1);
+  CHECK(count(svg, "class=\"valid-fill\" d=\"") == 1);
+  CHECK(count(svg,
+              "Triangles mark 2 values beyond the loss axis, the farthest 41.7000 (training, epoch "
+              "21).") == 1);
+}
+
+TEST_CASE("the names of curves that end together stay apart") {
+  for (const double gap : {0.0, 1e-4, -1e-4, 0.004, -0.004}) {
+    CAPTURE(gap);
+    for (const double end : {0.4, 0.55, 0.7}) {
+      const std::string svg =
+          examples::loss_chart({"", "", {0.4, 0.7, end}, {0.4, 0.7, end + gap}, {}, -1});
+      std::vector<double> heights;
+      for (const char* style : {"train", "valid"}) {
+        const std::string mark = std::string("\" class=\"label ") + style + "-fill\"";
+        const std::size_t at = svg.find(mark), from = svg.rfind("y=\"", at) + 3;
+        REQUIRE(at != svg.npos);
+        heights.push_back(std::stod(svg.substr(from, at - from)));
+      }
+      CHECK(std::fabs(heights[0] - heights[1]) >= 17.99);
+      if (gap > 0) CHECK(heights[1] < heights[0]);
+      if (gap < 0) CHECK(heights[1] > heights[0]);
+    }
+  }
+}
+
+TEST_CASE("axis ticks are round, within the axis and few") {
+  for (const double low : {-3.0, 0.0, 0.52, 0.69310, 1e-7, 12345.0})
+    for (const double span : {1e-3, 0.07, 1.0, 2.5, 80.0, 1e9}) {
+      CAPTURE(low);
+      CAPTURE(span);
+      const auto axis = examples::internal::linear_axis(low, low + span);
+      CHECK(axis.low <= low);
+      CHECK(axis.high >= low + span);
+      CHECK(axis.ticks.size() >= 2);
+      CHECK(axis.ticks.size() <= 8);
+      for (std::size_t i = 0; i < axis.ticks.size(); ++i) {
+        const auto& [value, label] = axis.ticks[i];
+        CHECK(value >= axis.low - 1e-9 * span);
+        CHECK(value <= axis.high + 1e-9 * span);
+        CHECK(std::fabs(std::stod(label) - value) <= 1e-5 * (axis.high - axis.low));
+        if (i > 0) CHECK(label != axis.ticks[i - 1].second);
+      }
+    }
+  const auto decades = examples::internal::log_axis(1.25e-4, 1e-3);
+  REQUIRE(decades.ticks.size() == 2);
+  CHECK(decades.ticks[0].second == "1e-4");
+  CHECK(decades.ticks[1].second == "1e-3");
+  const auto epochs = examples::internal::epoch_axis(100, 700);
+  CHECK(epochs.ticks.front().second == "1");
+  CHECK(epochs.ticks[1].second == "10");
+  CHECK(epochs.ticks.back().second == "100");
+}
+
+TEST_CASE("a chart does not depend on the locale") {
+  struct Comma : std::numpunct<char> {
+    char do_decimal_point() const override { return ','; }
+    std::string do_grouping() const override { return "\3"; }
+  };
+  const std::string before = examples::loss_chart(plain_curves());
+  const std::locale old = std::locale::global(std::locale(std::locale(), new Comma));
+  const std::string after = examples::loss_chart(plain_curves());
+  std::locale::global(old);
+  CHECK(before == after);
+}

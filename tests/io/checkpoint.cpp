@@ -1,0 +1,216 @@
+// Model files: what is saved comes back to the bit, and alone is enough to predict.
+#include "tsdl/io/checkpoint.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "io/checkpoint_helpers.hpp"
+#include "support/files.hpp"
+
+namespace {
+
+using test::Index;
+using test::TemporaryDirectory;
+
+void check_same(const tsdl::Recipe& a, const tsdl::Recipe& b) {
+  CHECK(a.features == b.features);
+  CHECK(a.length == b.length);
+  CHECK(a.stride == b.stride);
+  CHECK(a.classes == b.classes);
+  CHECK(a.columns == b.columns);
+  CHECK(a.label.index() == b.label.index());
+  CHECK(tsdl::horizon(a.label) == tsdl::horizon(b.label));
+  CHECK(a.scaler.names() == b.scaler.names());
+  CHECK(a.scaler.mean() == b.scaler.mean());
+  CHECK(a.scaler.variance() == b.scaler.variance());
+  CHECK(a.scaler.scale() == b.scaler.scale());
+  CHECK(a.scaler.count() == b.scaler.count());
+}
+
+void check_same(const tsdl::ClassifierOptions& a, const tsdl::ClassifierOptions& b) {
+  CHECK(a.input_size == b.input_size);
+  CHECK(a.hidden_size == b.hidden_size);
+  CHECK(a.num_layers == b.num_layers);
+  CHECK(a.dropout == b.dropout);
+  CHECK(a.pooling == b.pooling);
+  CHECK(a.outputs == b.outputs);
+  CHECK(a.init == b.init);
+}
+
+bool same(const tsdl::Matrix<double>& a, const tsdl::Matrix<double>& b) {
+  return a.size() > 0 && a.rows() == b.rows() && a.cols() == b.cols() &&
+         std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(double)) == 0;
+}
+
+template <class Model>
+void check_round_trip(const tsdl::ClassifierOptions& options, const tsdl::Label& label,
+                      std::uint64_t seed) {
+  using Scalar = typename Model::Scalar;
+  const TemporaryDirectory directory;
+  const auto path = directory / "model.safetensors";
+  const auto data = test::small_data(label);
+  Model model(options, 7);
+  model.visit([](tsdl::Parameter<Scalar>& parameter) {  // values that text would not keep
+    for (Scalar& value : parameter.value) value = std::nextafter(value * Scalar(1.1), Scalar(0));
+  });
+  model.repack();
+  tsdl::save_model(path, model, data.recipe, seed);
+  CHECK(directory.count() == 1);
+
+  const tsdl::LoadedModel<Model> loaded = tsdl::load_model<Model>(path);
+  CHECK((test::weight_bytes(loaded.model) == test::weight_bytes(model)));
+  CHECK(loaded.seed == seed);
+  check_same(loaded.recipe, data.recipe);
+  check_same(loaded.model.options(), options);
+  const tsdl::ModelInfo info = tsdl::read_model_info(path);
+  CHECK(info.kind == Model::kind());
+  CHECK(info.seed == seed);
+  check_same(info.recipe, data.recipe);
+  check_same(info.options, options);
+
+  const tsdl::Candles others = test::random_candles(120, 44);
+  CHECK(same(tsdl::predict(loaded.model, tsdl::apply<Scalar>(loaded.recipe, others)),
+             tsdl::predict(model, tsdl::apply<Scalar>(data.recipe, others))));
+
+  const auto again = directory / "again.safetensors", resaved = directory / "resaved.safetensors";
+  tsdl::save_model(again, model, data.recipe, seed);
+  tsdl::save_model(resaved, loaded.model, loaded.recipe, loaded.seed);
+  CHECK((test::read_bytes(again) == test::read_bytes(path)));
+  CHECK((test::read_bytes(resaved) == test::read_bytes(path)));
+}
+
+}  // namespace
+
+TEST_CASE("model files: what was saved is loaded, bit for bit") {
+  check_round_trip<tsdl::BiLSTMClassifier<float>>(test::small_options(), tsdl::RangeLabel{}, 5);
+  check_round_trip<tsdl::BiLSTMClassifier<double>>(
+      {.input_size = 5, .hidden_size = 3, .num_layers = 1, .pooling = tsdl::Pooling::mean},
+      tsdl::RangeLabel{.lookback = 7}, 0);
+  check_round_trip<tsdl::LSTMClassifier<float>>(
+      {.input_size = 5, .hidden_size = 9, .num_layers = 1, .outputs = 3}, tsdl::DirectionLabel{3},
+      std::numeric_limits<std::uint64_t>::max());
+  check_round_trip<tsdl::LSTMClassifier<double>>({.input_size = 5,
+                                                  .hidden_size = 1,
+                                                  .num_layers = 3,
+                                                  .dropout = 0.1,
+                                                  .pooling = tsdl::Pooling::final_states,
+                                                  .init = tsdl::Init::orthogonal},
+                                                 tsdl::DirectionLabel{}, 1);
+}
+
+TEST_CASE("model files: each kind of label keeps its settings") {
+  const TemporaryDirectory directory;
+  const auto path = directory / "model.safetensors";
+  const test::BiLSTM model(test::small_options());
+  auto recipe = test::small_data().recipe;
+  const auto loaded = [&](const tsdl::Label& label) {
+    recipe.label = label;
+    tsdl::save_model(path, model, recipe, 1);
+    return tsdl::load_model<test::BiLSTM>(path).recipe.label;
+  };
+  CHECK(std::get<tsdl::RangeLabel>(loaded(tsdl::RangeLabel{33})).lookback == 33);
+  CHECK(std::get<tsdl::DirectionLabel>(loaded(tsdl::DirectionLabel{12})).horizon == 12);
+  const std::string name = "a \"quoted\", UTF-8 name: \xc3\xa9";
+  const auto column = std::get<tsdl::ColumnLabel>(loaded(tsdl::ColumnLabel{name, 4}));
+  CHECK(column.column == name);
+  CHECK(column.offset == 4);
+}
+
+TEST_CASE("model files: a recipe of a table's columns") {
+  const TemporaryDirectory directory;
+  const auto path = directory / "model.safetensors";
+  tsdl::RandomStream random(4);
+  const auto table = [&](Index rows) {
+    tsdl::Table result;
+    result.features = tsdl::Series<double>::sized({"alpha", "b \\ \xe2\x82\xac"}, rows);
+    for (double& value : result.features.values) value = random.normal() * 1e-3 + 5;
+    for (Index row = 0; row < rows; ++row) result.label.push_back(random.uniform() < 0.5 ? 0 : 1);
+    return result;
+  };
+  const auto data = tsdl::prepare<float>(
+      table(200), {.length = 5, .label = tsdl::ColumnLabel{"", 1}, .stride = 2});
+  const test::BiLSTM model({.input_size = 2, .hidden_size = 4, .num_layers = 1}, 3);
+  tsdl::save_model(path, model, data.recipe, 9);
+  const auto loaded = tsdl::load_model<test::BiLSTM>(path);
+  check_same(loaded.recipe, data.recipe);
+  const tsdl::Table others = table(60);
+  CHECK(same(tsdl::predict(loaded.model, tsdl::apply<float>(loaded.recipe, others)),
+             tsdl::predict(model, tsdl::apply<float>(data.recipe, others))));
+}
+
+TEST_CASE("model files: float files load into double models and back") {
+  const TemporaryDirectory directory;
+  const auto single = directory / "single.safetensors", both = directory / "both.safetensors";
+  const auto recipe = test::small_data().recipe;
+  const test::BiLSTM model(test::small_options(), 2);
+  tsdl::save_model(single, model, recipe, 1);
+  const auto wide = tsdl::load_model<tsdl::BiLSTMClassifier<double>>(single);
+  tsdl::save_model(both, wide.model, wide.recipe, wide.seed);
+  CHECK((test::read_bytes(both) != test::read_bytes(single)));
+  const auto narrow = tsdl::load_model<test::BiLSTM>(both);
+  CHECK((test::weight_bytes(narrow.model) == test::weight_bytes(model)));
+}
+
+TEST_CASE("model files: names that are not UTF-8 are refused as an Error, nothing written") {
+  const TemporaryDirectory directory;
+  const auto path = directory / "model.safetensors";
+  auto recipe = test::small_data().recipe;
+  recipe.label = tsdl::ColumnLabel{"Pr\xe4mie", 1};  // Latin-1
+  const test::BiLSTM model(test::small_options());
+  const auto save = [&] { tsdl::save_model(path, model, recipe, 1); };
+  CHECK_THROWS_AS(save(), tsdl::Error);
+  CHECK(directory.count() == 0);
+}
+
+TEST_CASE("Checkpoint: writes the best model so far and the state of every epoch") {
+  const TemporaryDirectory directory;
+  const auto best = directory / "best.safetensors", last = directory / "last.state.safetensors";
+  const auto data = test::small_data();
+  test::BiLSTM model(test::small_options(), 3);
+  tsdl::TrainerOptions options;
+  options.max_epochs = 25;
+  options.optimizer.lr = 0.005;
+  options.seed = 12;
+  tsdl::Trainer trainer(model, options);
+  trainer.add(tsdl::Checkpoint{best, data.recipe, last, "print"});
+  std::vector<bool> written;
+  std::vector<std::string> states;
+  std::string before;
+  trainer.add(tsdl::Observer{.on_epoch = [&](const tsdl::TrainerState& state) {
+    const std::string now = test::read_bytes(best);
+    CHECK((now != before) == state.improved);
+    before = now;
+    written.push_back(state.improved);
+    states.push_back(test::read_bytes(last));
+    CHECK((states.size() < 2 || states.back() != states[states.size() - 2]));
+  }});
+  const tsdl::History history = trainer.fit(data.train, data.validation);
+  REQUIRE(history.best_epoch > 1);   // else the file was written once only,
+  REQUIRE(history.best_epoch < 25);  // or in every epoch
+  CHECK(written[static_cast<std::size_t>(history.best_epoch) - 1]);
+  CHECK_FALSE(written.back());
+  const auto loaded = tsdl::load_model<test::BiLSTM>(best);
+  CHECK((test::weight_bytes(loaded.model) == test::weight_bytes(model)));
+  CHECK(loaded.seed == 12);
+  CHECK(tsdl::evaluate(loaded.model, data.validation).loss ==
+        history.epochs[static_cast<std::size_t>(history.best_epoch) - 1].validation.loss);
+  CHECK(directory.count() == 2);
+}
+
+TEST_CASE("Checkpoint: a path that cannot be written is an Error that names it") {
+  const TemporaryDirectory directory;
+  test::write_bytes(directory / "file", "x");
+  const auto path = directory / "file/best.safetensors";
+  const auto data = test::small_data();
+  test::BiLSTM model(test::small_options(), 3);
+  tsdl::Trainer trainer(model, {.max_epochs = 2});
+  trainer.add(tsdl::Checkpoint{path, data.recipe});
+  CHECK(test::contains(
+      test::message_of<tsdl::Error>([&] { trainer.fit(data.train, data.validation); }),
+      path.string()));
+}

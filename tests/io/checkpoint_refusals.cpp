@@ -1,0 +1,263 @@
+// Model files that must not be loaded: each is refused with its path and what is wrong in it.
+#include <doctest/doctest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "io/checkpoint_helpers.hpp"
+#include "support/files.hpp"
+
+namespace {
+
+using test::BiLSTM;
+using test::contains;
+using test::Index;
+using test::message_of;
+using test::TemporaryDirectory;
+using Tensors = std::map<std::string, tsdl::Tensor>;
+using Metadata = std::map<std::string, std::string>;
+using Edit = std::function<void(Tensors&, Metadata&)>;
+using Json = nlohmann::json;
+
+/// A model file in a directory of its own.
+class ModelFile {
+ public:
+  ModelFile() : path_(directory_ / "model.safetensors") {
+    tsdl::save_model(path_, BiLSTM(test::small_options(), 1), test::small_data().recipe, 1);
+  }
+  const std::filesystem::path& path() const { return path_; }
+  /// What load_model says: the FormatError's message after the path, which it must begin with.
+  std::string refusal() const {
+    const std::string message =
+        message_of<tsdl::FormatError>([&] { tsdl::load_model<BiLSTM>(path_); });
+    const std::string prefix = path_.string() + ": ";
+    return message.starts_with(prefix) ? message.substr(prefix.size()) : "no prefix: " + message;
+  }
+
+ private:
+  TemporaryDirectory directory_;
+  std::filesystem::path path_;
+};
+
+std::string refusal(const Edit& edit) {
+  const ModelFile file;
+  test::edit_file(file.path(), edit);
+  return file.refusal();
+}
+
+/// With one entry of a metadata's JSON set to something else.
+Edit setting(const std::string& key, const std::string& entry, const Json& value) {
+  return [=](Tensors&, Metadata& metadata) {
+    Json json = Json::parse(metadata.at(key));
+    json[entry] = value;
+    metadata[key] = json.dump();
+  };
+}
+
+Edit replacing(const std::string& name, const tsdl::Tensor& tensor) {
+  return [=](Tensors& tensors, Metadata&) { tensors[name] = tensor; };
+}
+
+}  // namespace
+
+TEST_CASE("model files: an edit that changes nothing is accepted") {
+  CHECK(refusal([](Tensors&, Metadata&) {}) == "no prefix: no exception");
+}
+
+TEST_CASE("model files: missing, unused and wrongly shaped tensors are named") {
+  std::vector<std::string> names;
+  BiLSTM(test::small_options()).visit([&](auto& parameter) { names.push_back(parameter.name); });
+  REQUIRE(names.size() == 18);
+  for (const std::string& name : names) {
+    CAPTURE(name);
+    const std::string quoted = "'" + name + "'";
+    CHECK(contains(refusal([&](Tensors& tensors, Metadata&) { tensors.erase(name); }),
+                   "tensor " + quoted + ": missing"));
+    const std::string shape = refusal(replacing(name, test::zeros({3, 5})));
+    CHECK(contains(shape, quoted));
+    CHECK(contains(shape, "[3, 5]"));
+    CHECK(contains(refusal(replacing(name, test::zeros({2}, tsdl::DType::f64))), quoted));
+  }
+  CHECK(refusal(replacing("lstm.weight_ih_l2", test::zeros({1}))) ==
+        "tensor 'lstm.weight_ih_l2': not expected");
+  for (const auto& shape : {std::vector<Index>{}, {64}, {4, 16}, {16, 4, 1}, {15, 4}, {0, 4}})
+    CHECK(contains(refusal(replacing("lstm.weight_hh_l0", test::zeros(shape))),
+                   "'lstm.weight_hh_l0': shape"));
+}
+
+TEST_CASE("model files: other types than F32 and F64 are refused by name") {
+  for (const auto dtype : {tsdl::DType::f16, tsdl::DType::bf16, tsdl::DType::i32}) {
+    const std::string message = refusal(replacing("fc.bias", test::zeros({1}, dtype)));
+    CHECK(contains(message, "'fc.bias'"));
+    CHECK(contains(message, "F32 or F64 expected"));
+  }
+}
+
+TEST_CASE("model files: metadata that is missing or broken is named") {
+  for (const std::string key : {"tsdl.format", "tsdl.model", "tsdl.recipe", "tsdl.seed"}) {
+    CAPTURE(key);
+    CHECK(refusal([&](Tensors&, Metadata& metadata) { metadata.erase(key); }) ==
+          "metadata '" + key + "': missing");
+    for (const std::string text : {"", "{", "null", "[]", "\"x\"", "{}"}) {
+      CAPTURE(text);
+      CHECK(contains(refusal([&](Tensors&, Metadata& metadata) { metadata[key] = text; }),
+                     "metadata '" + key + "'"));
+    }
+  }
+  CHECK(contains(refusal([](Tensors&, Metadata& m) { m["tsdl.format"] = "2"; }), "expected 1"));
+}
+
+TEST_CASE("model files: each entry of configuration and recipe is needed, of its type") {
+  const ModelFile file;
+  const Metadata metadata = tsdl::read_safetensors(file.path()).metadata;
+  for (const std::string key : {"tsdl.model", "tsdl.recipe"}) {
+    const Json json = Json::parse(metadata.at(key));
+    for (const auto& item : json.items()) {
+      const std::string entry = item.key();
+      if (entry == "horizon") continue;  // for readers; the label itself tells it
+      CAPTURE(entry);
+      CHECK(contains(refusal([&](Tensors&, Metadata& m) {
+                       Json without = json;
+                       without.erase(entry);
+                       m[key] = without.dump();
+                     }),
+                     "metadata '" + key + "'"));
+      CHECK(contains(refusal(setting(key, entry, Json::object())), "metadata '" + key + "'"));
+    }
+  }
+  CHECK(contains(refusal(setting("tsdl.recipe", "label", {{"kind", "oracle"}})), "oracle"));
+  CHECK(contains(refusal(setting("tsdl.model", "pooling", "max")), "max"));
+  CHECK(contains(refusal(setting("tsdl.model", "init", "zeros")), "zeros"));
+  const Json scaler = Json::parse(metadata.at("tsdl.recipe"))["scaler"];
+  for (const char* part : {"mean", "variance", "scale", "count"}) {
+    Json shorter = scaler, negative = scaler;
+    shorter[part].erase(0);
+    CHECK(contains(refusal(setting("tsdl.recipe", "scaler", shorter)), "StandardScaler"));
+    negative[part][0] = -1;
+    if (part != std::string("mean"))
+      CHECK(contains(refusal(setting("tsdl.recipe", "scaler", negative)), "StandardScaler"));
+  }
+}
+
+TEST_CASE("model files: another kind of model is refused by its name") {
+  const TemporaryDirectory directory;
+  const auto path = directory / "model.safetensors";
+  tsdl::save_model(path, tsdl::LSTMClassifier<float>(test::small_options()),
+                   test::small_data().recipe, 1);
+  const std::string message =
+      message_of<tsdl::FormatError>([&] { tsdl::load_model<BiLSTM>(path); });
+  CHECK(contains(message, path.string()));
+  CHECK(contains(message, "bilstm, got lstm"));
+}
+
+TEST_CASE("model files: a configuration out of range or of other tensors is refused") {
+  const struct {
+    std::string entry;
+    Json value;
+  } cases[] = {{"hidden_size", 5}, {"hidden_size", 0}, {"hidden_size", -4}, {"num_layers", 1},
+               {"num_layers", 3},  {"num_layers", 0},  {"num_layers", -1},  {"input_size", 4},
+               {"input_size", 0},  {"input_size", -5}, {"outputs", 2},      {"outputs", 0},
+               {"outputs", -1},    {"dropout", 1.0},   {"dropout", -0.1}};
+  for (const auto& one : cases) {
+    CAPTURE(one.entry);
+    CAPTURE(one.value.dump());
+    CHECK_FALSE(contains(refusal(setting("tsdl.model", one.entry, one.value)), "no prefix"));
+  }
+}
+
+TEST_CASE("model files: sizes are compared with the tensors before anything is allocated") {
+  const auto both = [](const Edit& a, const Edit& b) {
+    return [=](Tensors& tensors, Metadata& metadata) {
+      a(tensors, metadata);
+      b(tensors, metadata);
+    };
+  };
+  const auto configured = [](const char* entry, Index value) {
+    return setting("tsdl.model", entry, value);
+  };
+  const std::pair<std::string, Edit> cases[] = {
+      {"hidden_size", configured("hidden_size", 1'000'000'000)},
+      {"num_layers", configured("num_layers", 1'000'000'000)},
+      {"input_size", configured("input_size", 1'000'000'000)},
+      {"outputs of 2^40", configured("outputs", Index{1} << 40)},
+      {"outputs of 2^20", configured("outputs", Index{1} << 20)},
+      {"hidden_size of a tensor without rows",
+       both(configured("hidden_size", 1'000'000'000),
+            replacing("lstm.weight_hh_l0", test::zeros({0, 1'000'000'000})))},
+      {"hidden_size of a tensor with too few rows",
+       both(configured("hidden_size", 100'000),
+            replacing("lstm.weight_hh_l0", test::zeros({1, 100'000})))},
+      {"many tensors without values",
+       [](Tensors& tensors, Metadata&) {
+         for (int i = 0; i < 100'000; ++i) tensors[std::to_string(i)] = test::zeros({0});
+       }},
+      {"num_layers as many as tensors without values", both(configured("num_layers", 100'000),
+                                                            [](Tensors& tensors, Metadata&) {
+                                                              for (int i = 0; i < 100'000; ++i)
+                                                                tensors[std::to_string(i)] =
+                                                                    test::zeros({0});
+                                                            })},
+  };
+  for (const auto& one : cases) {
+    CAPTURE(one.first);
+    const ModelFile file;
+    test::edit_file(file.path(), one.second);
+    const int status = test::status_of_child([&] {
+      // 128 MiB more than is mapped now: the file itself fits, what it claims does not.
+      std::int64_t pages = 0;
+      std::ifstream("/proc/self/statm") >> pages;
+      if (pages == 0) return 1;
+      const rlim_t bytes =
+          static_cast<rlim_t>(pages) * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (128u << 20);
+      const rlimit limit{bytes, bytes};
+      if (::setrlimit(RLIMIT_AS, &limit) != 0) return 2;
+      const std::string refusal = file.refusal();
+      if (contains(refusal, "bad_alloc") || contains(refusal, "bad_array")) return 3;
+      return contains(refusal, "no prefix") ? 4 : 0;
+    });
+    CHECK(status == 0);
+  }
+}
+
+TEST_CASE("model files: a file that is cut off anywhere, or longer, is refused") {
+  const ModelFile file;
+  const std::string bytes = test::read_bytes(file.path());
+  for (std::size_t length = 0; length < bytes.size(); length += 97) {
+    CAPTURE(length);
+    test::write_bytes(file.path(), bytes.substr(0, length));
+    CHECK_FALSE(contains(file.refusal(), "no prefix"));
+  }
+  test::write_bytes(file.path(), bytes + '\0');
+  CHECK_FALSE(contains(file.refusal(), "no prefix"));
+  test::write_bytes(file.path(), bytes);
+  CHECK(contains(file.refusal(), "no exception"));
+}
+
+TEST_CASE("load_state_dict: a refusal leaves the model as it was") {
+  const ModelFile file;
+  test::edit_file(file.path(), [](Tensors& tensors, Metadata&) {
+    tensors["fc.bias"] = test::zeros({2});  // the last tensor that is looked at
+  });
+  BiLSTM model(test::small_options(), 99);
+  const auto data = test::small_data();
+  const std::string before = test::weight_bytes(model);
+  const tsdl::Matrix<double> predictions = tsdl::predict(model, data.test);
+  CHECK(contains(message_of<tsdl::FormatError>([&] { tsdl::load_state_dict(model, file.path()); }),
+                 "'fc.bias'"));
+  CHECK((test::weight_bytes(model) == before));
+  CHECK(tsdl::predict(model, data.test) == predictions);
+  test::edit_file(file.path(), [](Tensors& tensors, Metadata&) {
+    tensors["fc.bias"] = test::zeros({1});
+    tensors["more"] = test::zeros({1});
+  });
+  CHECK(contains(message_of<tsdl::FormatError>([&] { tsdl::load_state_dict(model, file.path()); }),
+                 "'more'"));
+  CHECK((test::weight_bytes(model) == before));
+  test::edit_file(file.path(), [](Tensors& tensors, Metadata&) { tensors.erase("more"); });
+  tsdl::load_state_dict(model, file.path());
+  CHECK((test::weight_bytes(model) != before));
+}

@@ -1,0 +1,146 @@
+// Activations against the standard library in long double: the documented errors, over the whole
+// range, in every lane.
+#include "tsdl/kernels/activation.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "support/network.hpp"
+
+namespace {
+
+using test::Index;
+namespace kernels = tsdl::kernels;
+
+template <class Scalar>
+using Values = std::vector<Scalar>;
+
+long double exact_sigmoid(long double x) { return 1.0L / (1.0L + std::exp(-x)); }
+long double exact_tanh(long double x) { return std::tanh(x); }
+
+/// Applies a vector function to an array, the last vector partly filled.
+template <class Scalar, class F>
+Values<Scalar> mapped(const Values<Scalar>& x, const F& f) {
+  constexpr Index W = kernels::lanes<Scalar>;
+  Values<Scalar> y(x.size());
+  for (Index i = 0; i < std::ssize(x); i += W) {
+    const Index count = std::min(W, std::ssize(x) - i);
+    kernels::store_partial(y.data() + i, f(kernels::load_partial(x.data() + i, count)), count);
+  }
+  return y;
+}
+
+constexpr auto sigmoid = [](const auto& x) {
+  using Scalar = typename std::remove_cvref_t<decltype(x)>::value_type;
+  return tsdl::Accurate::sigmoid<Scalar>(x);
+};
+constexpr auto tanh_ = [](const auto& x) {
+  using Scalar = typename std::remove_cvref_t<decltype(x)>::value_type;
+  return tsdl::Accurate::tanh<Scalar>(x);
+};
+
+/// Both signs of every magnitude from the least normal number to the largest, and fine steps where
+/// the functions bend.
+template <class Scalar>
+Values<Scalar> whole_range() {
+  Values<Scalar> x;
+  const double top = std::is_same_v<Scalar, float> ? 128.0 : 1024.0;
+  const double bottom = std::is_same_v<Scalar, float> ? -126.0 : -1022.0;
+  for (double e = bottom; e < top; e += 0.01) {
+    const auto value = static_cast<Scalar>(std::exp2(e));
+    x.insert(x.end(), {value, -value});
+  }
+  for (double v = -50.0; v <= 50.0; v += 0.000731) x.push_back(static_cast<Scalar>(v));
+  for (double v = -1.0; v <= 1.0; v += 0.0000171) x.push_back(static_cast<Scalar>(v));
+  for (double v = 80.0; v <= 120.0; v += 0.0171)
+    x.insert(x.end(), {static_cast<Scalar>(v), static_cast<Scalar>(-v)});
+  for (double v = 700.0; v <= 760.0; v += 0.0171)
+    x.insert(x.end(), {static_cast<Scalar>(v), static_cast<Scalar>(-v)});
+  return x;
+}
+
+template <class Scalar, class F, class Exact>
+double largest_error(const F& f, const Exact& exact) {
+  const Values<Scalar> x = whole_range<Scalar>(), y = mapped(x, f);
+  double top = 0.0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const auto error = static_cast<double>(
+        std::abs(static_cast<long double>(y[i]) - exact(static_cast<long double>(x[i]))));
+    if (!(error <= top)) top = error;
+  }
+  return top;
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("Accurate keeps its documented error over the whole range", Scalar, float,
+                   double) {
+  const double documented = std::is_same_v<Scalar, float> ? 4e-7 : 1e-15;
+  const double of_sigmoid = largest_error<Scalar>(sigmoid, exact_sigmoid);
+  const double of_tanh = largest_error<Scalar>(tanh_, exact_tanh);
+  CHECK(of_sigmoid <= documented);
+  CHECK(of_tanh <= documented);
+  const std::string scalar = std::is_same_v<Scalar, float> ? "float" : "double";
+  MESSAGE(scalar, ": largest error of sigmoid ", of_sigmoid, ", of tanh ", of_tanh);
+}
+
+TEST_CASE_TEMPLATE("Accurate saturates, and NaN stays NaN", Scalar, float, double) {
+  const Scalar infinity = std::numeric_limits<Scalar>::infinity();
+  const Scalar nan = std::numeric_limits<Scalar>::quiet_NaN();
+  const Values<Scalar> x = {-infinity, Scalar{-1000}, Scalar{0}, Scalar{1000}, infinity, nan};
+  const Values<Scalar> s = mapped(x, sigmoid), t = mapped(x, tanh_);
+  const Values<Scalar> of_sigmoid = {0, 0, Scalar{0.5}, 1, 1}, of_tanh = {-1, -1, 0, 1, 1};
+  for (std::size_t i = 0; i < of_sigmoid.size(); ++i) {
+    INFO("x ", x[i]);
+    CHECK(s[i] == of_sigmoid[i]);
+    CHECK(t[i] == of_tanh[i]);
+  }
+  CHECK(tsdl::is_nan(static_cast<double>(s[5])));
+  CHECK(tsdl::is_nan(static_cast<double>(t[5])));
+}
+
+TEST_CASE_TEMPLATE("a value does not depend on its lane nor on its neighbours", Scalar, float,
+                   double) {
+  constexpr Index W = kernels::lanes<Scalar>;
+  const Scalar nan = std::numeric_limits<Scalar>::quiet_NaN();
+  // Points from each branch that an implementation may take for part of a vector.
+  const auto points = test::converted<Scalar>(
+      std::vector<double>{0, 1e-30, 0.1, -0.6, 0.63, 2, -5, 20, -95, 800, -1000});
+  Index different = 0;
+  for (const Scalar x : points) {
+    const Scalar s = mapped(Values<Scalar>{x}, sigmoid)[0], t = mapped(Values<Scalar>{x}, tanh_)[0];
+    for (const Scalar neighbour : {Scalar{0}, Scalar{0.25}, Scalar{-3}, Scalar{1000}, nan})
+      for (Index count = 1; count <= 2 * W + 1; ++count)
+        for (Index place = 0; place < count; ++place) {
+          Values<Scalar> mixed(static_cast<std::size_t>(count), neighbour);
+          mixed[static_cast<std::size_t>(place)] = x;
+          different += mapped(mixed, sigmoid)[static_cast<std::size_t>(place)] != s;
+          different += mapped(mixed, tanh_)[static_cast<std::size_t>(place)] != t;
+        }
+  }
+  CHECK(different == 0);
+}
+
+TEST_CASE_TEMPLATE("slopes are the derivatives, written in terms of the value", Scalar, float,
+                   double) {
+  using V = kernels::Vec<Scalar>;
+  constexpr double unit = std::numeric_limits<Scalar>::epsilon();
+  for (const double x : {-3.0, -0.4, 0.0, 0.7, 2.5}) {
+    const double s = 1.0 / (1.0 + std::exp(-x)), c = std::cosh(x);
+    const V of_sigmoid = tsdl::Accurate::sigmoid_slope<Scalar>(V(static_cast<Scalar>(s)));
+    const V of_tanh = tsdl::Accurate::tanh_slope<Scalar>(V(static_cast<Scalar>(std::tanh(x))));
+    // e^x / (1 + e^x)^2 and 1 / cosh^2 x: the textbook forms.
+    CHECK(static_cast<double>(of_sigmoid.get(0)) ==
+          doctest::Approx(std::exp(x) / std::pow(1.0 + std::exp(x), 2)).epsilon(8 * unit));
+    CHECK(std::abs(static_cast<double>(of_tanh.get(0)) - 1.0 / (c * c)) <= 4 * unit);
+    CHECK(tsdl::LinearGates::sigmoid_slope<Scalar>(V(static_cast<Scalar>(x))).get(0) == 1);
+    CHECK(tsdl::LinearGates::tanh_slope<Scalar>(V(static_cast<Scalar>(x))).get(0) == 1);
+    CHECK(tsdl::LinearGates::sigmoid<Scalar>(V(static_cast<Scalar>(x))).get(0) ==
+          static_cast<Scalar>(x));
+  }
+}

@@ -1,0 +1,194 @@
+// Every gradient of the stack and the classifier against central differences, in double.
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <numeric>
+
+#include "support/network.hpp"
+#include "tsdl/nn/classifier.hpp"
+#include "tsdl/nn/loss.hpp"
+#include "tsdl/nn/stack.hpp"
+
+namespace {
+
+using test::Index;
+using Values = std::vector<double>;
+
+/// d f / d value by the five-point formula, whose error falls with the fourth power of the step.
+double derivative(double& value, const std::function<double()>& f) {
+  constexpr double step = 1e-3;
+  const double start = value;
+  const auto at = [&](double offset) {
+    value = start + offset;
+    return f();
+  };
+  const double slope =
+      (8.0 * (at(step) - at(-step)) - (at(2.0 * step) - at(-2.0 * step))) / (12.0 * step);
+  value = start;
+  return slope;
+}
+
+/// |e| <= 1e-7 of the largest magnitude of the tensor. Returns that magnitude.
+double check_gradient(const std::string& name, std::span<double> values,
+                      std::span<const double> gradient, const std::function<double()>& f) {
+  REQUIRE(values.size() == gradient.size());
+  Values numeric;
+  for (double& value : values) numeric.push_back(derivative(value, f));
+  INFO(name);
+  CHECK(test::largest_difference(gradient, numeric) <= 1e-7 * test::largest(numeric));
+  return test::largest(numeric);
+}
+
+double dot(const Values& a, const Values& b) {
+  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+}
+
+struct StackCase {
+  Index I, H, L, D, T, B;
+  double dropout;
+  tsdl::Steps steps;
+  bool states;  ///< also h0, c0, and gradients through h_T and c_T
+};
+
+void check_stack(const StackCase& s) {
+  INFO("T ", s.T, " D ", s.D, " dropout ", s.dropout, " steps ", static_cast<int>(s.steps),
+       " states ", s.states);
+  tsdl::RandomStream random(7);
+  tsdl::LSTM<double> lstm({.input_size = s.I,
+                           .hidden_size = s.H,
+                           .num_layers = s.L,
+                           .bidirectional = s.D == 2,
+                           .dropout = s.dropout});
+  test::draw_parameters(lstm, random, 0.8);
+  const Index state = s.L * s.D * s.B * s.H, width = s.D * s.H;
+  const bool all = s.steps == tsdl::Steps::all;
+  Values x = test::draw<double>(random, s.T * s.B * s.I);
+  Values h0 = test::draw<double>(random, state), c0 = test::draw<double>(random, state);
+  const Values dy = test::draw<double>(random, (all ? s.T : 1) * s.B * width);
+  const Values dh_n = test::draw<double>(random, state), dc_n = test::draw<double>(random, state);
+  const auto view = test::dense(x, s.I, s.T, s.B);
+  tsdl::StackCache<double> cache;
+
+  const std::function<double()> loss = [&] {
+    tsdl::ForwardOptions<double> how;
+    how.steps = s.steps;
+    how.training = true;
+    how.dropout = {11, 5};
+    how.final_states = s.states;
+    if (s.states) how.h0 = h0.data(), how.c0 = c0.data();
+    lstm.repack();
+    lstm.forward(view, cache, how);
+    double sum = 0.0;
+    const auto read = [&](Index t, Index b, Index d, const double* weights) {
+      const auto y = lstm.output(cache, t, b, d);
+      sum += std::inner_product(y.data(), y.data() + s.H, weights, 0.0);
+    };
+    for (Index t = all ? 0 : s.T - 1; t < s.T; ++t)
+      for (Index b = 0; b < s.B; ++b)
+        for (Index d = 0; d < s.D; ++d)
+          read(s.steps == tsdl::Steps::final && d == 1 ? 0 : t, b, d,
+               dy.data() + ((all ? t : 0) * s.B + b) * width + d * s.H);
+    if (s.states) {
+      Values h_n(h0.size()), c_n(h0.size());
+      lstm.final_state(cache, h_n.data(), c_n.data());
+      sum += dot(h_n, dh_n) + dot(c_n, dc_n);
+    }
+    return sum;
+  };
+
+  loss();
+  Values dx(x.size()), dh0(h0.size()), dc0(h0.size());
+  tsdl::BackwardOptions<double> how;
+  how.dy = test::dense(dy, width, s.T, s.B);
+  if (!all) how.dy.step_stride = 0;
+  how.steps = s.steps;
+  how.dx = test::dense(dx, s.I, s.T, s.B);
+  if (s.states) {
+    how.dh_n = dh_n.data();
+    how.dc_n = dc_n.data();
+    how.dh0 = dh0.data();
+    how.dc0 = dc0.data();
+  }
+  lstm.backward(view, cache, how);
+
+  CHECK(check_gradient("x", x, dx, loss) > 0.0);
+  if (s.states) {
+    CHECK(check_gradient("h0", h0, dh0, loss) > 0.0);
+    CHECK(check_gradient("c0", c0, dc0, loss) > 0.0);
+  }
+  std::vector<tsdl::Parameter<double>*> parameters;
+  lstm.visit([&](tsdl::Parameter<double>& parameter) { parameters.push_back(&parameter); });
+  for (tsdl::Parameter<double>* parameter : parameters) {
+    const double top =
+        check_gradient(parameter->name, parameter->value.span(), parameter->gradient.span(), loss);
+    // Only the recurrent weights of a direction that ran a single step have nothing to learn.
+    const bool dead = s.steps == tsdl::Steps::last && !s.states && s.D == 2 &&
+                      parameter->name == "weight_hh_l" + std::to_string(s.L - 1) + "_reverse";
+    CHECK((top > 0.0) == !dead);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("finite differences: a bidirectional stack of two, through outputs and both states") {
+  check_stack({3, 5, 2, 2, 4, 3, 0.0, tsdl::Steps::all, true});
+  check_stack({3, 5, 2, 2, 4, 3, 0.4, tsdl::Steps::all, true});
+}
+
+TEST_CASE("finite differences: gradients that enter at the last or final steps only") {
+  for (const tsdl::Steps steps : {tsdl::Steps::last, tsdl::Steps::final})
+    for (const bool states : {false, true}) {
+      check_stack({2, 3, 2, 2, 3, 2, 0.0, steps, states});
+      check_stack({2, 3, 2, 2, 3, 2, 0.4, steps, states});
+    }
+}
+
+TEST_CASE("finite differences: one direction, and three layers") {
+  check_stack({2, 3, 2, 1, 5, 2, 0.3, tsdl::Steps::all, true});
+  check_stack({2, 3, 3, 2, 3, 2, 0.3, tsdl::Steps::all, true});
+  // More samples than one tile of the layer holds, and wider than one vector.
+  check_stack({2, 9, 1, 2, 3, 18, 0.0, tsdl::Steps::all, true});
+}
+
+TEST_CASE("finite differences: a classifier, every pooling and loss") {
+  struct Kind {
+    tsdl::Loss loss;
+    Index outputs;
+    Values labels;
+  };
+  const std::vector<Kind> kinds = {{tsdl::BCEWithLogits{2.5}, 1, {1, 0, 1}},
+                                   {tsdl::CrossEntropy{{0.5, 2.0, 1.25}}, 3, {2, 0, 1}},
+                                   {tsdl::MSE{}, 1, {0.3, -1.0, 2.0}}};
+  const Index I = 3, H = 3, T = 4, B = 3;
+  for (const tsdl::Pooling pooling :
+       {tsdl::Pooling::last, tsdl::Pooling::final_states, tsdl::Pooling::mean})
+    for (const Kind& kind : kinds) {
+      INFO("pooling ", tsdl::to_string(pooling), " outputs ", kind.outputs);
+      tsdl::BiLSTMClassifier<double> model({.input_size = I,
+                                            .hidden_size = H,
+                                            .num_layers = 2,
+                                            .dropout = 0.3,
+                                            .pooling = pooling,
+                                            .outputs = kind.outputs});
+      tsdl::RandomStream random(3);
+      test::draw_parameters(model, random, 0.8);
+      Values x = test::draw<double>(random, T * B * I), dx(x.size());
+      Values dlogits(static_cast<std::size_t>(B * kind.outputs));
+      tsdl::BiLSTMClassifier<double>::Cache cache;
+      const auto view = test::dense(x, I, T, B);
+      const std::function<double()> loss = [&] {
+        model.repack();
+        const auto logits = model.forward_training(view, cache, {1, 2});
+        return tsdl::evaluate<double>(kind.loss, logits.data(), kind.labels, kind.outputs,
+                                      dlogits.data())
+            .mean();
+      };
+      loss();
+      model.backward(view, cache, dlogits.data(), test::dense(dx, I, T, B));
+      CHECK(check_gradient("x", x, dx, loss) > 0.0);
+      std::vector<tsdl::Parameter<double>*> parameters;
+      model.visit([&](tsdl::Parameter<double>& parameter) { parameters.push_back(&parameter); });
+      for (tsdl::Parameter<double>* parameter : parameters)
+        check_gradient(parameter->name, parameter->value.span(), parameter->gradient.span(), loss);
+    }
+}

@@ -1,0 +1,350 @@
+// What a stack promises beyond its numbers: the same bits however samples are batched or laid out,
+// dead steps that change nothing, state handling, and refusals.
+#include "tsdl/nn/stack.hpp"
+
+#include <doctest/doctest.h>
+
+#include <thread>
+
+#include "support/network.hpp"
+
+namespace {
+
+using test::Index;
+
+template <class Scalar>
+struct Net {
+  Index I, H;
+  tsdl::LSTM<Scalar> lstm;
+  Net(Index inputs, Index hidden, Index layers, bool two, double dropout = 0.0)
+      : I(inputs),
+        H(hidden),
+        lstm({.input_size = inputs,
+              .hidden_size = hidden,
+              .num_layers = layers,
+              .bidirectional = two,
+              .dropout = dropout},
+             3) {
+    tsdl::RandomStream random(21);
+    test::draw_parameters(lstm, random, 0.7);
+  }
+};
+
+/// All outputs of sample b, step by step.
+template <class Scalar>
+std::vector<Scalar> outputs_of(const tsdl::LSTM<Scalar>& lstm,
+                               const tsdl::StackCache<Scalar>& cache, Index b) {
+  std::vector<Scalar> values;
+  for (Index t = 0; t < cache.T; ++t)
+    for (Index d = 0; d < lstm.directions(); ++d) {
+      const auto column = lstm.output(cache, t, b, d);
+      values.insert(values.end(), column.data(), column.data() + column.size());
+    }
+  return values;
+}
+
+struct Passed {
+  std::vector<std::vector<double>> parameters;
+  std::vector<double> dx;
+};
+
+/// Gradients of a pass whose upstream enters as `backward_steps` after a forward for
+/// `forward_steps`.
+Passed pass(Net<double>& net, const std::vector<double>& x, const std::vector<double>& dy, Index T,
+            Index B, tsdl::Steps forward_steps, bool final_states, tsdl::Steps backward_steps,
+            tsdl::Index step_stride) {
+  tsdl::StackCache<double> cache;
+  net.lstm.zero_gradients();
+  net.lstm.forward(test::dense(x, net.I, T, B), cache,
+                   {.steps = forward_steps, .training = true, .final_states = final_states});
+  Passed result;
+  result.dx.resize(x.size());
+  const Index width = net.lstm.output_size();
+  net.lstm.backward(test::dense(x, net.I, T, B), cache,
+                    {.dy = {dy.data(), width, T, B, step_stride, width},
+                     .steps = backward_steps,
+                     .dx = test::dense(result.dx, net.I, T, B)});
+  result.parameters = test::gradients(net.lstm);
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("a window's outputs do not depend on batch, place, or layout, bit for bit",
+                   Scalar, float, double) {
+  for (const bool two : {false, true}) {
+    Net<Scalar> net(3, 2 * tsdl::kernels::lanes<Scalar> + 3, 2, two);
+    const Index T = 6, N = 40;
+    tsdl::RandomStream random(1);
+    for (const Index stride : {1, 2}) {
+      const auto series = test::draw<Scalar>(random, (T + (N - 1) * stride) * net.I);
+      std::vector<std::vector<Scalar>> alone;
+      tsdl::StackCache<Scalar> cache;
+      for (Index b = 0; b < N; ++b) {
+        const auto one = test::windows(series.data() + b * stride * net.I, net.I, T, 1, stride);
+        net.lstm.forward(one, cache);
+        alone.push_back(outputs_of(net.lstm, cache, 0));
+      }
+      for (Index B = 1; B <= N; ++B)
+        for (const Index first : {Index{0}, N - B}) {
+          const auto strided =
+              test::windows(series.data() + first * stride * net.I, net.I, T, B, stride);
+          const auto copy = test::gathered(strided);
+          Index different = 0;
+          for (const bool training : {false, true}) {
+            for (const auto& view : {strided, test::dense(copy, net.I, T, B)}) {
+              net.lstm.forward(view, cache, {.training = training});
+              for (Index b = 0; b < B; ++b)
+                different +=
+                    outputs_of(net.lstm, cache, b) != alone[static_cast<std::size_t>(first + b)];
+            }
+          }
+          INFO("B ", B, " first ", first, " stride ", stride, " two ", two);
+          CHECK(different == 0);
+        }
+    }
+  }
+}
+
+TEST_CASE("strided and dense windows give the same gradients, bit for bit") {
+  Net<float> net(3, 19, 2, true, 0.3);
+  const Index T = 5, B = 21, stride = 2, width = net.lstm.output_size();
+  tsdl::RandomStream random(2);
+  const auto series = test::draw<float>(random, (T + (B - 1) * stride) * net.I);
+  const auto dy = test::draw<float>(random, T * B * width);
+  const auto strided = test::windows(series.data(), net.I, T, B, stride);
+  const auto copy = test::gathered(strided);
+  std::vector<std::vector<std::vector<float>>> gradients;
+  std::vector<std::vector<float>> dxs;
+  for (const auto& view : {strided, test::dense(copy, net.I, T, B)}) {
+    tsdl::StackCache<float> cache;
+    std::vector<float> dx(copy.size());
+    net.lstm.zero_gradients();
+    net.lstm.forward(view, cache, {.training = true, .dropout = {1, 1}});
+    net.lstm.backward(view, cache,
+                      {.dy = test::dense(dy, width, T, B), .dx = test::dense(dx, net.I, T, B)});
+    gradients.push_back(test::gradients(net.lstm));
+    dxs.push_back(dx);
+  }
+  CHECK(gradients[0] == gradients[1]);
+  CHECK(dxs[0] == dxs[1]);
+  CHECK(test::largest(dxs[0]) > 0.0);
+}
+
+TEST_CASE("steps that nobody reads are skipped without a trace") {
+  for (const bool two : {false, true})
+    for (const tsdl::Steps steps : {tsdl::Steps::last, tsdl::Steps::final}) {
+      Net<double> net(2, 5, 2, two);
+      const Index T = 5, B = 3, D = two ? 2 : 1, width = D * net.H;
+      tsdl::RandomStream random(4);
+      const auto x = test::draw<double>(random, T * B * net.I);
+      tsdl::StackCache<double> all, some;
+      net.lstm.forward(test::dense(x, net.I, T, B), all);
+      net.lstm.forward(test::dense(x, net.I, T, B), some, {.steps = steps});
+      for (Index b = 0; b < B; ++b)
+        for (Index d = 0; d < D; ++d) {
+          const Index t = steps == tsdl::Steps::final && d == 1 ? 0 : T - 1;
+          CHECK(net.lstm.output(all, t, b, d) == net.lstm.output(some, t, b, d));
+        }
+
+      // The same upstream gradient as one column a sample, and spread over T steps of zeros.
+      const auto dy = test::draw<double>(random, B * width);
+      std::vector<double> spread(static_cast<std::size_t>(T * B * width), 0.0);
+      for (Index b = 0; b < B; ++b)
+        for (Index j = 0; j < width; ++j) {
+          const Index t = steps == tsdl::Steps::final && j >= net.H ? 0 : T - 1;
+          spread[static_cast<std::size_t>((t * B + b) * width + j)] =
+              dy[static_cast<std::size_t>(b * width + j)];
+        }
+      const Passed dense =
+          pass(net, x, spread, T, B, tsdl::Steps::all, false, tsdl::Steps::all, B * width);
+      for (const bool states : {false, true})
+        for (const bool asked_for_all : {false, true}) {
+          INFO("two ", two, " steps ", static_cast<int>(steps), " states ", states, " all ",
+               asked_for_all);
+          const Passed sparse =
+              pass(net, x, dy, T, B, asked_for_all ? tsdl::Steps::all : steps, states, steps, 0);
+          CHECK(test::largest_difference(sparse.dx, dense.dx) <= 1e-15);
+          for (std::size_t n = 0; n < dense.parameters.size(); ++n)
+            CHECK(test::largest_difference(sparse.parameters[n], dense.parameters[n]) <=
+                  1e-14 * std::max(1.0, test::largest(dense.parameters[n])));
+        }
+    }
+}
+
+TEST_CASE("a step stride of 0 sends one upstream column into every step") {
+  Net<double> net(2, 5, 1, true);
+  const Index T = 4, B = 3, width = 10;
+  tsdl::RandomStream random(4);
+  const auto x = test::draw<double>(random, T * B * net.I),
+             dy = test::draw<double>(random, B * width);
+  std::vector<double> repeated;
+  for (Index t = 0; t < T; ++t) repeated.insert(repeated.end(), dy.begin(), dy.end());
+  const auto all = tsdl::Steps::all;
+  const Passed once = pass(net, x, dy, T, B, all, false, all, 0);
+  const Passed many = pass(net, x, repeated, T, B, all, false, all, B * width);
+  CHECK(once.dx == many.dx);
+  CHECK(once.parameters == many.parameters);
+}
+
+TEST_CASE("a null initial state is zeros, and each half may be given alone") {
+  Net<double> net(2, 5, 2, true);
+  const Index T = 3, B = 2, state = 4 * B * net.H;
+  tsdl::RandomStream random(4);
+  const auto x = test::draw<double>(random, T * B * net.I), h0 = test::draw<double>(random, state);
+  const std::vector<double> zeros(static_cast<std::size_t>(state), 0.0);
+  const auto run = [&](const double* h, const double* c) {
+    tsdl::StackCache<double> cache;
+    net.lstm.forward(test::dense(x, net.I, T, B), cache, {.h0 = h, .c0 = c});
+    return test::outputs(net.lstm, cache);
+  };
+  CHECK(run(nullptr, nullptr) == run(zeros.data(), zeros.data()));
+  CHECK(run(h0.data(), nullptr) == run(h0.data(), zeros.data()));
+  CHECK(run(nullptr, h0.data()) == run(zeros.data(), h0.data()));
+  CHECK(run(h0.data(), nullptr) != run(nullptr, nullptr));
+  CHECK(run(nullptr, h0.data()) != run(nullptr, nullptr));
+}
+
+TEST_CASE("an initial state of an earlier pass does not linger in a reused cache") {
+  Net<double> net(2, 5, 2, true);
+  tsdl::RandomStream random(4);
+  const auto x = test::draw<double>(random, 7 * 20 * net.I);
+  const auto state = test::draw<double>(random, 4 * 20 * net.H);
+  const auto run = [&](tsdl::StackCache<double>& cache, Index T, Index B, const double* h0) {
+    const auto view = test::dense(x, net.I, T, B);
+    const std::vector<double> dy(static_cast<std::size_t>(T * B * 2 * net.H), 1.0);
+    net.lstm.zero_gradients();
+    net.lstm.forward(view, cache,
+                     {.training = true, .final_states = h0 != nullptr, .h0 = h0, .c0 = h0});
+    net.lstm.backward(view, cache, {.dy = test::dense(dy, 2 * net.H, T, B)});
+    return std::pair(test::outputs(net.lstm, cache), test::gradients(net.lstm));
+  };
+  tsdl::StackCache<double> fresh, used;
+  run(used, 7, 20, state.data());
+  CHECK(run(used, 3, 2, nullptr) == run(fresh, 3, 2, nullptr));
+  CHECK(run(used, 5, 18, nullptr) == run(fresh, 5, 18, nullptr));
+}
+
+TEST_CASE("backward adds to the gradients of parameters and assigns those of inputs") {
+  Net<double> net(2, 5, 1, true);
+  const Index T = 3, B = 2;
+  tsdl::RandomStream random(4);
+  const auto x = test::draw<double>(random, T * B * net.I),
+             dy = test::draw<double>(random, T * B * 10);
+  const auto view = test::dense(x, net.I, T, B);
+  std::vector<double> dx(x.size(), 5.0);
+  std::vector<std::vector<std::vector<double>>> gradients;
+  std::vector<std::vector<double>> dxs;
+  tsdl::StackCache<double> cache;
+  net.lstm.zero_gradients();
+  for (int n = 0; n < 2; ++n) {
+    net.lstm.forward(view, cache, {.training = true});
+    net.lstm.backward(view, cache,
+                      {.dy = test::dense(dy, 10, T, B), .dx = test::dense(dx, net.I, T, B)});
+    gradients.push_back(test::gradients(net.lstm));
+    dxs.push_back(dx);
+  }
+  CHECK(dxs[0] == dxs[1]);
+  for (std::size_t n = 0; n < gradients[0].size(); ++n) {
+    auto twice = gradients[0][n];
+    for (double& value : twice) value *= 2.0;
+    CHECK(twice == gradients[1][n]);
+  }
+}
+
+TEST_CASE("concurrent forwards with separate caches give the bits of one alone") {
+  Net<float> net(5, 33, 2, true);
+  const Index T = 20, B = 9;
+  tsdl::RandomStream random(4);
+  const auto x = test::draw<float>(random, T * B * net.I),
+             z = test::draw<float>(random, T * B * net.I);
+  const auto& lstm = net.lstm;
+  const auto run = [&](const std::vector<float>& input) {
+    tsdl::StackCache<float> cache;
+    std::vector<float> values;
+    for (int n = 0; n < 10; ++n) {
+      lstm.forward(test::dense(input, net.I, T, B), cache);
+      values = test::outputs(lstm, cache);
+    }
+    return values;
+  };
+  const auto x_alone = run(x), z_alone = run(z);
+  std::vector<float> x_beside, z_beside;
+  std::thread one([&] { x_beside = run(x); }), other([&] { z_beside = run(z); });
+  one.join();
+  other.join();
+  CHECK(x_beside == x_alone);
+  CHECK(z_beside == z_alone);
+}
+
+TEST_CASE("a stack refuses options out of range") {
+  const auto make = [](const tsdl::RecurrentOptions& options) { tsdl::LSTM<float> lstm(options); };
+  CHECK_NOTHROW(make({.input_size = 1, .hidden_size = 1, .dropout = 0.99}));
+  CHECK_THROWS_AS(make({.input_size = 0, .hidden_size = 4}), tsdl::ShapeError);
+  CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 0}), tsdl::ShapeError);
+  CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = -4}), tsdl::ShapeError);
+  CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 4, .num_layers = 0}), tsdl::ShapeError);
+  for (const double dropout : {1.0, 1.5, -0.1, std::nan(""), HUGE_VAL})
+    CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 4, .dropout = dropout}),
+                    tsdl::ShapeError);
+}
+
+TEST_CASE("a stack refuses sequences and gradients of other shapes") {
+  Net<float> net(3, 5, 1, true);
+  const Index T = 4, B = 2, width = 10;
+  std::vector<float> x(static_cast<std::size_t>(T * B * 4), 0.5f), dy(200, 1.0f), dx(200),
+      state(200);
+  tsdl::StackCache<float> cache;
+  const auto view = test::dense(std::as_const(x), 3, T, B);
+  CHECK_THROWS_AS(net.lstm.forward(test::dense(std::as_const(x), 2, T, B), cache),
+                  tsdl::ShapeError);
+  CHECK_THROWS_AS(net.lstm.forward(test::dense(std::as_const(x), 4, T, B), cache),
+                  tsdl::ShapeError);
+  CHECK_THROWS_AS(net.lstm.forward(test::dense(std::as_const(x), 3, 0, B), cache),
+                  tsdl::ShapeError);
+  CHECK_THROWS_AS(net.lstm.forward(test::dense(std::as_const(x), 3, T, 0), cache),
+                  tsdl::ShapeError);
+
+  SUBCASE("backward without a training forward, or twice") {
+    CHECK_THROWS_AS(net.lstm.backward(view, cache, {}), tsdl::Error);
+    net.lstm.forward(view, cache);
+    CHECK_THROWS_AS(net.lstm.backward(view, cache, {}), tsdl::Error);
+    net.lstm.forward(view, cache, {.training = true});
+    CHECK_NOTHROW(net.lstm.backward(view, cache, {}));
+    CHECK_THROWS_AS(net.lstm.backward(view, cache, {}), tsdl::Error);
+  }
+  SUBCASE("final states that forward was not asked for") {
+    net.lstm.forward(view, cache, {.training = true});
+    CHECK_THROWS_AS(net.lstm.final_state(cache, state.data(), nullptr), tsdl::Error);
+    CHECK_THROWS_AS(net.lstm.backward(view, cache, {.dh_n = state.data()}), tsdl::ShapeError);
+    CHECK_THROWS_AS(net.lstm.backward(view, cache, {.dc_n = state.data()}), tsdl::ShapeError);
+  }
+  SUBCASE("other gradients, or another x") {
+    const auto refused = [&](const tsdl::BackwardOptions<float>& how,
+                             const tsdl::Sequence<const float>& given) {
+      net.lstm.zero_gradients();
+      net.lstm.forward(view, cache, {.training = true});
+      CHECK_THROWS_AS(net.lstm.backward(given, cache, how), tsdl::ShapeError);
+      for (const auto& gradient : test::gradients(net.lstm)) CHECK(test::largest(gradient) == 0.0);
+    };
+    const auto good = test::dense(std::as_const(dy), width, T, B);
+    refused({.dy = test::dense(std::as_const(dy), 5, T, B)}, view);
+    refused({.dy = test::dense(std::as_const(dy), width, T, B - 1)}, view);
+    refused({.dy = test::dense(std::as_const(dy), width, T - 1, B)}, view);
+    refused({.dy = good}, test::dense(std::as_const(x), 3, T - 1, B));
+    refused({.dy = good}, test::dense(std::as_const(x), 3, T, B - 1));
+    refused({.dy = good, .dx = test::dense(dx, 3, T, B - 1)}, view);
+    refused({.dy = good, .dx = test::dense(dx, 3, T - 1, B)}, view);
+    refused({.dy = good, .dx = test::dense(dx, 2, T, B)}, view);
+    refused({.dy = good, .dx = {dx.data(), 3, T, B, 3, 3}}, view);  // overlapping windows
+  }
+  SUBCASE("gradients into steps that did not run") {
+    for (const tsdl::Steps steps : {tsdl::Steps::all, tsdl::Steps::final}) {
+      net.lstm.forward(view, cache, {.steps = tsdl::Steps::last, .training = true});
+      CHECK_THROWS_AS(
+          net.lstm.backward(view, cache,
+                            {.dy = test::dense(std::as_const(dy), width, T, B), .steps = steps}),
+          tsdl::ShapeError);
+    }
+  }
+}

@@ -1,0 +1,297 @@
+// Networks against PyTorch: outputs, losses, every gradient, ten steps of AdamW.
+//
+// tests/goldens/torch_cases.py wrote the cases. A small set is committed; TSDL_TORCH_CASES names a
+// directory of more.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <type_traits>
+
+#include "support/network.hpp"
+#include "tsdl/io/safetensors.hpp"
+#include "tsdl/nn/classifier.hpp"
+#include "tsdl/nn/loss.hpp"
+#include "tsdl/optim/adamw.hpp"
+#include "tsdl/optim/clip.hpp"
+
+namespace {
+
+using test::Index;
+
+/// The largest error seen in units of its tolerance, and where.
+struct Worst {
+  double ratio = 0.0;
+  std::string where = "nothing";
+  int zero_tensors = 0;  ///< reference tensors that are identically zero
+  void take(double error, double tolerance, const std::string& place) {
+    INFO(place, ": error ", error, ", tolerance ", tolerance);
+    CHECK(error <= tolerance);
+    if (error / tolerance > ratio) {
+      ratio = error / tolerance;
+      where = place;
+    }
+  }
+};
+
+template <class Scalar>
+class Case {
+ public:
+  Case(const std::filesystem::path& path, Worst& worst)
+      : file_(tsdl::read_safetensors(path)), name_(path.stem().string()), worst_(&worst) {}
+
+  const std::string& text(const std::string& key) const { return file_.metadata_at(key); }
+  Index number(const std::string& key) const { return std::stoll(text(key)); }
+  double real(const std::string& key) const { return std::stod(text(key)); }
+  bool has(const std::string& tensor) const { return file_.contains(tensor); }
+
+  template <class As = Scalar>
+  std::vector<As> tensor(const std::string& name) {
+    REQUIRE_MESSAGE(file_.contains(name), name_, ": no tensor ", name);
+    const std::vector<Index> shape = file_.tensors().at(name).shape;
+    std::vector<As> values(static_cast<std::size_t>(*tsdl::internal::checked_product(shape)));
+    file_.copy_to<As>(name, shape, values);
+    return values;
+  }
+
+  template <class Model>
+  void load(Model& model) {
+    model.visit([&](tsdl::Parameter<Scalar>& parameter) {
+      file_.copy_to<Scalar>(parameter.name, parameter.shape(), parameter.value.span());
+    });
+    model.repack();
+  }
+
+  /// Outputs: |e| <= tolerance * max(1, max|ref|).
+  template <class Values>
+  void compare_output(const std::string& name, const Values& values, double tolerance) {
+    const std::vector<double> reference = tensor<double>(name);
+    worst_->take(test::largest_difference(values, reference),
+                 tolerance * std::max(1.0, test::largest(reference)), name_ + " " + name);
+  }
+
+  /// Gradients: |e| <= tolerance * max(max|ref|, 1e-2 max|ref| over all gradients); exactly zero
+  /// where the reference is.
+  template <class Values>
+  void compare_gradient(const std::string& name, const Values& values, double tolerance) {
+    if (largest_gradient_ < 0)
+      for (const auto& entry : file_.tensors())
+        if (entry.first.starts_with("grad."))
+          largest_gradient_ =
+              std::max(largest_gradient_, test::largest(tensor<double>(entry.first)));
+    const std::vector<double> reference = tensor<double>(name);
+    const double largest = test::largest(reference);
+    worst_->take(test::largest_difference(values, reference),
+                 tolerance * std::max(largest, 1e-2 * largest_gradient_), name_ + " " + name);
+    if (largest == 0.0) {
+      ++worst_->zero_tensors;
+      CHECK_MESSAGE(test::largest(values) == 0.0, name_, " ", name, ": must be exactly zero");
+    }
+  }
+
+  template <class Model>
+  void compare_parameter_gradients(const Model& model, double tolerance) {
+    model.visit([&](const tsdl::Parameter<Scalar>& parameter) {
+      compare_gradient("grad." + parameter.name, parameter.gradient, tolerance);
+    });
+  }
+
+  /// Every tensor of the file must have been compared or loaded.
+  void finish() const { CHECK_NOTHROW(file_.refuse_unused()); }
+
+ private:
+  tsdl::TensorFile file_;
+  std::string name_;
+  Worst* worst_;
+  double largest_gradient_ = -1.0;
+};
+
+template <class Scalar>
+inline constexpr double output_tolerance = std::is_same_v<Scalar, float> ? 2e-6 : 1e-12;
+template <class Scalar>
+inline constexpr double gradient_tolerance = std::is_same_v<Scalar, float> ? 1e-5 : 1e-12;
+
+template <class Scalar>
+void run_lstm(Case<Scalar>& c) {
+  const Index L = c.number("L"), D = c.number("D"), I = c.number("I"), H = c.number("H"),
+              T = c.number("T"), B = c.number("B");
+  tsdl::LSTM<Scalar> lstm(
+      {.input_size = I, .hidden_size = H, .num_layers = L, .bidirectional = D == 2}, 0, "lstm.");
+  c.load(lstm);
+  const auto x = c.tensor("x"), h0 = c.tensor("h0"), c0 = c.tensor("c0"), dy = c.tensor("dy"),
+             dh_n = c.tensor("dh_n"), dc_n = c.tensor("dc_n");
+  std::vector<Scalar> h_n(h0.size()), c_n(h0.size()), dh0(h0.size()), dc0(h0.size()), dx(x.size());
+
+  tsdl::StackCache<Scalar> cache;
+  tsdl::ForwardOptions<Scalar> forward;
+  forward.training = forward.final_states = true;
+  forward.h0 = h0.data();
+  forward.c0 = c0.data();
+  lstm.forward(test::dense(x, I, T, B), cache, forward);
+  lstm.final_state(cache, h_n.data(), c_n.data());
+  c.compare_output("out.y", test::outputs(lstm, cache), output_tolerance<Scalar>);
+  c.compare_output("out.h_n", h_n, output_tolerance<Scalar>);
+  c.compare_output("out.c_n", c_n, output_tolerance<Scalar>);
+
+  tsdl::BackwardOptions<Scalar> backward;
+  backward.dy = test::dense(dy, D * H, T, B);
+  backward.dh_n = dh_n.data();
+  backward.dc_n = dc_n.data();
+  backward.dx = test::dense(dx, I, T, B);
+  backward.dh0 = dh0.data();
+  backward.dc0 = dc0.data();
+  lstm.backward(test::dense(x, I, T, B), cache, backward);
+  c.compare_parameter_gradients(lstm, gradient_tolerance<Scalar>);
+  c.compare_gradient("grad.x", dx, gradient_tolerance<Scalar>);
+  c.compare_gradient("grad.h0", dh0, gradient_tolerance<Scalar>);
+  c.compare_gradient("grad.c0", dc0, gradient_tolerance<Scalar>);
+  c.finish();
+}
+
+template <class Scalar>
+tsdl::Loss loss_of(Case<Scalar>& c) {
+  if (c.text("loss") == "bce") return tsdl::BCEWithLogits{c.real("pos_weight")};
+  if (c.text("loss") == "ce") return tsdl::CrossEntropy{c.template tensor<double>("class_weights")};
+  return tsdl::MSE{};
+}
+
+template <class Scalar>
+tsdl::ClassifierOptions options_of(const Case<Scalar>& c) {
+  return {.input_size = c.number("I"),
+          .hidden_size = c.number("H"),
+          .num_layers = c.number("L"),
+          .pooling = tsdl::pooling_from(c.text("pooling")),
+          .outputs = c.number("K")};
+}
+
+template <class Model, class Scalar>
+void run_classifier(Case<Scalar>& c) {
+  const Index I = c.number("I"), T = c.number("T"), B = c.number("B"), K = c.number("K"),
+              stride = c.number("stride");
+  Model model(options_of(c));
+  c.load(model);
+  const auto x = c.tensor("x"), labels = c.tensor("labels");
+  const auto view =
+      stride == 0 ? test::dense(x, I, T, B) : test::windows(x.data(), I, T, B, stride);
+  std::vector<Scalar> dlogits(static_cast<std::size_t>(B * K)),
+      dx(static_cast<std::size_t>(T * B * I));
+  typename Model::Cache cache;
+  const auto logits = model.forward_training(view, cache, {});
+  c.compare_output("out.logits", std::span<const Scalar>(logits.data(), dlogits.size()),
+                   output_tolerance<Scalar>);
+  const tsdl::Loss loss = loss_of(c);
+  tsdl::check_labels<Scalar>(loss, labels, K);
+  const double value =
+      tsdl::evaluate<Scalar>(loss, logits.data(), labels, K, dlogits.data()).mean();
+  c.compare_output("out.loss", std::vector<double>{value}, output_tolerance<Scalar>);
+  model.backward(view, cache, dlogits.data(), test::dense(dx, I, T, B));
+  c.compare_parameter_gradients(model, gradient_tolerance<Scalar>);
+  c.compare_gradient("grad.x", dx, gradient_tolerance<Scalar>);
+  c.finish();
+}
+
+template <class Model>
+void run_training(Case<double>& c) {
+  constexpr double tolerance = 1e-10;
+  const Index I = c.number("I"), T = c.number("T"), B = c.number("B"), K = c.number("K"),
+              steps = c.number("steps");
+  Model model(options_of(c));
+  c.load(model);
+  tsdl::AdamW options{.beta1 = c.real("beta1"),
+                      .beta2 = c.real("beta2"),
+                      .eps = c.real("eps"),
+                      .weight_decay = c.real("weight_decay")};
+  if (c.number("decay_biases") == 0) options.groups = {{.name = "bias", .weight_decay = 0.0}};
+  tsdl::AdamWOptimizer<double> optimizer(options, model);
+  const auto x = c.tensor("x"), labels = c.tensor("labels"), rates = c.tensor("lr");
+  const tsdl::Loss loss = loss_of(c);
+  std::vector<double> dlogits(static_cast<std::size_t>(B * K)), losses, norms;
+  typename Model::Cache cache;
+  for (Index step = 0; step < steps; ++step) {
+    const auto view = tsdl::Sequence<const double>::dense(x.data() + step * T * B * I, I, T, B);
+    const std::span<const double> y(labels.data() + step * B, static_cast<std::size_t>(B));
+    model.zero_gradients();
+    const auto logits = model.forward_training(view, cache, {});
+    losses.push_back(tsdl::evaluate<double>(loss, logits.data(), y, K, dlogits.data()).mean());
+    model.backward(view, cache, dlogits.data());
+    norms.push_back(tsdl::gradient_norm(model));
+    optimizer.step(model, rates[static_cast<std::size_t>(step)],
+                   tsdl::clip_coefficient(norms.back(), c.real("max_norm")));
+  }
+  c.compare_output("out.loss", losses, tolerance);
+  c.compare_output("out.norm", norms, tolerance);
+  model.visit([&](const tsdl::Parameter<double>& parameter) {
+    c.compare_output("final." + parameter.name, parameter.value, tolerance);
+  });
+  c.finish();
+}
+
+template <class Scalar>
+void run_file(const std::filesystem::path& path, Worst& worst) {
+  Case<Scalar> c(path, worst);
+  const bool two = c.number("D") == 2;
+  if (c.text("kind") == "lstm") {
+    run_lstm(c);
+  } else if (c.text("kind") == "classifier") {
+    if (two)
+      run_classifier<tsdl::BiLSTMClassifier<Scalar>>(c);
+    else
+      run_classifier<tsdl::LSTMClassifier<Scalar>>(c);
+  } else {
+    REQUIRE(c.text("kind") == "training");
+    if constexpr (std::is_same_v<Scalar, double>) {
+      if (two)
+        run_training<tsdl::BiLSTMClassifier<double>>(c);
+      else
+        run_training<tsdl::LSTMClassifier<double>>(c);
+    }
+  }
+}
+
+/// Runs the cases of one kind in a directory; returns how many there were.
+template <class Scalar>
+int run_directory(const std::filesystem::path& directory, const std::string& kind, Worst& worst) {
+  REQUIRE_MESSAGE(std::filesystem::is_directory(directory), directory.string());
+  std::vector<std::filesystem::path> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(directory))
+    if (entry.path().filename().string().starts_with(kind + "_") &&
+        entry.path().extension() == ".safetensors")
+      paths.push_back(entry.path());
+  std::sort(paths.begin(), paths.end());
+  for (const auto& path : paths) run_file<Scalar>(path, worst);
+  return static_cast<int>(paths.size());
+}
+
+template <class Scalar>
+void run_kind(const std::string& kind) {
+  Worst worst;
+  int cases = run_directory<Scalar>(std::filesystem::path(TSDL_SOURCE_DIR) / "tests/goldens/torch",
+                                    kind, worst);
+  CHECK(cases >= 2);
+  if (const char* more = std::getenv("TSDL_TORCH_CASES")) {
+    const int found = run_directory<Scalar>(more, kind, worst);
+    CHECK(found >= 1);
+    cases += found;
+  }
+  // Under last-step pooling the top reverse direction runs one step from a state of zero.
+  if (kind == "classifier") CHECK(worst.zero_tensors >= 1);
+  const std::string scalar = std::is_same_v<Scalar, float> ? ", float: " : ", double: ";
+  MESSAGE(kind, scalar, cases, " cases, largest error ", worst.ratio, " of its tolerance, in ",
+          worst.where);
+}
+
+}  // namespace
+
+TEST_CASE("PyTorch agreement: LSTM outputs, states and every gradient") {
+  run_kind<double>("lstm");
+  run_kind<float>("lstm");
+}
+
+TEST_CASE("PyTorch agreement: classifier logits, loss and every gradient") {
+  run_kind<double>("classifier");
+  run_kind<float>("classifier");
+}
+
+TEST_CASE("PyTorch agreement: ten AdamW steps with clipping and a changing rate") {
+  run_kind<double>("training");
+}

@@ -1,0 +1,128 @@
+// The AdamW optimizer: a scalar trace, groups, state for checkpoints, refusals.
+#include "tsdl/optim/adamw.hpp"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+
+#include "support/network.hpp"
+#include "tsdl/nn/linear.hpp"
+
+namespace {
+
+using test::Index;
+using tsdl::AdamW;
+
+tsdl::Linear<double> linear_layer() {
+  return tsdl::Linear<double>(3, 2, tsdl::Init::pytorch, tsdl::RandomStream(1),
+                              tsdl::RandomStream(2), "fc.");
+}
+
+/// Gradients of update t.
+void set_gradients(tsdl::Linear<double>& model, Index t) {
+  tsdl::RandomStream random(5, static_cast<std::uint64_t>(t));
+  model.visit([&](tsdl::Parameter<double>& parameter) {
+    for (double& value : parameter.gradient) value = random.uniform(-1.0, 1.0);
+  });
+}
+
+/// One number's AdamW, as its paper writes it.
+struct Naive {
+  double p, m = 0.0, v = 0.0;
+  void update(double g, double lr, double decay, const AdamW& o, int t) {
+    m = o.beta1 * m + (1.0 - o.beta1) * g;
+    v = o.beta2 * v + (1.0 - o.beta2) * g * g;
+    const double m_hat = m / (1.0 - std::pow(o.beta1, t)), v_hat = v / (1.0 - std::pow(o.beta2, t));
+    p = p - lr * decay * p - lr * m_hat / (std::sqrt(v_hat) + o.eps);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("updates follow the formula, in groups, with scaled gradients and a changing rate") {
+  auto model = linear_layer();
+  AdamW options{.beta1 = 0.8, .beta2 = 0.95, .eps = 1e-6, .weight_decay = 0.1};
+  // The first group that matches applies: the second would match the bias too.
+  options.groups = {{.name = "bias", .weight_decay = 0.0, .lr_scale = 0.5},
+                    {.name = "fc", .lr_scale = 2.0}};
+  tsdl::AdamWOptimizer<double> optimizer(options, model);
+  std::vector<Naive> naive;
+  model.visit([&](const tsdl::Parameter<double>& parameter) {
+    for (const double value : parameter.value) naive.push_back({value});
+  });
+  for (int t = 1; t <= 5; ++t) {
+    const double lr = 0.05 / t, scale = t % 2 ? 1.0 : 0.3;
+    set_gradients(model, t);
+    const auto before = test::gradients(model);
+    optimizer.step(model, lr, scale);
+    CHECK(test::gradients(model) == before);
+    std::size_t next = 0;
+    model.visit([&](const tsdl::Parameter<double>& parameter) {
+      const bool bias = parameter.name == "fc.bias";
+      for (Index i = 0; i < parameter.size(); ++i, ++next) {
+        naive[next].update(parameter.gradient[i] * scale, lr * (bias ? 0.5 : 2.0), bias ? 0.0 : 0.1,
+                           options, t);
+        CHECK(std::abs(parameter.value[i] - naive[next].p) <= 1e-14);
+      }
+    });
+  }
+  CHECK(optimizer.steps() == 5);
+}
+
+TEST_CASE("an update repacks the model") {
+  auto model = linear_layer();
+  tsdl::AdamWOptimizer<double> optimizer({}, model);
+  set_gradients(model, 1);
+  optimizer.step(model, 0.1);
+  const std::vector<double> x = {1.0, 0.0, 0.0};
+  std::vector<double> y(2);
+  model.forward(y.data(), x.data(), 1);
+  for (Index n = 0; n < 2; ++n)
+    CHECK(y[static_cast<std::size_t>(n)] ==
+          doctest::Approx(model.bias.value[n] + model.weight.value[n * 3]).epsilon(1e-15));
+}
+
+TEST_CASE("steps and moments carried over go on with the same bits") {
+  auto one = linear_layer(), two = linear_layer();
+  tsdl::AdamWOptimizer<double> first({}, one), early({}, two);
+  for (Index t = 1; t <= 4; ++t) {
+    set_gradients(one, t);
+    first.step(one, 0.1);
+    if (t > 2) continue;
+    set_gradients(two, t);
+    early.step(two, 0.1);
+  }
+  tsdl::AdamWOptimizer<double> late({}, two);
+  late.set_steps(early.steps());
+  for (std::size_t n = 0; n < late.moments().size(); ++n) {
+    late.moments()[n].m = early.moments()[n].m;
+    late.moments()[n].v = early.moments()[n].v;
+  }
+  for (Index t = 3; t <= 4; ++t) {
+    set_gradients(two, t);
+    late.step(two, 0.1);
+  }
+  CHECK(std::equal(one.weight.value.begin(), one.weight.value.end(), two.weight.value.begin()));
+  CHECK(std::equal(one.bias.value.begin(), one.bias.value.end(), two.bias.value.begin()));
+}
+
+TEST_CASE("AdamW refuses options out of range") {
+  const double nan = std::nan("");
+  const auto model = linear_layer();
+  const auto make = [&](const AdamW& options) {
+    tsdl::AdamWOptimizer<double> optimizer(options, model);
+  };
+  CHECK_NOTHROW(make({}));
+  CHECK_NOTHROW(make({.lr = 0.0, .beta1 = 0.0, .beta2 = 0.0, .weight_decay = 0.0}));
+  for (const double bad : {-1e-3, nan, HUGE_VAL}) {
+    CHECK_THROWS_AS(make({.lr = bad}), tsdl::ShapeError);
+    CHECK_THROWS_AS(make({.eps = bad}), tsdl::ShapeError);
+    CHECK_THROWS_AS(make({.weight_decay = bad}), tsdl::ShapeError);
+    CHECK_THROWS_AS(make({.groups = {{.name = "bias", .weight_decay = bad}}}), tsdl::ShapeError);
+    CHECK_THROWS_AS(make({.groups = {{.name = "bias", .lr_scale = bad}}}), tsdl::ShapeError);
+  }
+  for (const double bad : {-0.1, 1.0, 1.5, nan}) {
+    CHECK_THROWS_AS(make({.beta1 = bad}), tsdl::ShapeError);
+    CHECK_THROWS_AS(make({.beta2 = bad}), tsdl::ShapeError);
+  }
+}

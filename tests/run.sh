@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds the tests and runs them all.
+# Options go to ctest: tests/run.sh -R unit
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source examples/support/packages.sh
+need_packages "${build_packages[@]}" clang libomp-dev doctest-dev python3-torch
+
+cmake --preset release -DTSDL_BUILD_TESTS=ON
+cmake --build --preset release --parallel "$(nproc)"
+ctest --test-dir build/release --output-on-failure "$@"

@@ -1,0 +1,209 @@
+#!/usr/bin/env bash
+# The shape of include/tsdl: which floor includes which, who may include other parties' headers, no
+# cycle, no printing or exiting, #pragma once, length, and that every header compiles alone.
+#
+# Usage: structure.sh SOURCE_DIR [COMPILER [EIGEN_INCLUDE_DIR]]
+#   COMPILER: g++ when not given. EIGEN_INCLUDE_DIR: /usr/include/eigen3 when not given.
+# Needs bash, coreutils, findutils, grep, sed and awk.
+set -euo pipefail
+
+source=$(realpath "$1") compiler=${2:-g++} eigen=${3:-/usr/include/eigen3}
+export LC_ALL=C
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# What each floor may include, beside itself and version.hpp.
+declare -A below=(
+  [core]=""
+  [kernels]="core"
+  [nn]="core kernels"
+  [optim]="core kernels nn"
+  [data]="core"
+  [train]="core kernels nn optim data"
+  [io]="core kernels nn optim data train"
+  [serve]="core kernels nn optim data train io"
+)
+faces="bilstm.hpp lstm.hpp gru.hpp tsdl.hpp"  # may include anything
+longest=450                                   # lines of a header
+calls='v?f?printf|f?puts|f?putc|putchar|perror|exit|_Exit|_exit|quick_exit|abort|terminate'
+forbidden="std::(cout|cerr|clog)|<iostream>|(^|[^[:alnum:]_])($calls)[[:space:]]*\\("
+
+# Each check prints what it finds wrong in a tree; it passes when it prints nothing. The argument is
+# the directory that holds tsdl/.
+
+headers() { (cd "$1" && find tsdl -type f | sort); }
+
+# includes DIRECTORY: one line "file what-it-includes" an #include, its quotes or brackets kept.
+includes() {
+  (cd "$1" && find tsdl -type f -exec grep -HE '^[[:space:]]*#[[:space:]]*include' {} +) |
+    sed -E 's/^([^:]*):[[:space:]]*#[[:space:]]*include[[:space:]]*([<"][^>"]*[>"]).*/\1 \2/'
+}
+
+floor_of() {  # floor_of PATH: its directory, or the name of a file that is in none
+  local path=${1#tsdl/}
+  echo "${path%%/*}"
+}
+
+check_edges() {
+  local file what target from to
+  while read -r file what; do
+    target=${what:1:-1}
+    case $what in
+      '"tsdl/'*) ;;
+      '<tsdl/'*)
+        echo "$file includes $what: use quotes"
+        continue
+        ;;
+      '"'*)
+        echo "$file includes $what: paths start with tsdl/"
+        continue
+        ;;
+      *) continue ;;
+    esac
+    from=$(floor_of "$file") to=$(floor_of "$target")
+    [ -f "$1/$target" ] || echo "$file includes $what, which does not exist"
+    [ "$target" != tsdl/version.hpp ] || [ "$from" = version.hpp ] || continue
+    if [ "$from" = version.hpp ]; then
+      echo "version.hpp includes $what"
+    elif [[ " $faces " == *" $from "* ]]; then
+      continue
+    elif [ -z "${below[$from]+set}" ]; then
+      echo "$file is on no floor"
+    elif [ "$from" != "$to" ] && [[ " ${below[$from]} " != *" $to "* ]]; then
+      echo "$file includes $what: $from may include: ${below[$from]:-nothing but itself}"
+    fi
+  done < <(includes "$1")
+}
+
+check_places() {
+  local file rest floor
+  for file in $(headers "$1"); do
+    rest=${file#tsdl/} floor=$(floor_of "$file")
+    [[ "$file" == *.hpp ]] || echo "$file is not a header"
+    if [[ "$rest" != */* ]]; then
+      [[ " $faces version.hpp " == *" $rest "* ]] || echo "$file is no face"
+    elif [ -z "${below[$floor]+set}" ]; then
+      echo "$file is on no floor"
+    fi
+  done
+}
+
+check_parties() {
+  local file what
+  while read -r file what; do
+    case $what in
+      *xsimd*) [ "$file" = tsdl/kernels/simd.hpp ] || echo "$file includes $what" ;;
+      *nlohmann*) [[ "$file" == tsdl/io/* ]] || echo "$file includes $what" ;;
+      *Eigen/*) [[ "$file" != tsdl/kernels/* ]] || echo "$file includes $what" ;;
+      *immintrin.h* | *x86intrin.h* | *arm_neon.h*)
+        [ "$file" = tsdl/kernels/simd.hpp ] || echo "$file includes $what"
+        ;;
+      *omp.h*) [ "$file" = tsdl/core/parallel.hpp ] || echo "$file includes $what" ;;
+    esac
+  done < <(includes "$1")
+}
+
+check_cycles() {
+  includes "$1" | sed -n 's/^\(.*\) "\(tsdl\/.*\)"$/\1 \2/p' >"$work/edges"
+  tsort "$work/edges" 2>&1 >"$work/order" | sed 's/^tsort: [^:]*: //' || true
+}
+
+# The library never prints, exits or aborts. Comments and strings may speak of it.
+check_calls() {
+  local file
+  for file in $(headers "$1"); do
+    sed -E 's/"([^"\\]|\\.)*"//g; s://.*::' "$1/$file" |
+      grep -nE "$forbidden" |
+      sed "s:^:$file\::" || true
+  done
+}
+
+check_guards() {
+  local file
+  for file in $(headers "$1"); do
+    grep -qx '#pragma once' "$1/$file" || echo "$file has no #pragma once"
+    head -n 1 "$1/$file" | grep -q '^// .' || echo "$file does not start with what it is for"
+  done
+}
+
+check_lengths() {
+  local file lines
+  for file in $(headers "$1"); do
+    lines=$(wc -l <"$1/$file")
+    [ "$lines" -le "$longest" ] || echo "$file has $lines lines, more than $longest"
+  done
+}
+
+checks="check_edges check_places check_parties check_cycles check_calls check_guards check_lengths"
+
+fail() {
+  printf 'FAILED: %s\n' "$*" >&2
+  exit 1
+}
+
+include=$source/include
+[ "$(headers "$include" | wc -l)" -ge 20 ] || fail "no headers in $include/tsdl"
+for check in $checks; do
+  found=$("$check" "$include")
+  [ -z "$found" ] || fail "$check:
+$found"
+  echo "ok: $check"
+done
+
+# Each check finds what is planted in a copy of the tree, and nothing once it is taken out.
+plant() {  # plant CHECK FILE LINE: adds a line to a copy of a header, made when it is not there
+  local tree=$work/planted
+  rm -rf "$tree"
+  cp -r "$include" "$tree"
+  mkdir -p "$(dirname "$tree/$2")"
+  printf '%s\n' "$3" >>"$tree/$2"
+  [ -n "$("$1" "$tree")" ] || fail "$1 does not see '$3' in $2"
+}
+first() { (cd "$include" && find "tsdl/$1" -name '*.hpp' | sort | head -n 1); }
+plant check_edges "$(first core)" '#include "tsdl/kernels/simd.hpp"'
+plant check_edges "$(first kernels)" '#include "tsdl/nn/parameter.hpp"'
+plant check_edges "$(first nn)" '#include "tsdl/optim/adamw.hpp"'
+plant check_edges "$(first optim)" '#include "tsdl/data/windows.hpp"'
+plant check_edges "$(first data)" '#include "tsdl/nn/parameter.hpp"'
+plant check_edges "$(first data)" '#  include "tsdl/kernels/simd.hpp"  // spaced'
+plant check_edges "$(first train)" '#include "tsdl/io/safetensors.hpp"'
+plant check_edges "$(first io)" '#include "tsdl/bilstm.hpp"'
+plant check_edges "$(first io)" '#include "safetensors.hpp"'
+plant check_edges "$(first io)" '#include <tsdl/core/types.hpp>'
+plant check_edges "$(first io)" '#include "tsdl/io/missing.hpp"'
+plant check_edges tsdl/version.hpp '#include "tsdl/core/types.hpp"'
+plant check_edges tsdl/serve/new.hpp '#include "tsdl/bilstm.hpp"'
+plant check_places tsdl/attic/new.hpp '#pragma once'
+plant check_places tsdl/other.hpp '#pragma once'
+plant check_places tsdl/core/new.cpp 'int x;'
+plant check_parties "$(first nn)" '#include <xsimd/xsimd.hpp>'
+plant check_parties "$(first data)" '#include <nlohmann/json.hpp>'
+plant check_parties "$(first kernels)" '#include <Eigen/Core>'
+plant check_parties "$(first nn)" '#include <immintrin.h>'
+plant check_parties "$(first nn)" '#include <omp.h>'
+plant check_cycles tsdl/core/types.hpp '#include "tsdl/core/buffer.hpp"'
+plant check_calls "$(first core)" 'inline void say() { std::cout << 1; }'
+plant check_calls "$(first core)" 'inline void say() { std::printf("x"); }'
+plant check_calls "$(first core)" 'inline void stop() { std::exit(1); }'
+plant check_calls "$(first core)" 'inline void stop() { abort(); }'
+plant check_guards tsdl/core/new.hpp '// No guard.'
+plant check_guards tsdl/core/new.hpp '#pragma once'
+plant check_lengths "$(first core)" "$(seq "$longest")"
+echo "ok: each check finds what is planted"
+
+# Every header compiles alone, without a warning.
+compile() {
+  local what
+  what=$(echo "#include \"$1\"" | "$compiler" -std=c++20 -fsyntax-only -x c++ -Wall -Wextra \
+    -Wpedantic -Wconversion -Wshadow -Werror -I "$include" -isystem "$eigen" - 2>&1) ||
+    {
+      printf '%s does not compile alone:\n%s\n' "$1" "$(head -n 20 <<<"$what")"
+      return 1
+    }
+}
+export -f compile
+export compiler include eigen
+headers "$include" | xargs -P 2 -I {} bash -c 'compile {}' >"$work/compiled" ||
+  fail "$(cat "$work/compiled")"
+echo "ok: every header compiles alone with $compiler"
+echo "structure: all passed"

@@ -1,0 +1,111 @@
+// What tests of training share: small series with labels that can be learnt, weights as bytes.
+#pragma once
+
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tsdl/core/parallel.hpp"
+#include "tsdl/core/random.hpp"
+#include "tsdl/data/series.hpp"
+#include "tsdl/data/windows.hpp"
+#include "tsdl/nn/parameter.hpp"
+
+namespace test {
+
+using tsdl::Index;
+
+/// A series that stays writable, and a label for each of its rows.
+template <class Scalar>
+struct Toy {
+  std::shared_ptr<tsdl::Series<Scalar>> series;
+  std::vector<Scalar> labels;
+  Index length = 6;
+
+  /// `count` windows from the one that ends at row first_end on, `stride` rows apart.
+  tsdl::Windows<Scalar> windows(Index first_end, Index count, Index stride = 1) const {
+    std::vector<Index> ends;
+    std::vector<Scalar> chosen;
+    for (Index i = 0; i < count; ++i) {
+      ends.push_back(first_end + i * stride);
+      chosen.push_back(labels[static_cast<std::size_t>(ends.back())]);
+    }
+    return {series, length, stride, std::move(ends), std::move(chosen)};
+  }
+};
+
+/// Normal draws, and at each row the label that `of` makes of the sum of feature 0 over the last
+/// three rows.
+template <class Scalar>
+Toy<Scalar> make_toy(Index rows, Index features, std::uint64_t seed,
+                     const std::function<double(double)>& of) {
+  std::vector<std::string> names;
+  for (Index i = 0; i < features; ++i) names.push_back(std::to_string(i));
+  Toy<Scalar> toy;
+  toy.series =
+      std::make_shared<tsdl::Series<Scalar>>(tsdl::Series<Scalar>::sized(std::move(names), rows));
+  tsdl::RandomStream random(seed);
+  for (Scalar& value : toy.series->values) value = static_cast<Scalar>(random.normal());
+  for (Index row = 0; row < rows; ++row) {
+    double sum = 0;
+    for (Index t = std::max<Index>(0, row - 2); t <= row; ++t)
+      sum += static_cast<double>(toy.series->column(t)[0]);
+    toy.labels.push_back(static_cast<Scalar>(of(sum)));
+  }
+  return toy;
+}
+
+/// Label 1 where the sum is positive.
+template <class Scalar>
+Toy<Scalar> two_classes(Index rows, Index features = 2, std::uint64_t seed = 1) {
+  return make_toy<Scalar>(rows, features, seed, [](double sum) { return sum > 0 ? 1.0 : 0.0; });
+}
+
+template <class Value>
+std::string bytes_of(std::span<const Value> values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
+}
+
+/// Every parameter's values: equal exactly when the weights are, bit for bit.
+template <class Model>
+std::string weight_bytes(const Model& model) {
+  std::string bytes;
+  model.visit([&](const tsdl::Parameter<typename Model::Scalar>& parameter) {
+    bytes += bytes_of(parameter.value.span());
+  });
+  return bytes;
+}
+
+template <class Scalar>
+std::string bytes_of(const std::vector<tsdl::Buffer<Scalar>>& buffers) {
+  std::string bytes;
+  for (const tsdl::Buffer<Scalar>& buffer : buffers) bytes += bytes_of(buffer.span());
+  return bytes;
+}
+
+template <class Model>
+bool has_finite_weights(const Model& model) {
+  bool finite = true;
+  model.visit([&](const tsdl::Parameter<typename Model::Scalar>& parameter) {
+    for (const auto value : parameter.value) finite &= std::isfinite(value);
+  });
+  return finite;
+}
+
+/// Puts the number of threads back when the scope ends.
+class ThreadCountGuard {
+ public:
+  ThreadCountGuard() : before_(tsdl::thread_count()) {}
+  ThreadCountGuard(const ThreadCountGuard&) = delete;
+  ThreadCountGuard& operator=(const ThreadCountGuard&) = delete;
+  ~ThreadCountGuard() { tsdl::set_thread_count(before_); }
+
+ private:
+  int before_;
+};
+
+}  // namespace test

@@ -1,0 +1,302 @@
+// The training loop seen from below: which windows reach the model, in which order, and what
+// happens to steps whose gradients are not finite. The model here is a spy with one weight.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "support/training.hpp"
+#include "tsdl/nn/classifier.hpp"
+#include "tsdl/train/trainer.hpp"
+
+namespace {
+
+using test::Index;
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+/// Takes series whose row r holds the number r; its logit is always 0, so under MSE the gradient
+/// that comes back tells the label.
+class Spy {
+ public:
+  using Scalar = double;
+  struct Cache {
+    std::vector<double> logits;
+  };
+  struct Options {
+    Index input_size = 1, outputs = 1;
+  };
+  using Logits = Eigen::Map<const tsdl::Matrix<double>>;
+
+  std::vector<std::vector<Index>> batches;     ///< the last rows of each batch's windows
+  std::vector<std::vector<double>> labels;     ///< of each batch
+  std::vector<std::uint64_t> dropout_updates;  ///< of each batch
+  std::set<std::size_t> poisoned;              ///< batches whose gradient is infinite
+  mutable Index evaluated = 0;                 ///< windows seen by forward
+  tsdl::Parameter<double> weight = tsdl::Parameter<double>::vector("weight", 1);
+
+  Options options() const { return {}; }
+  template <class F>
+  void visit(F&& f) {
+    f(weight);
+  }
+  template <class F>
+  void visit(F&& f) const {
+    f(weight);
+  }
+  void repack() {}
+  void zero_gradients() { weight.zero_gradient(); }
+
+  Logits forward(const tsdl::Sequence<const double>& x, Cache& cache) const {
+    evaluated += x.batch;
+    cache.logits.assign(static_cast<std::size_t>(x.batch), 0.0);
+    return {cache.logits.data(), 1, x.batch};
+  }
+  Logits forward_training(const tsdl::Sequence<const double>& x, Cache& cache,
+                          tsdl::DropoutKey key) {
+    dropout_updates.push_back(key.update);
+    auto& rows = batches.emplace_back();
+    for (Index b = 0; b < x.batch; ++b) {
+      for (Index t = 1; t < x.steps; ++t) REQUIRE(*x.column(t, b) == *x.column(t - 1, b) + 1);
+      rows.push_back(static_cast<Index>(*x.column(x.steps - 1, b)));
+    }
+    cache.logits.assign(static_cast<std::size_t>(x.batch), 0.0);
+    return {cache.logits.data(), 1, x.batch};
+  }
+  void backward(const tsdl::Sequence<const double>& x, Cache&, const double* dlogits) {
+    auto& seen = labels.emplace_back();
+    for (Index b = 0; b < x.batch; ++b)
+      seen.push_back(-dlogits[b] * static_cast<double>(x.batch) / 2);
+    weight.gradient[0] = poisoned.contains(batches.size() - 1) ? infinity : 1.0;
+  }
+
+  std::vector<Index> order() const {
+    std::vector<Index> all;
+    for (const auto& batch : batches) all.insert(all.end(), batch.begin(), batch.end());
+    return all;
+  }
+};
+
+constexpr Index length = 3;
+
+/// n windows over the numbered series, with the label 2 * row + 1; a hole after each `run` windows.
+tsdl::Windows<double> numbered(Index n, Index run = 1000) {
+  auto series = std::make_shared<tsdl::Series<double>>(
+      tsdl::Series<double>::sized({"row"}, length + n + n / run));
+  std::iota(series->values.begin(), series->values.end(), 0.0);
+  std::vector<Index> ends;
+  std::vector<double> labels;
+  for (Index i = 0; i < n; ++i) {
+    ends.push_back(length - 1 + i + i / run);
+    labels.push_back(2.0 * static_cast<double>(ends.back()) + 1.0);
+  }
+  return {series, length, 1, ends, labels};
+}
+
+tsdl::TrainerOptions options(Index epochs, Index batch_size) {
+  tsdl::TrainerOptions o;
+  o.max_epochs = epochs;
+  o.batch_size = batch_size;
+  o.loss = tsdl::MSE{};
+  return o;
+}
+
+Spy spied(const tsdl::Windows<double>& windows, const tsdl::TrainerOptions& o) {
+  Spy spy;
+  tsdl::Trainer<Spy>(spy, o).fit(windows);
+  return spy;
+}
+
+void check_labels_follow_their_windows(const Spy& spy) {
+  REQUIRE(spy.labels.size() == spy.batches.size());
+  for (std::size_t i = 0; i < spy.batches.size(); ++i)
+    for (std::size_t b = 0; b < spy.batches[i].size(); ++b)
+      CHECK(spy.labels[i][b] ==
+            doctest::Approx(2.0 * static_cast<double>(spy.batches[i][b]) + 1.0).epsilon(1e-12));
+}
+
+}  // namespace
+
+TEST_CASE("trainer: without shuffling the windows come in order, the last batch smaller") {
+  const auto windows = numbered(10);
+  const Spy spy = spied(windows, options(2, 4));
+  REQUIRE(spy.batches.size() == 6);
+  CHECK(spy.batches[0] == std::vector<Index>{2, 3, 4, 5});
+  CHECK(spy.batches[1] == std::vector<Index>{6, 7, 8, 9});
+  CHECK(spy.batches[2] == std::vector<Index>{10, 11});
+  for (std::size_t i = 0; i < 3; ++i) CHECK(spy.batches[i + 3] == spy.batches[i]);
+  check_labels_follow_their_windows(spy);
+  CHECK(spy.dropout_updates == std::vector<std::uint64_t>{0, 1, 2, 3, 4, 5});
+}
+
+TEST_CASE("trainer: a batch across a hole holds the windows of both sides") {
+  const auto windows = numbered(12, 5);
+  const Spy spy = spied(windows, options(1, 4));
+  CHECK(spy.order() == windows.ends());
+  CHECK(spy.batches[1] == std::vector<Index>{6, 8, 9, 10});
+  check_labels_follow_their_windows(spy);
+}
+
+TEST_CASE("trainer: shuffling takes every window once an epoch, in an order that the seed names") {
+  const auto windows = numbered(23);
+  auto o = options(3, 4);
+  o.shuffle = true;
+  o.seed = 5;
+  const Spy spy = spied(windows, o);
+  check_labels_follow_their_windows(spy);
+  const std::vector<Index> order = spy.order();
+  REQUIRE(order.size() == 69);
+  std::vector<std::vector<Index>> epochs;
+  for (std::ptrdiff_t epoch = 0; epoch < 3; ++epoch) {
+    epochs.emplace_back(order.begin() + 23 * epoch, order.begin() + 23 * (epoch + 1));
+    CHECK(epochs.back() != windows.ends());
+    std::vector<Index> sorted = epochs.back();
+    std::sort(sorted.begin(), sorted.end());
+    CHECK(sorted == windows.ends());
+  }
+  CHECK(epochs[0] != epochs[1]);
+  CHECK(epochs[1] != epochs[2]);
+  CHECK(spied(windows, o).order() == order);
+  o.seed = 6;
+  CHECK(spied(windows, o).order() != order);
+}
+
+TEST_CASE("trainer: a step whose gradient is not finite changes nothing and is counted") {
+  Spy spy;
+  spy.poisoned = {1, 4};
+  auto o = options(2, 4);
+  o.restore_best = false;
+  tsdl::Trainer<Spy> trainer(spy, o);
+  std::vector<double> weights;
+  std::vector<std::uint64_t> steps;
+  trainer.add(tsdl::Observer{.on_batch = [&](const tsdl::TrainerState&) {
+    weights.push_back(spy.weight.value[0]);
+    steps.push_back(trainer.optimizer().steps());
+  }});
+  const tsdl::History history = trainer.fit(numbered(10));
+  CHECK(steps == std::vector<std::uint64_t>{1, 1, 2, 3, 3, 4});
+  REQUIRE(weights.size() == 6);
+  CHECK(weights[1] == weights[0]);
+  CHECK(weights[2] != weights[1]);
+  CHECK(weights[4] == weights[3]);
+  CHECK(weights[5] != weights[4]);
+  CHECK(history.status == tsdl::Status::finished);
+  CHECK(history.skipped_steps == 2);
+  REQUIRE(history.epochs.size() == 2);
+  CHECK(history.epochs[0].skipped_steps == 1);
+  CHECK(history.epochs[1].skipped_steps == 1);
+  CHECK(history.epochs[0].gradient_norm == 1.0);
+  CHECK(trainer.state().batches == 6);
+  CHECK(trainer.state().skipped_in_a_row == 0);
+
+  // Labels are 2 row + 1 and logits 0: the loss is over the windows of steps that were made.
+  const auto mean_loss = [](std::vector<double> rows) {
+    double sum = 0;
+    for (const double row : rows) sum += (2 * row + 1) * (2 * row + 1);
+    return sum / static_cast<double>(rows.size());
+  };
+  CHECK(history.epochs[0].train_loss == doctest::Approx(mean_loss({2, 3, 4, 5, 10, 11})));
+}
+
+TEST_CASE("trainer: skipped steps diverge when they come in a row, and only then") {
+  Spy in_a_row;
+  auto o = options(5, 1);
+  for (std::size_t i = 24; i < 60; ++i) in_a_row.poisoned.insert(i);
+  tsdl::Trainer<Spy> trainer(in_a_row, o);
+  const tsdl::History history = trainer.fit(numbered(20));
+  CHECK(history.status == tsdl::Status::diverged);
+  CHECK(history.skipped_steps == 10);
+  CHECK(in_a_row.batches.size() == 34);
+  REQUIRE(history.epochs.size() == 2);
+  CHECK(history.epochs[1].skipped_steps == 10);
+  CHECK(trainer.optimizer().steps() == 24);
+
+  Spy every_other;
+  for (std::size_t i = 0; i < 60; ++i)
+    if (i % 10 != 0) every_other.poisoned.insert(i);
+  const tsdl::History survived = tsdl::Trainer<Spy>(every_other, options(3, 1)).fit(numbered(20));
+  CHECK(survived.status == tsdl::Status::finished);
+  CHECK(survived.skipped_steps == 54);
+
+  Spy sooner;
+  sooner.poisoned = {0, 2, 3};
+  o.max_skipped_in_a_row = 2;
+  CHECK(tsdl::Trainer<Spy>(sooner, o).fit(numbered(20)).status == tsdl::Status::diverged);
+  CHECK(sooner.batches.size() == 4);
+}
+
+TEST_CASE("trainer: skipped steps in a row are counted across the end of an epoch") {
+  Spy spy;
+  for (std::size_t i = 6; i < 100; ++i) spy.poisoned.insert(i);
+  const tsdl::History history = tsdl::Trainer<Spy>(spy, options(9, 1)).fit(numbered(8));
+  CHECK(history.status == tsdl::Status::diverged);
+  CHECK(spy.batches.size() == 16);
+  REQUIRE(history.epochs.size() == 2);
+  CHECK(history.epochs[0].skipped_steps == 2);
+  CHECK(history.epochs[1].skipped_steps == 8);
+}
+
+TEST_CASE("trainer: observers see every batch and every epoch, validation every window") {
+  Spy spy;
+  tsdl::Trainer<Spy> trainer(spy, options(3, 4));
+  Index batches = 0, epochs = 0;
+  std::vector<Index> done, finished;
+  trainer.add(tsdl::Observer{.on_batch =
+                                 [&](const tsdl::TrainerState& state) {
+                                   ++batches;
+                                   done.push_back(state.windows_done);
+                                   CHECK(state.windows_in_epoch == 10);
+                                   CHECK(state.epoch == epochs);
+                                 },
+                             .on_epoch =
+                                 [&](const tsdl::TrainerState& state) {
+                                   finished.push_back(state.epoch);
+                                   CHECK(static_cast<Index>(state.history.size()) == ++epochs);
+                                   CHECK(state.max_epochs == 3);
+                                 }});
+  trainer.add(tsdl::Observer{});  // none of its functions is set
+  trainer.fit(numbered(10), numbered(130));
+  CHECK(batches == 9);
+  CHECK(done == std::vector<Index>{4, 8, 10, 4, 8, 10, 4, 8, 10});
+  CHECK(finished == std::vector<Index>{1, 2, 3});
+  CHECK(spy.evaluated == 3 * 130);
+}
+
+TEST_CASE("trainer: options out of range are refused by name") {
+  const auto refused = [](const auto& change) {
+    tsdl::TrainerOptions o;
+    change(o);
+    Spy spy;
+    try {
+      tsdl::Trainer<Spy> trainer(spy, o);
+    } catch (const tsdl::ShapeError& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  const auto names = [](const std::string& message, const char* what) {
+    INFO(message);
+    return message.find(what) != std::string::npos;
+  };
+  using O = tsdl::TrainerOptions;
+  CHECK(refused([](O&) {}) == "accepted");
+  CHECK(names(refused([](O& o) { o.batch_size = 0; }), "batch_size"));
+  CHECK(names(refused([](O& o) { o.max_epochs = 0; }), "max_epochs"));
+  CHECK(names(refused([](O& o) { o.clip_norm = -1; }), "clip_norm"));
+  CHECK(names(refused([](O& o) { o.clip_norm = std::nan(""); }), "clip_norm"));
+  CHECK(names(refused([](O& o) { o.max_skipped_in_a_row = 0; }), "max_skipped_in_a_row"));
+  CHECK(names(refused([](O& o) { o.optimizer.lr = -1e-3; }), "lr"));
+  CHECK(names(refused([](O& o) { o.optimizer.weight_decay = infinity; }), "weight_decay"));
+
+  Spy spy;
+  tsdl::Trainer<Spy> trainer(spy);
+  CHECK_THROWS_AS(trainer.add(tsdl::EarlyStopping{.patience = 0}), tsdl::ShapeError);
+  CHECK_THROWS_AS(trainer.add(tsdl::EarlyStopping{.min_delta = -1}), tsdl::ShapeError);
+  CHECK_THROWS_AS(trainer.add(tsdl::ReduceLROnPlateau{.factor = 1}), tsdl::ShapeError);
+  CHECK_THROWS_AS(trainer.add(tsdl::ReduceLROnPlateau{.patience = -1}), tsdl::ShapeError);
+}
