@@ -327,7 +327,7 @@ refuse_header "a shape whose size overflows" "bad/m: tensor 'fc.bias': shape .*t
 sed 's/,"tsdl.seed".*//; s/$/,"tsdl.seed":"1"}}/' header.json >bad/header.json
 : >nothing
 safetensors bad/header.json nothing >bad/m
-refuse_model "no tensors" "bad/m: tensor 'lstm.weight_hh_l0': missing" bad/m
+refuse_model "no tensors" "bad/m: tensor 'lstm.weight_ih_l0': missing" bad/m
 sed 's/}}*$/},"zz.extra":{"dtype":"F32","shape":[1],"data_offsets":[10564,10568]}}/' \
   <(sed 's/ *$//' header.json) >bad/header.json
 { cat data.bin; printf '\0\0\0\0'; } >more.bin
