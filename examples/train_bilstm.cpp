@@ -3,6 +3,7 @@
 // Read main() from the bottom up: options, data, model, trainer with callbacks, test.
 #include <chrono>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <tsdl/bilstm.hpp>
 #include <tsdl/io/checkpoint.hpp>
@@ -21,15 +22,16 @@ using tsdl::Index;
 using Model = tsdl::BiLSTMClassifier<float>;
 
 struct Options {
-  std::string data, out = "out", features = "ohlcv", label = "range", label_column,
+  std::string data, out = "out", features = "hybrid", label = "range", label_column,
                     pooling = "last", init = "pytorch";
   std::vector<std::string> feature_columns;
-  Index label_offset = 0, horizon = 1, seq_len = 50, stride = 1, hidden = 128, layers = 2;
+  std::optional<Index> horizon;
+  Index label_offset = 0, seq_len = 50, stride = 1, hidden = 128, layers = 2;
   Index batch_size = 32, patience = 10, max_epochs = 100, threads = 0;
-  double dropout = 0.2, lr = 1e-3, weight_decay = 1e-2, clip_norm = 1.0;
+  double dropout = 0.2, lr = 1e-3, weight_decay = 1e-2, clip_norm = 1.0, clip_features = 0;
   double validation = 0.15, test = 0.15;
   std::uint64_t seed = 1;
-  bool shuffle = false, resume = false;
+  bool shuffle = false, resume = false, refuse_gaps = false;
 };
 
 void describe(CLI::App& app, Options& o) {
@@ -51,17 +53,28 @@ void describe(CLI::App& app, Options& o) {
       ->group(data);
   app.add_option("--label", o.label,
                  "range: is the next candle's true range above its 20-candle median?\n"
-                 "direction: is the close after --horizon candles above this close?")
-      ->check(CLI::IsMember({"range", "direction"}))
+                 "direction: is the close after --horizon candles above this close?\n"
+                 "threshold: is it above, within or below half a trailing volatility?\n"
+                 "triple_barrier: within --horizon candles, is a gain or a loss of two trailing\n"
+                 "volatilities reached first, or neither?")
+      ->check(CLI::IsMember({"range", "direction", "threshold", "triple_barrier"}))
       ->group(data);
-  app.add_option("--horizon", o.horizon, "Candles that --label direction looks ahead")
+  app.add_option("--horizon", o.horizon,
+                 "Candles that the label looks ahead: 10 for triple_barrier, else 1")
       ->check(examples::whole_number())
       ->group(data);
-  app.add_option("--label-column", o.label_column, "Use this column of 0 and 1 as the label")
+  app.add_option("--label-column", o.label_column,
+                 "Use this column as the label: 0 and 1, or more classes")
       ->group(data);
   app.add_option("--label-offset", o.label_offset,
                  "0: that label stands on a window's last row; 1: on the row after it")
       ->check(examples::whole_number())
+      ->group(data);
+  app.add_option("--clip-features", o.clip_features,
+                 "Clip standardised features to [-Z, Z]; 0: no clipping")
+      ->type_name("Z")
+      ->group(data);
+  app.add_flag("--refuse-gaps", o.refuse_gaps, "Stop when candles are missing in time")
       ->group(data);
   app.add_option("--seq-len", o.seq_len, "Rows in a window")
       ->check(examples::whole_number())
@@ -124,14 +137,21 @@ tsdl::Recipe recipe_of(const Options& o) {
   recipe.length = o.seq_len;
   recipe.stride = o.stride;
   recipe.features = o.features;
+  recipe.scaler = tsdl::StandardScaler({.clip = o.clip_features});
   if (uses_table(o)) {
     if (o.feature_columns.empty() || o.label_column.empty())
       throw tsdl::DataError("--feature-columns and --label-column go together");
     recipe.features.clear();
     recipe.label = tsdl::ColumnLabel{.column = o.label_column, .offset = o.label_offset};
-  } else if (o.label == "direction") {
-    recipe.label = tsdl::DirectionLabel{.horizon = o.horizon};
+    return recipe;
   }
+  const Index horizon = o.horizon.value_or(o.label == "triple_barrier" ? 10 : 1);
+  if (o.label == "range" && horizon != 1)
+    throw tsdl::DataError("--label range looks one candle ahead: --horizon ", horizon,
+                          " is for the other labels");
+  if (o.label == "direction") recipe.label = tsdl::DirectionLabel{.horizon = horizon};
+  if (o.label == "threshold") recipe.label = tsdl::ThresholdLabel{.horizon = horizon};
+  if (o.label == "triple_barrier") recipe.label = tsdl::TripleBarrierLabel{.horizon = horizon};
   return recipe;
 }
 
@@ -146,20 +166,49 @@ tsdl::Prepared<float> read_data(const Options& o) {
   return tsdl::prepare<float>(tsdl::read_candles(o.data), recipe, fractions);
 }
 
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+void refuse_gaps(const Options& o, const std::vector<std::int64_t>& times) {
+  if (times.empty()) throw tsdl::DataError(o.data, ": --refuse-gaps needs a column of times");
+  tsdl::refuse_gaps(tsdl::find_gaps(times), o.data);
+}
+
+/// What the label asks, and its classes where they are more than no and yes.
+std::string label_text(const Options& o, const tsdl::Recipe& recipe) {
+  const std::string ahead = std::to_string(horizon(recipe.label));
+  std::string text = "next true range above the median of the last 20";
+  if (uses_table(o))
+    text = "column " + o.label_column;
+  else if (o.label == "direction")
+    text = "close after " + ahead + " above close now";
+  else if (o.label == "threshold")
+    text = "close after " + ahead + " below, within or above half a trailing volatility";
+  else if (o.label == "triple_barrier")
+    text = "loss (-1) or gain (1) of two trailing volatilities within " + ahead + ", or neither";
+  if (recipe.class_values.size() <= 2) return text;
+  std::string classes;
+  for (const double value : recipe.class_values)
+    classes += (classes.empty() ? "" : ", ") + std::to_string(static_cast<long>(value));
+  return text + "; classes " + classes;
+}
+
 void summarise(const Options& o, const tsdl::Prepared<float>& data, const Model& model) {
   std::string rows = format_count(data.train.series().rows) + " rows";
   if (!data.times.empty())
     rows += ", " + tsdl::format_time(data.times.front()) + " to " +
             tsdl::format_time(data.times.back());
   say("data", o.data + ": " + rows);
-  std::string columns;
-  for (const std::string& name : data.recipe.columns)
-    columns += (columns.empty() ? "" : ", ") + name;
-  say("features", std::to_string(data.inputs()) + ": " + columns);
-  say("label", uses_table(o) ? "column " + o.label_column
-               : o.label == "direction"
-                   ? "close after " + std::to_string(o.horizon) + " above close now"
-                   : "next true range above the median of the last 20");
+  if (!data.times.empty()) say("gaps", to_string(tsdl::find_gaps(data.times)));
+  say("features", uses_table(o) ? listed(data.recipe.columns)
+                                : o.features + ", " + std::to_string(data.inputs()));
+  const std::vector<std::string> constant = data.recipe.scaler.constant_columns();
+  if (!constant.empty())
+    say("constant", listed(constant) + ": the same in every training row, carrying no information");
+  say("label", label_text(o, data.recipe));
   say("windows", std::to_string(o.seq_len) + " rows each: " + format_count(data.train.size()) +
                      " to train, " + format_count(data.validation.size()) + " to validate, " +
                      format_count(data.test.size()) + " to test, " +
@@ -251,11 +300,13 @@ class Display {
 int train(const Options& o) {
   if (o.threads > 0) tsdl::set_thread_count(static_cast<int>(o.threads));
   const tsdl::Prepared<float> data = read_data(o);
+  if (o.refuse_gaps) refuse_gaps(o, data.times);
   Model model({.input_size = data.inputs(),
                .hidden_size = o.hidden,
                .num_layers = o.layers,
                .dropout = o.dropout,
                .pooling = tsdl::pooling_from(o.pooling),
+               .outputs = data.outputs(),
                .init = tsdl::init_from(o.init)},
               o.seed);
   tsdl::Trainer trainer(model,

@@ -88,7 +88,7 @@ tsdl::Candles changed_from(tsdl::Candles candles, Index first) {
 /// Gives the label of the row before `row` its other value, by changing candle `row` alone.
 tsdl::Candles label_flipped_at(tsdl::Candles candles, Index row, const tsdl::Label& label) {
   const auto before = static_cast<std::size_t>(row - tsdl::horizon(label));
-  const double old = tsdl::make_labels(candles, label)[before];
+  const double old = tsdl::make_labels(candles, label).values[before];
   tsdl::Candle& candle = candles.rows[static_cast<std::size_t>(row)];
   const double factor = old == 1 ? 0.25 : 4.0;
   if (std::holds_alternative<tsdl::RangeLabel>(label)) {
@@ -98,7 +98,7 @@ tsdl::Candles label_flipped_at(tsdl::Candles candles, Index row, const tsdl::Lab
   } else {
     for (double* price : {&candle.open, &candle.high, &candle.low, &candle.close}) *price *= factor;
   }
-  REQUIRE(tsdl::make_labels(candles, label)[before] == 1 - old);
+  REQUIRE(tsdl::make_labels(candles, label).values[before] == 1 - old);
   return candles;
 }
 

@@ -6,6 +6,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source examples/support/packages.sh
 need_packages "${build_packages[@]}" clang libomp-dev doctest-dev python3-torch
 
-cmake --preset release -DTSDL_BUILD_TESTS=ON
+cmake --preset release -DTSDL_BUILD_TESTS=ON -DTSDL_BUILD_BENCH=OFF
 cmake --build --preset release --parallel "$(nproc)"
 ctest --test-dir build/release --output-on-failure "$@"

@@ -1,6 +1,7 @@
 // The face for one-directional LSTMs: layers, training, data. Needs Eigen and xsimd only.
 #pragma once
 
+#include "tsdl/data/gaps.hpp"
 #include "tsdl/data/recipe.hpp"
 #include "tsdl/nn/classifier.hpp"
 #include "tsdl/train/trainer.hpp"

@@ -55,10 +55,9 @@ inline tsdl::Candles random_candles(tsdl::Index n, std::uint64_t seed) {
   return candles;
 }
 
-/// Comma-separated text by lines; an empty cell and one that is no number are NaN.
-inline std::vector<std::vector<std::string>> golden_lines(const std::string& file) {
+/// Comma-separated text by lines.
+inline std::vector<std::vector<std::string>> csv_lines(std::string_view text) {
   std::vector<std::vector<std::string>> lines;
-  const std::string text = read_bytes(TSDL_SOURCE_DIR "/tests/goldens/" + file);
   lines.emplace_back(1);
   for (const char c : text) {
     if (c == '\n')
@@ -72,6 +71,11 @@ inline std::vector<std::vector<std::string>> golden_lines(const std::string& fil
   return lines;
 }
 
+inline std::vector<std::vector<std::string>> golden_lines(const std::string& file) {
+  return csv_lines(read_bytes(TSDL_SOURCE_DIR "/tests/goldens/" + file));
+}
+
+/// The number in a cell; NaN where it is empty or no number.
 inline double golden_number(const std::string& text) {
   double value = nan;
   std::from_chars(text.data(), text.data() + text.size(), value);

@@ -1,8 +1,11 @@
-// Labels: against pandas, a naive oracle, prefixes, and every option out of range.
+// Labels: against pandas, naive oracles, hand-made paths, prefixes, and every option out of range.
 #include "tsdl/data/labels.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "data/helpers.hpp"
@@ -47,14 +50,59 @@ tsdl::Table table_of(std::vector<double> label) {
   return table;
 }
 
+/// Candles of these closes, a day apart.
+tsdl::Candles candles_of(const std::vector<double>& closes) {
+  tsdl::Candles candles;
+  for (const double close : closes)
+    candles.rows.push_back({86400000 * candles.size(), close, close, close, close, 0});
+  return candles;
+}
+
+/// The label of row 2. After closes of 1, 2, 1 its sigma of lookback 2 is ln 2, to the bit.
+struct At2 {
+  double value;
+  Index end;
+  bool operator==(const At2&) const = default;
+};
+At2 at_2(std::vector<double> start, const std::vector<double>& path, const tsdl::Label& label) {
+  start.insert(start.end(), path.begin(), path.end());
+  const tsdl::Labels labels = tsdl::make_labels(candles_of(start), label);
+  return {labels.values[2], labels.ends[2]};
+}
+
+/// sigma as its definition reads, in long double.
+long double naive_sigma(const tsdl::Candles& candles, Index row, Index lookback) {
+  std::vector<long double> returns;
+  for (Index t = row - lookback + 1; t <= row; ++t)
+    returns.push_back(std::log(static_cast<long double>(candles[t].close)) -
+                      std::log(static_cast<long double>(candles[t - 1].close)));
+  long double mean = 0, square = 0;
+  for (const long double r : returns) {
+    mean += r / static_cast<long double>(lookback);
+    square += r * r / static_cast<long double>(lookback);
+  }
+  return std::sqrt(square - mean * mean);
+}
+
+/// The first of the `horizon` rows after `row` for which touched(ln(close / close[row])) holds, or
+/// one past the last of them.
+template <class Touched>
+Index first_touch(const tsdl::Candles& candles, Index row, Index horizon, const Touched& touched) {
+  Index s = row + 1;
+  while (s <= row + horizon && !touched(std::log(static_cast<long double>(candles[s].close)) -
+                                        std::log(static_cast<long double>(candles[row].close))))
+    ++s;
+  return s;
+}
+
 }  // namespace
 
 TEST_CASE("range and direction labels of the shipped candles agree with pandas") {
   const tsdl::Candles& candles = test::shipped_candles();
   const std::vector<std::vector<double>> labels = {
-      tsdl::make_labels(candles, tsdl::RangeLabel{}),
-      tsdl::make_labels(candles, tsdl::DirectionLabel{}),
-      tsdl::make_labels(candles, tsdl::DirectionLabel{.horizon = 5})};
+      tsdl::make_labels(candles, tsdl::RangeLabel{}).values,
+      tsdl::make_labels(candles, tsdl::DirectionLabel{}).values,
+      tsdl::make_labels(candles, tsdl::DirectionLabel{.horizon = 5}).values};
   const auto lines = test::golden_lines("features.csv");
   for (std::size_t line = 1; line < lines.size(); ++line) {
     const auto row = static_cast<std::size_t>(test::golden_number(lines[line][0]));
@@ -71,7 +119,7 @@ TEST_CASE("range labels are the naive definition, for odd and even lookbacks") {
   for (const Index lookback : {1, 2, 3, 20, 21, 118}) {
     CAPTURE(lookback);
     const std::vector<double> labels =
-        tsdl::make_labels(candles, tsdl::RangeLabel{.lookback = lookback});
+        tsdl::make_labels(candles, tsdl::RangeLabel{.lookback = lookback}).values;
     CHECK(same(labels, naive_range(candles, lookback)));
     CHECK(std::count_if(labels.begin(), labels.end(), [](double l) { return !std::isnan(l); }) ==
           119 - lookback);
@@ -84,13 +132,13 @@ TEST_CASE("a label at row r reads rows up to r + horizon only, and reads that on
                                           tsdl::DirectionLabel{},
                                           tsdl::DirectionLabel{.horizon = 13}};
   for (const tsdl::Label& kind : kinds) {
-    const std::vector<double> whole = tsdl::make_labels(candles, kind);
+    const std::vector<double> whole = tsdl::make_labels(candles, kind).values;
     const Index ahead = tsdl::horizon(kind);
     for (const Index n : {22, 23, 50, 999, 5104}) {
       CAPTURE(n);
       std::vector<double> expected(whole.begin(), whole.begin() + n);
       std::fill(expected.end() - ahead, expected.end(), test::nan);
-      CHECK(same(tsdl::make_labels(test::first_candles(candles, n), kind), expected));
+      CHECK(same(tsdl::make_labels(test::first_candles(candles, n), kind).values, expected));
     }
     tsdl::Candles crash = candles;  // the last row decides the last label
     tsdl::Candles rally = candles;
@@ -101,26 +149,180 @@ TEST_CASE("a label at row r reads rows up to r + horizon only, and reads that on
         rally.rows.back().close = candles[candles.size() - 1 - ahead].close +
                                   (std::holds_alternative<tsdl::DirectionLabel>(kind) ? 1 : 0);
     const std::size_t last = candles.rows.size() - 1 - test::at(ahead);
-    CHECK(tsdl::make_labels(crash, kind)[last] != tsdl::make_labels(rally, kind)[last]);
+    CHECK(tsdl::make_labels(crash, kind).values[last] !=
+          tsdl::make_labels(rally, kind).values[last]);
   }
 }
 
 TEST_CASE("no change is not up, and the range's median is not above itself") {
   tsdl::Candles candles;
   for (int t = 0; t < 5; ++t) candles.rows.push_back({t, 10, 11, 9, 10, 0});
-  CHECK(same(tsdl::make_labels(candles, tsdl::DirectionLabel{}), {0, 0, 0, 0, test::nan}));
-  CHECK(same(tsdl::make_labels(candles, tsdl::RangeLabel{.lookback = 2}),
+  CHECK(same(tsdl::make_labels(candles, tsdl::DirectionLabel{}).values, {0, 0, 0, 0, test::nan}));
+  CHECK(same(tsdl::make_labels(candles, tsdl::RangeLabel{.lookback = 2}).values,
              {test::nan, test::nan, 0, 0, test::nan}));
 }
 
 TEST_CASE("column labels stand offset rows below") {
   const tsdl::Table table = table_of({0, 1, test::nan, 1});
-  CHECK(same(tsdl::make_labels(table, {.column = "up"}), {0, 1, test::nan, 1}));
-  CHECK(
-      same(tsdl::make_labels(table, {.column = "UP ", .offset = 1}), {1, test::nan, 1, test::nan}));
-  CHECK(same(tsdl::make_labels(table, {.offset = 3}), {1, test::nan, test::nan, test::nan}));
+  CHECK(same(tsdl::make_labels(table, {.column = "up"}).values, {0, 1, test::nan, 1}));
+  CHECK(same(tsdl::make_labels(table, {.column = "UP ", .offset = 1}).values,
+             {1, test::nan, 1, test::nan}));
+  CHECK(same(tsdl::make_labels(table, {.offset = 3}).values, {1, test::nan, test::nan, test::nan}));
+  CHECK(tsdl::make_labels(table, {.offset = 1}).ends == std::vector<Index>{1, 1, 3, 3});
   CHECK(tsdl::horizon(tsdl::ColumnLabel{.offset = 3}) == 3);
   CHECK(tsdl::horizon(tsdl::RangeLabel{}) == 1);
+}
+
+TEST_CASE("threshold labels: a dead band, its edges inside it") {
+  const auto label = [](double close, double width = 1, Index horizon = 1) {
+    std::vector<double> path(test::at(horizon - 1), 7.0);  // no matter what is between
+    path.push_back(close);
+    return at_2({1, 2, 1}, path,
+                tsdl::ThresholdLabel{.horizon = horizon, .width = width, .lookback = 2});
+  };
+  CHECK(label(1) == At2{0, 3});
+  CHECK(label(2) == At2{0, 3});  // r = ln 2 = band
+  CHECK(label(std::nextafter(2, 3)) == At2{1, 3});
+  CHECK(label(0.5) == At2{0, 3});
+  CHECK(label(std::nextafter(0.5, 0)) == At2{-1, 3});
+  CHECK(label(2, 0.999) == At2{1, 3});
+  CHECK(label(0.5, 0.999) == At2{-1, 3});
+  CHECK(label(4, 1, 4) == At2{0, 6});  // band = ln 2 sqrt(4)
+  CHECK(label(std::nextafter(4, 5), 1, 4) == At2{1, 6});
+  CHECK(label(0.25, 1, 4) == At2{0, 6});
+  CHECK(label(std::nextafter(0.25, 0), 1, 4) == At2{-1, 6});
+
+  // Returns ln 4, ln 4, 0: about their mean, ddof 0, sigma is 0.47 ln 4; with ddof 1 it would be
+  // 0.58 ln 4, about zero 0.82 ln 4. The next return is 0.5 ln 4.
+  CHECK(tsdl::make_labels(candles_of({1, 4, 16, 16, 32}),
+                          tsdl::ThresholdLabel{.width = 1, .lookback = 3})
+            .values[3] == 1);
+
+  const tsdl::ThresholdLabel two{.lookback = 2};
+  for (const auto& [close, value] : {std::pair{5.001, 1.0}, {5.0, 0.0}, {4.999, -1.0}})
+    CHECK(at_2({5, 5, 5}, {close}, two) == At2{value, 3});  // sigma is 0
+  const tsdl::Labels labels = tsdl::make_labels(candles_of({1, 2, 1, 2, 2}), two);
+  CHECK(same(labels.values, {test::nan, test::nan, 1, 0, test::nan}));
+  CHECK(labels.ends == std::vector<Index>{0, 1, 3, 4, 4});
+}
+
+TEST_CASE("triple-barrier labels: the first touch within the horizon decides") {
+  const double below_2 = std::nextafter(2, 0), above_quarter = std::nextafter(0.25, 1);
+  const tsdl::TripleBarrierLabel label{
+      .horizon = 3, .take_profit = 1, .stop_loss = 2, .lookback = 2};  // barriers at 2 and 1/4
+  const struct {
+    std::vector<double> path;
+    At2 expected;
+  } cases[] = {{{2, 0.25, 1}, {1, 3}},
+               {{0.25, 2, 1}, {-1, 3}},
+               {{1, 0.25, 2}, {-1, 4}},
+               {{0.5, 9, 0.1}, {1, 4}},
+               {{1, 1, 2}, {1, 5}},
+               {{1, 1, 0.25}, {-1, 5}},
+               {{below_2, above_quarter, 1}, {0, 5}},
+               {{above_quarter, below_2, 2}, {1, 5}},
+               {{1, 1, 1, 2}, {0, 5}},
+               {{1, 1, 1, 0.1}, {0, 5}}};
+  for (const auto& one : cases) CHECK(at_2({1, 2, 1}, one.path, label) == one.expected);
+
+  // Flat: sigma is 0, the first change decides, no change touches nothing.
+  CHECK(at_2({5, 5, 5}, {5, 5.001, 4}, label) == At2{1, 4});
+  CHECK(at_2({5, 5, 5}, {5, 5, 4.999}, label) == At2{-1, 5});
+  CHECK(at_2({5, 5, 5}, {5, 5, 5}, label) == At2{0, 5});
+
+  // Every row touches on the next one; the last three are undefined all the same.
+  const tsdl::Labels labels = tsdl::make_labels(
+      candles_of({1, 2, 1, 2, 1, 2, 1}),
+      tsdl::TripleBarrierLabel{.horizon = 3, .take_profit = 1, .stop_loss = 1, .lookback = 2});
+  CHECK(same(labels.values, {test::nan, test::nan, 1, -1, test::nan, test::nan, test::nan}));
+  CHECK(labels.ends == std::vector<Index>{0, 1, 3, 4, 4, 5, 6});
+}
+
+TEST_CASE("threshold and triple-barrier labels of the shipped candles are the naive definitions") {
+  const tsdl::Candles& candles = test::shipped_candles();
+  struct Case {
+    Index horizon, lookback;
+    double a, b;
+  };
+  for (const Case& c : {Case{1, 20, 0.5, 2}, Case{10, 20, 2, 2}, Case{25, 7, 3, 1.5}}) {
+    const Index horizon = c.horizon, lookback = c.lookback;
+    const double a = c.a, b = c.b;
+    const tsdl::ThresholdLabel threshold{horizon, a, lookback};
+    const tsdl::TripleBarrierLabel triple{horizon, a, b, lookback};
+    const tsdl::Labels bands = tsdl::make_labels(candles, threshold);
+    const tsdl::Labels barriers = tsdl::make_labels(candles, triple);
+    Index wrong = 0;
+    Index seen[3] = {}, early = 0;
+    for (Index row = 0; row < candles.size(); ++row) {
+      double band = test::nan, barrier = test::nan;
+      Index end = row, touch = row;
+      if (row >= lookback && row + horizon < candles.size()) {
+        const long double sigma = naive_sigma(candles, row, lookback);
+        const long double width = a * sigma * std::sqrt(static_cast<long double>(horizon));
+        end = row + horizon;
+        const long double r = std::log(static_cast<long double>(candles[end].close)) -
+                              std::log(static_cast<long double>(candles[row].close));
+        band = r > width ? 1 : r < -width ? -1 : 0;
+        const Index up = first_touch(candles, row, horizon, [&](auto x) { return x >= a * sigma; });
+        const Index down =
+            first_touch(candles, row, horizon, [&](auto x) { return x <= -b * sigma; });
+        barrier = up < down ? 1 : down < up ? -1 : 0;
+        touch = std::min({up, down, row + horizon});
+        ++seen[static_cast<int>(barrier) + 1];
+        early += touch < row + horizon;
+      }
+      const auto i = test::at(row);
+      wrong += !same({bands.values[i], barriers.values[i]}, {band, barrier});
+      wrong += bands.ends[i] != end || barriers.ends[i] != touch;
+    }
+    CAPTURE(horizon);
+    CHECK(wrong == 0);
+    for (const Index count : seen) CHECK(count > 100);
+    CHECK((early > 100) == (horizon > 1));
+  }
+}
+
+TEST_CASE("threshold and triple-barrier labels read no row after their end") {
+  const tsdl::Candles& candles = test::shipped_candles();
+  tsdl::RandomStream random(21);
+  const std::vector<tsdl::Label> kinds = {tsdl::ThresholdLabel{.horizon = 5},
+                                          tsdl::TripleBarrierLabel{}};
+  for (const tsdl::Label& kind : kinds) {
+    const tsdl::Labels whole = tsdl::make_labels(candles, kind);
+    const Index horizon = tsdl::horizon(kind);
+    Index reads_end = 0;
+    for (int i = 0; i < 200; ++i) {
+      const auto row = 20 + static_cast<Index>(random.uniform(0, 5085.0 - 20 - 10));
+      CAPTURE(row);
+      const auto r = test::at(row);
+      const Index end = whole.ends[r];
+      REQUIRE(end > row);
+      REQUIRE(end <= row + horizon);
+      // What follows the end, thrown away as far as the horizon allows, and made up anew.
+      tsdl::Candles after = test::first_candles(candles, row + horizon + 1);
+      for (Index t = end + 1; t < after.size(); ++t) {
+        const double factor = random.uniform(0.5, 2);
+        for (double* price : {&after.rows[test::at(t)].open, &after.rows[test::at(t)].high,
+                              &after.rows[test::at(t)].low, &after.rows[test::at(t)].close})
+          *price *= factor;
+      }
+      const tsdl::Labels labels = tsdl::make_labels(after, kind);
+      CHECK(labels.values[r] == whole.values[r]);
+      CHECK(labels.ends[r] == end);
+      // The row of the end itself does count: with no move there it is another label or end.
+      after = test::first_candles(candles, row + horizon + 1);
+      auto& last = after.rows[test::at(end)];
+      last.open = last.high = last.low = last.close = candles[row].close;
+      const tsdl::Labels still = tsdl::make_labels(after, kind);
+      reads_end += still.values[r] != whole.values[r] || still.ends[r] != end;
+    }
+    CHECK(reads_end > 100);
+  }
+  const auto sigma = tsdl::internal::trailing_deviation(candles, 20);
+  for (const Index n : {21, 22, 999, 5104})
+    CHECK(test::same_bits(
+        tsdl::internal::trailing_deviation(test::first_candles(candles, n), 20).back(),
+        sigma[test::at(n - 1)]));
 }
 
 TEST_CASE("labels refuse what cannot be") {
@@ -138,6 +340,28 @@ TEST_CASE("labels refuse what cannot be") {
   CHECK(contains(refused(tsdl::RangeLabel{.lookback = huge}), "horizon is beyond the end"));
   CHECK_NOTHROW(tsdl::make_labels(candles, tsdl::RangeLabel{.lookback = 28}));
   CHECK(contains(refused(tsdl::ColumnLabel{.column = "up"}), "candles have no label column up"));
+
+  const auto named = [&](const tsdl::Label& label, const char* who, const char* option) {
+    const std::string message = refused(label);
+    CAPTURE(message);
+    CHECK(contains(message, who));
+    CHECK(contains(message, option));
+  };
+  named(tsdl::ThresholdLabel{.horizon = 0}, "ThresholdLabel", "horizon of 1 or more, found 0");
+  named(tsdl::ThresholdLabel{.lookback = 1}, "ThresholdLabel", "lookback of 2 or more, found 1");
+  named(tsdl::ThresholdLabel{.horizon = 10}, "ThresholdLabel", "beyond the end");
+  named(tsdl::ThresholdLabel{.horizon = huge}, "ThresholdLabel", "beyond the end");
+  named(tsdl::ThresholdLabel{.lookback = huge}, "ThresholdLabel", "beyond the end");
+  CHECK_NOTHROW(tsdl::make_labels(candles, tsdl::ThresholdLabel{.horizon = 9}));
+  named(tsdl::TripleBarrierLabel{.horizon = 0}, "TripleBarrierLabel", "horizon of 1 or more");
+  named(tsdl::TripleBarrierLabel{.lookback = 1}, "TripleBarrierLabel", "lookback of 2 or more");
+  named(tsdl::TripleBarrierLabel{}, "TripleBarrierLabel", "beyond the end");
+  CHECK_NOTHROW(tsdl::make_labels(candles, tsdl::TripleBarrierLabel{.horizon = 9}));
+  for (const double bad : {0.0, -1.0, test::nan, std::numeric_limits<double>::infinity()}) {
+    named(tsdl::ThresholdLabel{.width = bad}, "ThresholdLabel", "width to be finite and above 0");
+    named(tsdl::TripleBarrierLabel{.take_profit = bad}, "TripleBarrierLabel", "take_profit to be");
+    named(tsdl::TripleBarrierLabel{.stop_loss = bad}, "TripleBarrierLabel", "stop_loss to be");
+  }
 
   const tsdl::Table table = table_of({0, 1, 1});
   const auto table_refused = [&](const tsdl::ColumnLabel& label) {

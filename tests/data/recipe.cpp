@@ -1,6 +1,8 @@
 // prepare and apply: against the parts done by hand, leaks, classes, tables.
 #include "tsdl/data/recipe.hpp"
 
+#include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -75,7 +77,7 @@ TEST_CASE("prepare on the shipped candles does what its parts do by hand") {
   CHECK(data.test.end_row(data.test.size() - 1) == 5103);
 
   const tsdl::Series<double> features = tsdl::engineer_features(candles, "ohlcv");
-  const std::vector<double> labels = tsdl::make_labels(candles, recipe.label);
+  const std::vector<double> labels = tsdl::make_labels(candles, recipe.label).values;
   const Index last_train = data.train.ends().back();
   for (Index k = 0; k < 5; ++k) {
     double mean = 0;
@@ -110,7 +112,8 @@ TEST_CASE("prepare on the shipped candles does what its parts do by hand") {
 
 TEST_CASE("no candle after what a part reads changes anything in it") {
   const tsdl::Candles candles = test::random_candles(900, 11);
-  const std::vector<tsdl::Label> kinds = {tsdl::RangeLabel{}, tsdl::DirectionLabel{.horizon = 7}};
+  const std::vector<tsdl::Label> kinds = {tsdl::RangeLabel{}, tsdl::DirectionLabel{.horizon = 7},
+                                          tsdl::ThresholdLabel{.horizon = 3}};
   for (const tsdl::Label& label : kinds) {
     for (const Index stride : {1, 3}) {
       const tsdl::Recipe recipe{
@@ -140,6 +143,27 @@ TEST_CASE("no candle after what a part reads changes anything in it") {
       CHECK_FALSE(same_scaler(before.recipe.scaler, inside.recipe.scaler));
     }
   }
+}
+
+TEST_CASE("with triple-barrier labels no row that a later part reads changes an earlier one") {
+  const tsdl::Candles candles = test::random_candles(900, 16);
+  const tsdl::Recipe recipe{.length = 20, .label = tsdl::TripleBarrierLabel{.horizon = 30}};
+  const auto before = tsdl::prepare<double>(candles, recipe, {0.2, 0.2});
+  const Index validation_from = before.split.validation.front() - 20 + 1;
+  const auto after =
+      tsdl::prepare<double>(changed_from(candles, validation_from), recipe, {0.2, 0.2});
+  CHECK(same_scaler(before.recipe.scaler, after.recipe.scaler));
+  CHECK(same_windows(before.train, after.train));
+  CHECK_FALSE(same_windows(before.validation, after.validation));
+  const Index test_from = before.split.test.front() - 20 + 1;
+  const auto later = tsdl::prepare<double>(changed_from(candles, test_from), recipe, {0.2, 0.2});
+  CHECK(same_windows(before.train, later.train));
+  CHECK(same_windows(before.validation, later.validation));
+  CHECK_FALSE(same_windows(before.test, later.test));
+  // The row before does count: a label that ends there.
+  const auto inside =
+      tsdl::prepare<double>(changed_from(candles, validation_from - 1), recipe, {0.2, 0.2});
+  CHECK_FALSE(same_windows(before.train, inside.train));
 }
 
 TEST_CASE("apply makes the same windows, also of candles that end today") {
@@ -200,33 +224,136 @@ TEST_CASE("prepare and apply on a table") {
                  "columns of a table (a, b)"));
 }
 
-TEST_CASE("labels must be classes, and training rows must hold more than one") {
-  const tsdl::Recipe recipe{.length = 5, .label = tsdl::ColumnLabel{"up"}};
-  const auto refused = [](const tsdl::Table& table, const tsdl::Recipe& with) {
-    return message_of<tsdl::DataError>([&] { tsdl::prepare<float>(table, with, {0.2, 0.2}); });
-  };
-  for (const double bad : {2.0, 0.5, -1.0}) {
-    tsdl::Table table = small_table(100);
-    table.label[30] = bad;
-    const std::string message = refused(table, recipe);
-    CHECK(contains(message, "row 30 (1970-01-31)"));
-    CHECK(contains(message, "expected a label in 0, ..., 1"));
+TEST_CASE("labels become class indices, the classes are kept, and apply maps the same way") {
+  const tsdl::Candles candles = test::random_candles(600, 14);
+  const std::vector<double> three{-1, 0, 1};
+  const struct {
+    tsdl::Label label;
+    std::vector<double> values;
+    Index outputs;
+  } kinds[] = {{tsdl::RangeLabel{}, {0, 1}, 1},
+               {tsdl::DirectionLabel{}, {0, 1}, 1},
+               {tsdl::ThresholdLabel{.horizon = 2}, three, 3},
+               {tsdl::TripleBarrierLabel{.horizon = 5}, three, 3}};
+  for (const auto& kind : kinds) {
+    const auto data = tsdl::prepare<float>(candles, {.length = 9, .label = kind.label});
+    CHECK(data.recipe.class_values == kind.values);
+    CHECK(data.outputs() == kind.outputs);
+    const std::vector<double> labels = tsdl::make_labels(candles, kind.label).values;
+    Index counts[3] = {};
+    for (const auto* part : {&data.train, &data.validation, &data.test})
+      for (Index i = 0; i < part->size(); ++i) {
+        const auto k = static_cast<std::size_t>(part->label(i));
+        REQUIRE(kind.values.at(k) == labels[test::at(part->end_row(i))]);
+        ++counts[k];
+      }
+    for (std::size_t k = 0; k < kind.values.size(); ++k) CHECK(counts[k] > 20);
+    const auto all = tsdl::apply<float>(data.recipe, candles);
+    for (Index i = 0; i < all.size(); ++i) {
+      const double label = labels[test::at(all.end_row(i))];
+      const float k = all.label(i);
+      CHECK(
+          (std::isnan(label) ? std::isnan(k) : kind.values[static_cast<std::size_t>(k)] == label));
+    }
   }
-  tsdl::Table three = small_table(100);
-  for (std::size_t t = 0; t < 100; ++t) three.label[t] = static_cast<double>(t % 3);
-  tsdl::Recipe classes = recipe;
-  classes.classes = 3;
-  CHECK_NOTHROW(tsdl::prepare<float>(three, classes, {0.2, 0.2}));
-  classes.classes = 1;
-  CHECK(contains(refused(three, classes), "classes"));
-  classes.classes = 0;  // a regression
-  three.label[30] = 0.5;
-  CHECK_NOTHROW(tsdl::prepare<float>(three, classes, {0.2, 0.2}));
+  // A prepared recipe's classes hold: another label that has others is refused.
+  tsdl::Recipe other = tsdl::prepare<float>(candles, {.length = 9}).recipe;
+  other.label = tsdl::ThresholdLabel{};
+  CHECK(contains(message_of<tsdl::DataError>([&] { tsdl::prepare<float>(candles, other); }),
+                 "expected a label that is one of 0, 1, found -1"));
+}
 
-  // One class in the training part, both after it.
-  tsdl::Table one = small_table(100);
+TEST_CASE("prepare purges a triple-barrier label by its touch, not by its horizon") {
+  const tsdl::Candles candles = test::random_candles(900, 15);
+  const tsdl::TripleBarrierLabel label{.horizon = 60, .take_profit = 1, .stop_loss = 1};
+  const auto data = tsdl::prepare<float>(candles, {.length = 10, .label = label});
+  const std::vector<Index>& ends = tsdl::make_labels(candles, label).ends;
+  CHECK(data.split.dropped < 2 * (10 + 60 - 1));
+  const Index inputs_from = data.split.validation.front() - 10 + 1;
+  CHECK(data.split.train.back() + 60 >= inputs_from);
+  for (const Index end : data.split.train) CHECK(ends[test::at(end)] < inputs_from);
+}
+
+TEST_CASE("the classes of a table's label column") {
+  const auto prepared = [](const std::vector<double>& pattern, const tsdl::Recipe& recipe) {
+    tsdl::Table table = small_table(200);
+    for (std::size_t t = 0; t < 200; ++t) table.label[t] = pattern[t % pattern.size()];
+    return tsdl::prepare<float>(table, recipe, {0.2, 0.2});
+  };
+  const tsdl::Recipe plain{.length = 5, .label = tsdl::ColumnLabel{"up"}};
+  const auto refused = [&](const std::vector<double>& pattern, const tsdl::Recipe& recipe) {
+    return message_of<tsdl::DataError>([&] { prepared(pattern, recipe); });
+  };
+  const std::vector<std::vector<double>> accepted = {{0, 1}, {-1, 0, 1}, {0, 1, 2, 3}, {3, 4, 5}};
+  for (const auto& values : accepted) CHECK(prepared(values, plain).recipe.class_values == values);
+  tsdl::Recipe strided = plain;  // its windows end in rows of two classes only
+  strided.stride = 2;
+  CHECK(prepared({0, 1, 2, 3}, strided).recipe.class_values == accepted[2]);
+  CHECK(prepared({0, 1}, plain).outputs() == 1);
+  CHECK(prepared({3, 4, 5}, plain).train.label(0) == 1);  // row 4 holds 4
+
+  CHECK(contains(refused({-1, 1}, plain), "expected 0 and 1, or three or more whole numbers"));
+  CHECK(contains(refused({0, 2}, plain), "found 0, 2"));
+  CHECK(contains(refused({1, 2}, plain), "found 1, 2"));
+  CHECK(contains(refused({0, 1, 3}, plain), "found 0, 1, 3"));
+  CHECK(contains(refused({5}, plain), "one class only in the training rows: all"));
+  tsdl::Table stray = small_table(100);  // the row of a stray label is named
+  stray.label[30] = 7;
+  const auto stray_refused = [&](const tsdl::Recipe& recipe) {
+    return message_of<tsdl::DataError>([&] { tsdl::prepare<float>(stray, recipe, {0.2, 0.2}); });
+  };
+  CHECK(contains(stray_refused(plain), "row 30 (1970-01-31): label 7"));
+  stray.label[30] = 0.5;
+  CHECK(contains(stray_refused(plain), "row 30 (1970-01-31): expected a whole number"));
+  CHECK(contains(stray_refused(plain), "found 0.5"));
+  std::vector<double> many(101);
+  for (std::size_t i = 0; i < 101; ++i) many[i] = static_cast<double>(i);
+  CHECK(contains(refused(many, plain), "at most 100 classes"));
+  many.pop_back();
+  CHECK(prepared(many, plain).recipe.class_values == many);
+
+  tsdl::Recipe named = plain;
+  named.class_values = {-1, 1};
+  CHECK(prepared({-1, 1}, named).train.label(0) == 0);  // row 4 holds -1
+  named.class_values = {0, 0.5, 1};
+  CHECK_NOTHROW(prepared({0, 1}, named));
+  CHECK(contains(stray_refused(plain), "found 0.5"));
+  CHECK_NOTHROW(tsdl::prepare<float>(stray, named, {0.2, 0.2}));
+  named.class_values = {0, 1};
+  CHECK(contains(stray_refused(named),
+                 "row 30 (1970-01-31): expected a label that is one of 0, 1, found 0.5"));
+  const std::vector<std::vector<double>> bad = {
+      {1}, {0, 0}, {1, 0}, {0, test::nan}, {0, std::numeric_limits<double>::infinity()}};
+  for (const auto& values : bad) {
+    named.class_values = values;
+    CHECK(contains(refused({0, 1}, named), "class_values"));
+  }
+
+  tsdl::Recipe regression = plain;
+  regression.regression = true;
+  const auto data = prepared({0.25, -3}, regression);
+  CHECK(data.train.label(0) == 0.25F);
+  CHECK(data.outputs() == 1);
+  CHECK(data.recipe.class_values.empty());
+  regression.class_values = {0, 1};
+  CHECK(contains(refused({0, 1}, regression), "a regression has no class_values"));
+
+  const tsdl::Recipe fitted = prepared({-1, 0, 1}, plain).recipe;
+  tsdl::Table fresh = small_table(20);
+  fresh.label[9] = 2;
+  CHECK(contains(message_of<tsdl::DataError>([&] { tsdl::apply<float>(fitted, fresh); }),
+                 "row 9 (1970-01-10): expected a label that is one of -1, 0, 1, found 2"));
+  fresh.label[9] = -1;
+  CHECK(tsdl::apply<float>(fitted, fresh).label(5) == 0);
+}
+
+TEST_CASE("training rows must hold more than one class") {
+  const tsdl::Recipe recipe{.length = 5, .label = tsdl::ColumnLabel{"up"}};
+  tsdl::Table one = small_table(100);  // both after the training part
   for (std::size_t t = 0; t < 60; ++t) one.label[t] = 1;
-  const std::string message = refused(one, recipe);
+  const std::string message = message_of<tsdl::DataError>([&] {
+    tsdl::prepare<float>(one, recipe, {0.2, 0.2});
+  });
   CHECK(contains(message, "one class only in the training rows"));
   CHECK(contains(message, "labels are 1"));
   one.label[10] = 0;
@@ -271,4 +398,21 @@ TEST_CASE("what prepare and apply refuse") {
                  "among the features of its own row"));
   CHECK_NOTHROW(tsdl::prepare<float>(
       own, {.length = 5, .label = tsdl::ColumnLabel{.column = "a", .offset = 1}}));
+}
+
+TEST_CASE("a feature set of one's own prepares, and is wanted again") {
+  const tsdl::Candles candles = test::random_candles(300, 9);
+  const auto set = tsdl::FeatureSet("mine").add(tsdl::RSI()).add(to_close(tsdl::SMA(5)));
+  const auto data = tsdl::prepare<double>(candles, set, {.length = 5});
+  CHECK(data.recipe.features == "mine");
+  CHECK(data.recipe.columns == std::vector<std::string>{"rsi", "sma"});
+  CHECK(data.train.end_row(0) == 20);  // the label's twenty true ranges; the RSI needs 14 candles
+  const auto again = tsdl::apply<double>(data.recipe, candles, set);
+  for (Index row = 20; row < 200; ++row)
+    CHECK(test::same_bits(again.series().column(row)[1], data.train.series().column(row)[1]));
+  CHECK(contains(message_of<tsdl::DataError>([&] {
+                   tsdl::apply<double>(data.recipe, candles, tsdl::feature_set("ohlcv"));
+                 }),
+                 "feature set mine, given ohlcv"));
+  CHECK_THROWS_AS(tsdl::apply<double>(data.recipe, candles), tsdl::DataError);
 }

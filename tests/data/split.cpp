@@ -6,6 +6,9 @@
 #include <vector>
 
 #include "data/helpers.hpp"
+#include "tsdl/data/features.hpp"
+#include "tsdl/data/labels.hpp"
+#include "tsdl/data/windows.hpp"
 
 using test::contains;
 using test::message_of;
@@ -34,6 +37,25 @@ bool overlaps(const std::vector<Index>& earlier, const std::vector<Index>& later
       if (inputs[test::at(t)]) return true;
   return false;
 }
+
+/// Windows of the shipped candles with their labels: where each ends, and where its label does.
+struct Labelled {
+  std::vector<Index> ends, label_ends;
+
+  Labelled(Index length, Index stride, const tsdl::Label& label) {
+    const tsdl::Labels labels = tsdl::make_labels(test::shipped_candles(), label);
+    ends = tsdl::window_ends(tsdl::engineer_features(test::shipped_candles(), "ohlcv"),
+                             labels.values, length, stride);
+    for (const Index end : ends) label_ends.push_back(labels.ends[test::at(end)]);
+  }
+  Index label_end(Index end) const {
+    return label_ends[test::at(std::lower_bound(ends.begin(), ends.end(), end) - ends.begin())];
+  }
+  /// Whether a row that `earlier` or its label reads is a row of `later`: intervals that meet.
+  bool overlaps(Index earlier, Index later, Index length) const {
+    return label_end(earlier) >= later - length + 1 && earlier - length + 1 <= later;
+  }
+};
 
 }  // namespace
 
@@ -116,6 +138,60 @@ TEST_CASE("boundary kept, boundary minus one dropped, strides 1 and 3") {
   }
 }
 
+TEST_CASE("with triple-barrier labels no sample overlaps a later part, and none is lost in vain") {
+  constexpr Index length = 50;
+  const tsdl::Label label = tsdl::TripleBarrierLabel{};
+  for (const Index stride : {1, 3}) {
+    CAPTURE(stride);
+    const Labelled data(length, stride, label);
+    const tsdl::Split split = tsdl::chronological_split(data.ends, data.label_ends, length);
+    Index pairs = 0, overlaps = 0;
+    const auto compare = [&](const std::vector<Index>& a, const std::vector<Index>& b) {
+      for (const Index earlier : a)
+        for (const Index later : b) {
+          ++pairs;
+          overlaps += data.overlaps(earlier, later, length);
+        }
+    };
+    compare(split.train, split.validation);
+    compare(split.train, split.test);
+    compare(split.validation, split.test);
+    CHECK(pairs > 3000000 / (stride * stride));
+    CHECK(overlaps == 0);
+
+    // Every sample that was dropped would have overlapped the next part.
+    Index dropped = 0;
+    for (const Index end : data.ends) {
+      const bool in_train = end < split.validation.front();
+      if (end >= split.test.front() || holds(in_train ? split.train : split.validation, end))
+        continue;
+      ++dropped;
+      const auto& next = in_train ? split.validation : split.test;
+      CHECK(std::any_of(next.begin(), next.end(),
+                        [&](Index later) { return data.overlaps(end, later, length); }));
+    }
+    CHECK(dropped == split.dropped);
+
+    // By the horizon more would be dropped, and what it keeps is kept here too.
+    const tsdl::Split all =
+        tsdl::chronological_split(data.ends, length, tsdl::horizon(label), tsdl::SplitFractions{});
+    CHECK(split.dropped < all.dropped);
+    CHECK(split.train.size() + split.validation.size() > all.train.size() + all.validation.size());
+    for (const Index end : all.train) CHECK(holds(split.train, end));
+    for (const Index end : all.validation) CHECK(holds(split.validation, end));
+    CHECK(split.test == all.test);
+  }
+}
+
+TEST_CASE("labels that end when they end: kept below the next part's first row, dropped on it") {
+  const std::vector<Index> ends = every(1, 10, 9);  // v0 = 15, whose window reads from row 13 on
+  const std::vector<Index> label_ends = {10, 12, 13, 12, 13, 14, 16, 16, 17, 18};
+  const tsdl::Split split = tsdl::chronological_split(ends, label_ends, 3, {0.4, 0});
+  CHECK(split.train == std::vector<Index>{9, 10, 12});
+  CHECK(split.validation == std::vector<Index>{15, 16, 17, 18});
+  CHECK(split.dropped == 3);
+}
+
 TEST_CASE("a test part of fraction 0 is empty and purges nothing") {
   const std::vector<Index> ends = every(1, 100, 9);
   const tsdl::Split split = tsdl::chronological_split(ends, 10, 1, {0.25, 0});
@@ -150,6 +226,13 @@ TEST_CASE("what a split refuses") {
   CHECK(contains(refused({0.2, 0.2}, 70), "0 for training"));
   constexpr Index huge = std::numeric_limits<Index>::max();
   CHECK(contains(refused({0.2, 0.2}, huge, huge), "0 for training"));
+  const auto misshapen = [&](const std::vector<Index>& label_ends) {
+    return message_of<tsdl::ShapeError>([&] { tsdl::chronological_split(ends, label_ends, 10); });
+  };
+  CHECK(contains(misshapen({1, 2}), "each of 100 samples, found 2"));
+  std::vector<Index> early = ends;
+  early[7] = 15;
+  CHECK(contains(misshapen(early), "the label of row 16 ends before it, at row 15"));
   CHECK(contains(message_of<tsdl::DataError>([] { tsdl::chronological_split({}, 1, 1); }),
                  "0 samples"));
   CHECK(contains(message_of<tsdl::ShapeError>([&] { tsdl::chronological_split(ends, 0, 1); }),

@@ -1,7 +1,12 @@
-// StandardScaler: against sklearn, NaN, constants, and what it refuses.
+// StandardScaler: against sklearn, at once and in chunks; NaN, constants, clipping, and what it
+// refuses.
 #include "tsdl/data/standard_scaler.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -38,6 +43,19 @@ tsdl::Series<double> series_of(const std::vector<std::string>& names, const Rows
   for (std::size_t t = 0; t < rows.size(); ++t)
     std::copy(rows[t].begin(), rows[t].end(), series.column(static_cast<Index>(t)));
   return series;
+}
+
+/// |actual - expected| <= tolerance max(|expected|, floor).
+bool within(double actual, double expected, double tolerance, double floor) {
+  return std::abs(actual - expected) <= tolerance * std::max(std::abs(expected), floor);
+}
+
+void check_same_fit(const tsdl::StandardScaler& a, const tsdl::StandardScaler& b) {
+  CHECK(a.names() == b.names());
+  CHECK(a.mean() == b.mean());
+  CHECK(a.variance() == b.variance());
+  CHECK(a.scale() == b.scale());
+  CHECK(a.count() == b.count());
 }
 
 const double infinity = std::numeric_limits<double>::infinity();
@@ -79,6 +97,188 @@ TEST_CASE("constant features have scale 1, also with an offset that rounds") {
   CHECK(scaler.scale() == std::vector<double>{1, 1, 1});
   CHECK(scaler.variance() == std::vector<double>{0, 0, 0});
   CHECK(scaler.mean() == std::vector<double>{0, third, 1e15 + 0.125});
+  CHECK(scaler.constant_columns() == std::vector<std::string>{"zero", "third", "large"});
+}
+
+TEST_CASE("partial_fit holds the exact moments after each chunk, and sklearn's") {
+  Golden golden = read_golden();
+  const tsdl::Series<double> input = series_of(golden.names, golden.parts["input"]);
+  const std::size_t chunks = golden.parts["rows"].size();
+  REQUIRE(chunks == 11);
+  tsdl::StandardScaler scaler;
+  tsdl::RowRange range;
+  for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+    range = {range.last, static_cast<Index>(golden.parts["rows"][chunk][0])};
+    scaler.partial_fit(input, std::span(&range, 1));
+    std::vector<std::string> constant;
+    for (std::size_t i = 0; i < golden.names.size(); ++i) {
+      CAPTURE(golden.names[i]);
+      CAPTURE(range.last);
+      const auto expected = [&](const char* kind) { return golden.parts[kind][chunk][i]; };
+      const double scale = scaler.scale()[i];
+      CHECK(within(scaler.mean()[i], expected("exact_mean"), 1e-12, scale));
+      CHECK(within(scaler.variance()[i], expected("exact_variance"), 1e-12, 1e-20));
+      CHECK(within(scaler.mean()[i], expected("partial_mean"), 1e-12, scale));
+      // sklearn adds up values, not differences: it loses what the offset takes, 2e-8 here.
+      const double tolerance = golden.names[i] == "offset_1e9" ? 1e-7 : 1e-12;
+      CHECK(within(scaler.variance()[i], expected("partial_variance"), tolerance, 1e-20));
+      CHECK(within(scale, expected("partial_scale"), tolerance, 0));
+      if (expected("partial_scale") == 1) constant.push_back(golden.names[i]);
+    }
+    CHECK(scaler.constant_columns() == constant);
+  }
+  for (std::size_t i = 0; i < golden.names.size(); ++i)
+    CHECK(static_cast<double>(scaler.count()[i]) == golden.parts["count"][0][i]);
+}
+
+TEST_CASE("any chunks, in any order, agree with one fit on all rows") {
+  const std::vector<std::string> names = {"plain", "offset", "drift", "late", "constant", "step"};
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    tsdl::RandomStream random(seed);
+    Rows rows;
+    for (int t = 0; t < 3000; ++t) {
+      rows.push_back({random.normal(), 1e9 + random.normal(), -1e9 + t + random.normal(),
+                      random.normal(), 1e9 + 0.1, t < 10 ? 0.0 : 1.0});
+      if (random.uniform() < 0.1) rows.back()[1] = test::nan;
+      if (t < 1000) rows.back()[3] = test::nan;
+    }
+    const tsdl::Series<double> input = series_of(names, rows);
+    std::vector<tsdl::RowRange> chunks;
+    for (Index row = 0; row < input.rows;) {
+      const double longest = std::pow(10.0, 3 * random.uniform());
+      const Index last = std::min(input.rows, row + 1 + static_cast<Index>(longest));
+      chunks.push_back({row, last});
+      row = last;
+    }
+    if (seed % 2 == 0) std::reverse(chunks.begin(), chunks.end());
+    tsdl::StandardScaler all;
+    tsdl::StandardScaler merged;
+    all.fit(input);
+    for (std::size_t c = 0; c < chunks.size(); c += 2)
+      merged.partial_fit(input,
+                         std::span(chunks).subspan(c, std::min(chunks.size() - c, std::size_t{2})));
+    CHECK(merged.count() == all.count());
+    CHECK(merged.constant_columns() == std::vector<std::string>{"constant"});
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      CAPTURE(names[i]);
+      CHECK(within(merged.mean()[i], all.mean()[i], 1e-12, all.scale()[i]));
+      CHECK(within(merged.variance()[i], all.variance()[i], 1e-12, 0));
+      CHECK(within(merged.scale()[i], all.scale()[i], 1e-12, 0));
+    }
+  }
+}
+
+TEST_CASE("partial_fit: the first call is fit, and rows without a value change nothing") {
+  const tsdl::Series<double> input = series_of({"a", "b"}, {{1, 5}, {test::nan, 0.1}, {6, 5.5}});
+  tsdl::StandardScaler fitted;
+  tsdl::StandardScaler partial;
+  fitted.fit(input);
+  partial.partial_fit(input);
+  check_same_fit(partial, fitted);
+  partial.partial_fit(series_of({"a", "b"}, {{test::nan, test::nan}}));
+  partial.partial_fit(series_of({"a", "b"}, {}));
+  check_same_fit(partial, fitted);
+  fitted.fit(input);  // forgets
+  check_same_fit(partial, fitted);
+}
+
+TEST_CASE("partial_fit: a feature may get its first value late") {
+  tsdl::StandardScaler scaler;
+  scaler.partial_fit(series_of({"a", "late"}, {{1, test::nan}, {2, test::nan}}));
+  CHECK_FALSE(scaler.is_fitted());
+  CHECK(scaler.count() == std::vector<Index>{2, 0});
+  CHECK(scaler.constant_columns().empty());
+  const tsdl::Series<double> more = series_of({"a", "late"}, {{6, 10}, {test::nan, 14}});
+  CHECK(contains(message_of<tsdl::DataError>([&] { scaler.transform<float>(more); }),
+                 "feature late has had no value"));
+  scaler.partial_fit(more);
+  CHECK(scaler.is_fitted());
+  CHECK(scaler.mean() == std::vector<double>{3, 12});
+  CHECK(test::close_to(scaler.variance()[0], 14.0 / 3, 1e-15));
+  CHECK(scaler.variance()[1] == 4);
+  CHECK_NOTHROW(scaler.transform<float>(more));
+}
+
+TEST_CASE("partial_fit: what it refuses, changing nothing") {
+  tsdl::StandardScaler scaler;
+  const auto refused = [&](const tsdl::Series<double>& series) {
+    return message_of<tsdl::DataError>([&] { scaler.partial_fit(series); });
+  };
+  CHECK(contains(refused(series_of({"a", "b"}, {{1, 2}, {1, infinity}})), "b, row 1: infinite"));
+  CHECK(scaler.names().empty());
+  CHECK(contains(refused(series_of({}, {})), "without features"));
+  scaler.partial_fit(series_of({"a", "b"}, {{1, 5}, {2, 7}}));
+  const tsdl::StandardScaler before = scaler;
+  CHECK(contains(refused(series_of({"a"}, {{1}})), "fitted on 2 features, given 1"));
+  CHECK(contains(refused(series_of({"a", "c"}, {{1, 2}})), "fitted on b, given c"));
+  CHECK(contains(refused(series_of({"a", "b"}, {{9, -infinity}})), "b, row 0: infinite"));
+  CHECK(contains(refused(series_of({"a", "b"}, {{9, 1e200}})), "b: its variance overflows"));
+  CHECK(contains(refused(series_of({"a", "b"}, {{9, 1e200}, {9, -1e200}})), "overflows"));
+  const tsdl::RowRange outside{1, 2};
+  CHECK(contains(message_of<tsdl::ShapeError>([&] {
+                   scaler.partial_fit(series_of({"a", "b"}, {{1, 2}}), std::span(&outside, 1));
+                 }),
+                 "1 to 2"));
+  check_same_fit(scaler, before);
+}
+
+TEST_CASE("constant columns are those that scikit-learn's rule names, on both sides of it") {
+  // 0 and 2 d, half of the rows each, beside 1: mean 1 + d, variance d^2; the rule's bound is
+  // 4 eps d^2 + (4 (1 + d) eps)^2 with 4 rows, so d = 4 eps is constant and d = 5 eps is not.
+  const double epsilon = std::numeric_limits<double>::epsilon();
+  Rows rows;
+  for (const int side : {0, 2, 0, 2})
+    rows.push_back({1 + side * 4 * epsilon, 1 + side * 5 * epsilon, 7});
+  const tsdl::Series<double> input = series_of({"noise", "signal", "seven"}, rows);
+  tsdl::StandardScaler scaler;
+  scaler.fit(input);
+  CHECK(scaler.constant_columns() == std::vector<std::string>{"noise", "seven"});
+  CHECK(scaler.scale()[0] == 1);
+  CHECK(scaler.scale()[1] == 5 * epsilon);
+  scaler.partial_fit(series_of(input.names, {{1.5, 1.5, 7}}));
+  CHECK(scaler.constant_columns() == std::vector<std::string>{"seven"});
+}
+
+TEST_CASE("clip holds what was scaled, and every refusal that is not of size stays") {
+  // Mean 0, scale 2: raw values are twice their z.
+  const tsdl::Series<double> fit_on = series_of({"a"}, {{-2}, {2}});
+  const Rows rows = {{-1e308}, {-6.5}, {-6}, {-5.5}, {test::nan}, {0.25}, {6}, {6.5}, {1e308}};
+  const tsdl::Series<double> input = series_of({"a"}, rows);
+  tsdl::StandardScaler scaler({.clip = 3});
+  scaler.partial_fit(fit_on);
+  CHECK(scaler.options().clip == 3);
+  scaler.fit(fit_on);
+  CHECK(scaler.options().clip == 3);
+  const tsdl::Series<float> output = scaler.transform<float>(input);
+  const std::vector<float> expected = {-3, -3, -3, -2.75, 0, 0.125, 3, 3, 3};
+  for (Index row = 0; row < input.rows; ++row) {
+    CAPTURE(row);
+    if (row == 4)
+      CHECK(std::isnan(output.column(row)[0]));
+    else
+      CHECK(output.column(row)[0] == expected[test::at(row)]);
+  }
+  for (const double bad : {infinity, -infinity})
+    CHECK(contains(message_of<tsdl::DataError>([&] {
+                     scaler.transform<float>(series_of({"a"}, {{0}, {bad}}));
+                   }),
+                   "feature a, row 1: infinite"));
+
+  tsdl::StandardScaler open({.clip = 0});
+  open.fit(fit_on);
+  CHECK(open.transform<double>(input).column(0)[0] == -5e307);
+  CHECK(contains(message_of<tsdl::DataError>([&] { open.transform<float>(input); }),
+                 "feature a, row 0: too large"));
+
+  // The difference itself overflows.
+  tsdl::StandardScaler far({.clip = 3});
+  far.fit(series_of({"a"}, {{1e308}, {1e308}}));
+  CHECK(far.transform<double>(series_of({"a"}, {{-1e308}})).column(0)[0] == -3);
+
+  for (const double bad : {-1.0, -1e-300, infinity, test::nan})
+    CHECK(contains(message_of<tsdl::DataError>([&] { tsdl::StandardScaler({.clip = bad}); }),
+                   "a clip of 0"));
 }
 
 TEST_CASE("a large offset costs no accuracy") {

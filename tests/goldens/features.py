@@ -28,7 +28,6 @@ frame = pd.DataFrame({"row": np.arange(len(candles))})
 for name in ["open", "high", "low", "close"]:
     frame[name] = np.log(candles[name] / previous) / mean_range
 frame["volume"] = np.log1p(candles.volume / trailing(candles.volume, np.mean))
-frame.loc[frame.close.isna(), "volume"] = np.nan
 
 next_range = true_range.shift(-1)
 median = pd.Series(trailing(true_range, np.median))

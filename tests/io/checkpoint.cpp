@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -21,7 +22,8 @@ void check_same(const tsdl::Recipe& a, const tsdl::Recipe& b) {
   CHECK(a.features == b.features);
   CHECK(a.length == b.length);
   CHECK(a.stride == b.stride);
-  CHECK(a.classes == b.classes);
+  CHECK(a.class_values == b.class_values);
+  CHECK(a.regression == b.regression);
   CHECK(a.columns == b.columns);
   CHECK(a.label.index() == b.label.index());
   CHECK(tsdl::horizon(a.label) == tsdl::horizon(b.label));
@@ -30,6 +32,7 @@ void check_same(const tsdl::Recipe& a, const tsdl::Recipe& b) {
   CHECK(a.scaler.variance() == b.scaler.variance());
   CHECK(a.scaler.scale() == b.scaler.scale());
   CHECK(a.scaler.count() == b.scaler.count());
+  CHECK(a.scaler.options().clip == b.scaler.options().clip);
 }
 
 void check_same(const tsdl::ClassifierOptions& a, const tsdl::ClassifierOptions& b) {
@@ -94,6 +97,9 @@ TEST_CASE("model files: what was saved is loaded, bit for bit") {
   check_round_trip<tsdl::LSTMClassifier<float>>(
       {.input_size = 5, .hidden_size = 9, .num_layers = 1, .outputs = 3}, tsdl::DirectionLabel{3},
       std::numeric_limits<std::uint64_t>::max());
+  check_round_trip<tsdl::BiLSTMClassifier<float>>(
+      {.input_size = 5, .hidden_size = 2, .num_layers = 1, .outputs = 3},
+      tsdl::TripleBarrierLabel{}, 6);
   check_round_trip<tsdl::LSTMClassifier<double>>({.input_size = 5,
                                                   .hidden_size = 1,
                                                   .num_layers = 3,
@@ -115,10 +121,38 @@ TEST_CASE("model files: each kind of label keeps its settings") {
   };
   CHECK(std::get<tsdl::RangeLabel>(loaded(tsdl::RangeLabel{33})).lookback == 33);
   CHECK(std::get<tsdl::DirectionLabel>(loaded(tsdl::DirectionLabel{12})).horizon == 12);
+  const auto threshold = std::get<tsdl::ThresholdLabel>(
+      loaded(tsdl::ThresholdLabel{.horizon = 3, .width = 0.1 + 0.2, .lookback = 31}));
+  CHECK(threshold.horizon == 3);
+  CHECK(threshold.width == 0.1 + 0.2);
+  CHECK(threshold.lookback == 31);
+  const auto triple = std::get<tsdl::TripleBarrierLabel>(loaded(tsdl::TripleBarrierLabel{
+      .horizon = 11, .take_profit = 1.1, .stop_loss = 1.0 / 3, .lookback = 32}));
+  CHECK(triple.horizon == 11);
+  CHECK(triple.take_profit == 1.1);
+  CHECK(triple.stop_loss == 1.0 / 3);
+  CHECK(triple.lookback == 32);
   const std::string name = "a \"quoted\", UTF-8 name: \xc3\xa9";
   const auto column = std::get<tsdl::ColumnLabel>(loaded(tsdl::ColumnLabel{name, 4}));
   CHECK(column.column == name);
   CHECK(column.offset == 4);
+}
+
+TEST_CASE("model files: classes keep their values, a regression has none") {
+  const TemporaryDirectory directory;
+  const auto path = directory / "model.safetensors";
+  const test::BiLSTM model(test::small_options());
+  auto recipe = test::small_data(tsdl::ThresholdLabel{}).recipe;
+  CHECK(recipe.class_values == std::vector<double>{-1, 0, 1});
+  tsdl::save_model(path, model, recipe, 1);
+  check_same(tsdl::load_model<test::BiLSTM>(path).recipe, recipe);
+  recipe.class_values = {-1.0 / 3, 2, 1e9};
+  tsdl::save_model(path, model, recipe, 1);
+  check_same(tsdl::load_model<test::BiLSTM>(path).recipe, recipe);
+  recipe.class_values.clear();
+  recipe.regression = true;
+  tsdl::save_model(path, model, recipe, 1);
+  check_same(tsdl::load_model<test::BiLSTM>(path).recipe, recipe);
 }
 
 TEST_CASE("model files: a recipe of a table's columns") {
@@ -141,6 +175,38 @@ TEST_CASE("model files: a recipe of a table's columns") {
   const tsdl::Table others = table(60);
   CHECK(same(tsdl::predict(loaded.model, tsdl::apply<float>(loaded.recipe, others)),
              tsdl::predict(model, tsdl::apply<float>(data.recipe, others))));
+}
+
+TEST_CASE("model files: a clip of features holds from prepare to prediction and tells runs apart") {
+  const TemporaryDirectory directory;
+  const auto path = directory / "model.safetensors";
+  const auto clipped = [](double clip) {
+    tsdl::Recipe recipe{.length = 8};
+    recipe.scaler = tsdl::StandardScaler({.clip = clip});
+    return tsdl::prepare<float>(test::random_candles(260, 3), recipe);
+  };
+  const auto data = clipped(0.7);
+  CHECK(data.recipe.scaler.options().clip == 0.7);
+  const test::BiLSTM model(test::small_options(), 3);
+  tsdl::save_model(path, model, data.recipe, 1);
+  const auto loaded = tsdl::load_model<test::BiLSTM>(path);
+  check_same(loaded.recipe, data.recipe);
+  const tsdl::Candles others = test::random_candles(60, 44);
+  const auto windows = tsdl::apply<float>(loaded.recipe, others);
+  float largest = 0;
+  for (const float value : windows.series().values)
+    if (!std::isnan(value)) largest = std::max(largest, std::abs(value));
+  CHECK(largest == 0.7f);
+  const auto probabilities = tsdl::predict(loaded.model, windows);
+  CHECK(same(probabilities, tsdl::predict(model, tsdl::apply<float>(data.recipe, others))));
+  const auto open = tsdl::apply<float>(clipped(0).recipe, others);
+  CHECK_FALSE(same(probabilities, tsdl::predict(model, open)));
+
+  test::BiLSTM trained(test::small_options(), 3);
+  const tsdl::Trainer trainer(trained, {});
+  const auto wide = clipped(1000), wider = clipped(2000);  // no value reaches either
+  CHECK(tsdl::fingerprint(wide, trainer) == tsdl::fingerprint(clipped(1000), trainer));
+  CHECK(tsdl::fingerprint(wide, trainer) != tsdl::fingerprint(wider, trainer));
 }
 
 TEST_CASE("model files: float files load into double models and back") {

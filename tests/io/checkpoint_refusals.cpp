@@ -143,6 +143,78 @@ TEST_CASE("model files: each entry of configuration and recipe is needed, of its
   }
 }
 
+TEST_CASE("model files: a scaler's clip is checked, and is none in files without it") {
+  const ModelFile file;
+  const Json recipe = Json::parse(tsdl::read_safetensors(file.path()).metadata.at("tsdl.recipe"));
+  Json scaler = recipe.at("scaler");
+  for (const Json& bad : {Json(-1), Json("5"), Json(nullptr), Json(true), Json::array()}) {
+    CAPTURE(bad.dump());
+    scaler["clip"] = bad;
+    const std::string message = refusal(setting("tsdl.recipe", "scaler", scaler));
+    CHECK(contains(message, "metadata 'tsdl.recipe'"));
+    CHECK(contains(message, "clip"));
+  }
+  scaler["clip"] = 2;
+  test::edit_file(file.path(), setting("tsdl.recipe", "scaler", scaler));
+  CHECK(tsdl::load_model<BiLSTM>(file.path()).recipe.scaler.options().clip == 2);
+  scaler.erase("clip");
+  test::edit_file(file.path(), setting("tsdl.recipe", "scaler", scaler));
+  CHECK(tsdl::load_model<BiLSTM>(file.path()).recipe.scaler.options().clip == 0);
+}
+
+TEST_CASE("model files: a label needs each of its options, in range; the message names it") {
+  const Json labels[] = {{{"kind", "range"}, {"lookback", 20}},
+                         {{"kind", "direction"}, {"horizon", 1}},
+                         {{"kind", "threshold"}, {"horizon", 1}, {"width", 0.5}, {"lookback", 20}},
+                         {{"kind", "triple_barrier"},
+                          {"horizon", 10},
+                          {"take_profit", 2.0},
+                          {"stop_loss", 2.5},
+                          {"lookback", 20}}};
+  for (const Json& label : labels) {
+    CHECK(refusal(setting("tsdl.recipe", "label", label)) == "no prefix: no exception");
+    for (const auto& item : label.items()) {
+      CAPTURE(label.dump());
+      CAPTURE(item.key());
+      Json changed = label;
+      changed.erase(item.key());
+      CHECK(contains(refusal(setting("tsdl.recipe", "label", changed)), item.key()));
+      if (item.key() == "kind") continue;
+      for (const Json& bad : {Json(0), Json(-1), Json("x"), Json(nullptr), Json(true)}) {
+        changed[item.key()] = bad;
+        CHECK(contains(refusal(setting("tsdl.recipe", "label", changed)), item.key()));
+      }
+    }
+  }
+}
+
+TEST_CASE("model files: classes are checked, and are 0, 1, ... in files that give their number") {
+  const ModelFile file;
+  for (const Json& bad : {Json::array(), Json({1}), Json({1, 0}), Json({0, 0}), Json({0, nullptr}),
+                          Json({"0", "1"}), Json(2)}) {
+    CAPTURE(bad.dump());
+    CHECK(contains(refusal(setting("tsdl.recipe", "class_values", bad)), "tsdl.recipe"));
+  }
+  CHECK(contains(refusal(setting("tsdl.recipe", "regression", true)), "class_values"));
+  Json recipe = Json::parse(tsdl::read_safetensors(file.path()).metadata.at("tsdl.recipe"));
+  recipe.erase("class_values");
+  recipe.erase("regression");
+  const auto with = [&](const Json& classes) -> Edit {
+    recipe["classes"] = classes;
+    return [text = recipe.dump()](Tensors&, Metadata& m) { m["tsdl.recipe"] = text; };
+  };
+  for (const Index classes : {0, 2, 4}) {
+    test::edit_file(file.path(), with(classes));
+    const tsdl::Recipe read = tsdl::load_model<BiLSTM>(file.path()).recipe;
+    CHECK(read.regression == (classes == 0));
+    CHECK(std::ssize(read.class_values) == classes);
+    for (std::size_t k = 0; k < read.class_values.size(); ++k)
+      CHECK(read.class_values[k] == static_cast<double>(k));
+  }
+  for (const Json& bad : {Json(1), Json(-1), Json(2.5), Json("2"), Json(1'000'001)})
+    CHECK(contains(refusal(with(bad)), "class"));
+}
+
 TEST_CASE("model files: another kind of model is refused by its name") {
   const TemporaryDirectory directory;
   const auto path = directory / "model.safetensors";

@@ -8,6 +8,7 @@ set -euo pipefail
 
 train=$(realpath "$1") predict=$(realpath "$2") source=$(realpath "$3")
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+train=$(on_candles_alone "$train")
 cd "$work"
 mkdir bad out
 small=(--hidden 8 --layers 2 --seq-len 10 --max-epochs 2)
@@ -95,6 +96,9 @@ refuse_candles "a blank line between records" "60:1: a blank line" bad/blank.csv
 sed '60p' good.csv >bad/duplicate.csv
 refuse_candles "duplicate times" "61:1: date: the time .* appears twice, first in line 60" \
   bad/duplicate.csv
+refuse_training "gaps in time" \
+  "good.csv: expected no gaps in time, found 5 with 5 candles missing; the largest: 1 between row 9 \(2000-01-14\) and row 10 \(2000-01-18\)" \
+  --data good.csv --refuse-gaps
 sed -n '60{h;n;p;g};p' good.csv >bad/unordered.csv
 refuse_candles "unordered times" "61:1: date: times are out of order" bad/unordered.csv
 { head -n 1 good.csv; tail -n +2 good.csv | tac; } | sed -n '60{h;n;p;g};p' >bad/descending.csv
@@ -112,6 +116,13 @@ refuse_prediction "fewer complete rows than one window" "too few for a window of
   --model model.safetensors --data bad/warming.csv
 cut -d, -f1-6 good.csv >bad/no_volume.csv
 refuse_training "features that need volume (train)" "no volume" --data bad/no_volume.csv
+volume=$(printf 'volume_%s, ' adi obv cmf fi em sma_em vpt vwap mfi nvi)
+for set in "ta86:${volume}momentum_pvo, momentum_pvo_signal, momentum_pvo_hist" \
+  "hybrid:volume_adi.*, volume" "technical23:cmf, mfi, pvo" "ohlcv:volume"; do
+  refuse_training "columns of ${set%%:*} that need volume" \
+    "the candles have no volume, so ${set%%:*} cannot make: ${set#*:}; use ohlc$" \
+    --data bad/no_volume.csv --features "${set%%:*}"
+done
 refuse_prediction "features that need volume (predict)" "no volume" \
   --model model.safetensors --data bad/no_volume.csv
 cut -d, -f1,2,4- good.csv >bad/no_high.csv
@@ -145,14 +156,14 @@ labelled() {  # labelled AWK-EXPRESSION: the candles with a column `up`; n is th
 labelled 'n < 140 ? 1 : n % 2' >bad/one_class.csv
 refuse_training "one class only in the training rows" "one class only in the training rows" \
   --data bad/one_class.csv "${table[@]}"
-labelled 'n == 60 ? 2 : n % 2' >bad/label_2.csv
-refuse_training "a label of 2" "row 59 .*expected a label in 0, ..., 1, found 2" \
-  --data bad/label_2.csv "${table[@]}"
-labelled 'n == 60 ? -1 : n % 2' >bad/label_minus.csv
-refuse_training "a label of -1" "expected a label in 0, ..., 1, found -1" \
+labelled 'n == 60 ? 3 : n % 2' >bad/label_3.csv
+refuse_training "a label of 3" "row 59 .*label 3: expected 0 and 1.*found 0, 1, 3" \
+  --data bad/label_3.csv "${table[@]}"
+labelled 'n % 2 ? 1 : -1' >bad/label_minus.csv
+refuse_training "labels of -1 and 1" "expected 0 and 1.*found -1, 1" \
   --data bad/label_minus.csv "${table[@]}"
 labelled 'n == 60 ? 0.5 : n % 2' >bad/label_half.csv
-refuse_training "a label of a half" "expected a label in 0, ..., 1, found 0.5" \
+refuse_training "a label of a half" "row 59 .*expected a whole number for a class, found 0.5" \
   --data bad/label_half.csv "${table[@]}"
 labelled 'n == 60 ? "yes" : n % 2' >bad/label_text.csv
 refuse_training "a label that is text" 'bad/label_text.csv:61:[0-9]+: up: expected a number' \
@@ -168,6 +179,9 @@ refuse_training "a label offset below 0" "label-offset.*whole number" \
   --data labelled.csv "${table[@]}" --label-offset -1
 refuse_training "a label offset beyond the end" "beyond the end" \
   --data labelled.csv "${table[@]}" --label-offset 160
+cut -d, -f2- labelled.csv >bad/timeless.csv
+refuse_training "gaps in a table without times" "timeless.csv: --refuse-gaps needs a column of times" \
+  --data bad/timeless.csv "${table[@]}" --refuse-gaps
 refuse_training "feature columns without a label column" "--label-column" \
   --data labelled.csv --feature-columns open
 refuse_training "a label column without feature columns" "--feature-columns" \
@@ -353,7 +367,7 @@ refuse_header "a window of 10.7" "length|number" 's/\(length\\":\)10/\110.7/'
 refuse_header "a window of 1e30" "length|number" 's/\(length\\":\)10/\11e30/'
 refuse_header "a window as text" "bad/m: metadata 'tsdl.recipe'" 's/\(length\\":\)10/\1\\"10\\"/'
 refuse_header "a recipe that is no JSON" "bad/m: metadata 'tsdl.recipe'" \
-  's/{\\"classes/{{\\"classes/'
+  's/{\\"class_values/{{\\"class_values/'
 refuse_header "a scaler with a scale of 0" "bad/m: metadata 'tsdl.recipe'" \
   's/\(scale\\":\[\)[0-9.]*/\10/'
 refuse_header "a column of another name" "hi" 's/\(columns\\":\[\\"open\\",\\"\)high/\1hi/'

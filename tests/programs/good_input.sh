@@ -9,6 +9,7 @@ set -euo pipefail
 
 train=$(realpath "$1") predict=$(realpath "$2") source=$(realpath "$3")
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+train=$(on_candles_alone "$train")
 cd "$work"
 small=(--hidden 8 --layers 2 --seq-len 10 --max-epochs 2)
 environment=()  # variables to set for the programs
@@ -112,6 +113,17 @@ same "volume that is not asked for" ohlc/best.safetensors ohlc_of_all/best.safet
 same "predictions without volume: as many" <(cut -d, -f1 ohlc.predictions) found
 passed "--features ohlc without volume"
 
+# --- gaps in time: counted, and none where there are none
+# The eleven exchange holidays from January 2000 to March 2001.
+run_training "gaps" run --data reference.csv
+grep -qE '^gaps +11 in time, 11 candles missing, the largest 1 after 2000-01-14$' stdout ||
+  fail "gaps are not counted: $(grep '^gaps' stdout)"
+dates_as awk '{ print 1500000000 + 3600 * NR }' >hourly.csv
+run_training "no gaps" hourly --data hourly.csv --refuse-gaps
+grep -qE '^gaps +none$' stdout || fail "hourly candles have no gaps"
+same "times do not change the model" hourly/best.safetensors reference/best.safetensors
+passed "gaps"
+
 # --- prices and volumes multiplied by a power of two: features are relative, so nothing changes
 awk -F, -v OFS=, 'NR > 1 { for (i = 2; i <= 5; ++i) $i = sprintf("%.17g", $i * 4); $7 *= 2 }
   { print }' reference.csv | dressed "prices times 4, volumes times 2"
@@ -190,7 +202,7 @@ done
 succeed "--help" "$train" --help
 for option in features feature-columns label-column label-offset label horizon seq-len stride \
   hidden layers dropout batch-size lr weight-decay patience max-epochs shuffle pooling seed \
-  threads resume config; do
+  threads resume config refuse-gaps; do
   grep -qE -- "--$option( |,|$)" stdout || fail "--help does not name --$option"
 done
 passed "--help"

@@ -19,6 +19,20 @@ fail() {
 
 passed() { printf 'ok: %s\n' "$*"; }
 
+# on_candles_alone PROGRAM: prints the path of a program that runs train_bilstm on the set `ohlcv`
+# where the options name no features: it is warm after 20 candles, so small files suffice.
+on_candles_alone() {
+  cat >"$work/train_on_candles" <<END
+#!/usr/bin/env bash
+for option; do
+  [[ \$option != --feature* ]] || exec $(printf %q "$1") "\$@"
+done
+exec $(printf %q "$1") --features ohlcv "\$@"
+END
+  chmod +x "$work/train_on_candles"
+  echo "$work/train_on_candles"
+}
+
 # same NAME FILE FILE: the files hold the same bytes.
 same() {
   cmp "$2" "$3" >&2 || fail "$1: $2 and $3 differ"

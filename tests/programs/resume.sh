@@ -8,6 +8,7 @@ set -euo pipefail
 
 train=$(realpath "$1") predict=$(realpath "$2") source=$(realpath "$3")
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+train=$(on_candles_alone "$train")
 cd "$work"
 head -n 801 "$source" >candles.csv
 kills=0

@@ -27,6 +27,19 @@ struct Candle {
   double volume = 0;  ///< 0 where the candles have none
 };
 
+namespace internal {
+
+/// max(high - low, |high - previous close|, |low - previous close|)
+inline double true_range(const Candle& candle, double previous_close) noexcept {
+  return std::max(candle.high, previous_close) - std::min(candle.low, previous_close);
+}
+
+inline double typical_price(const Candle& candle) noexcept {
+  return (candle.high + candle.low + candle.close) / 3;
+}
+
+}  // namespace internal
+
 /// Candles in strictly ascending order of time.
 struct Candles {
   std::vector<Candle> rows;

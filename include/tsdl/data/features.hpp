@@ -1,97 +1,210 @@
-// Features from candles, as named sets. Every row is made from that row and rows above it only.
+// The named feature sets, and features of whole series. Every row is made from that row and rows
+// above it only: a series is a loop over the same stream that runs live.
 #pragma once
 
 #include <algorithm>
-#include <cmath>
+#include <limits>
+#include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/candles.hpp"
 #include "tsdl/data/csv.hpp"
+#include "tsdl/data/feature_set.hpp"
+#include "tsdl/data/indicators/momentum.hpp"
+#include "tsdl/data/indicators/psar.hpp"
+#include "tsdl/data/indicators/relative.hpp"
+#include "tsdl/data/indicators/trend.hpp"
+#include "tsdl/data/indicators/volatility.hpp"
+#include "tsdl/data/indicators/volume.hpp"
 #include "tsdl/data/series.hpp"
 
 namespace tsdl::inline TSDL_ABI {
 
 namespace internal {
 
-/// How many candles the trailing means of `ohlcv` and `ohlc` cover, the row's own included.
-inline constexpr Index trailing_candles = 20;
-
-/// ln(max(high, previous close) / min(low, previous close)), never negative.
-inline double log_true_range(const Candle& candle, double previous_close) noexcept {
-  return std::log(std::max(candle.high, previous_close) / std::min(candle.low, previous_close));
+/// The 86 columns of the Python package `ta` 0.11, with its names, order and window lengths.
+///
+/// They equal its values but for what looks ahead there, is not always defined, or is not finite:
+/// - A column is NaN until its own window is full, where ta gives parts of a window or 0 (bbhi,
+/// bbli,
+///   kch, kcl, kcp, kchi, kcli, atr, ichimoku_b, adx, adx_pos, adx_neg, psar_*_indicator).
+/// - kst, kst_sig, kst_diff, visual_ichimoku_a, visual_ichimoku_b: ta fills the first rows with the
+///   mean of the whole series; here they start later.
+/// - psar_up and psar_down are both always defined (see PSAR); in ta one of them is missing.
+/// - Flat bars and empty volume have a defined value (see each indicator) where ta divides by 0.
+/// - stoch_rsi is 0.5 where the RSI stands still, stc counts two rows more as warm (see both).
+inline FeatureSet make_ta86() {
+  FeatureSet set("ta86");
+  set.add(AccumulationDistribution(), {"volume_adi"})
+      .add(OnBalanceVolume(), {"volume_obv"})
+      .add(ChaikinMoneyFlow(20), {"volume_cmf"})
+      .add(ForceIndex(13), {"volume_fi"})
+      .add(EaseOfMovement(14), {"volume_em", "volume_sma_em"})
+      .add(VolumePriceTrend(), {"volume_vpt"})
+      .add(VWAP(14), {"volume_vwap"})
+      .add(MoneyFlowIndex(14), {"volume_mfi"})
+      .add(NegativeVolumeIndex(), {"volume_nvi"});
+  set.add(BollingerBands(20, 2),
+          {"volatility_bbm", "volatility_bbh", "volatility_bbl", "volatility_bbw", "volatility_bbp",
+           "volatility_bbhi", "volatility_bbli"})
+      .add(KeltnerChannel(10),
+           {"volatility_kcc", "volatility_kch", "volatility_kcl", "volatility_kcw",
+            "volatility_kcp", "volatility_kchi", "volatility_kcli"})
+      .add(DonchianChannel(20), {"volatility_dcl", "volatility_dch", "volatility_dcm",
+                                 "volatility_dcw", "volatility_dcp"})
+      .add(ATR(10), {"volatility_atr"})
+      .add(UlcerIndex(14), {"volatility_ui"});
+  set.add(MACD(26, 12, 9), {"trend_macd", "trend_macd_signal", "trend_macd_diff"})
+      .add(SMA(12), {"trend_sma_fast"})
+      .add(SMA(26), {"trend_sma_slow"})
+      .add(EMA(12), {"trend_ema_fast"})
+      .add(EMA(26), {"trend_ema_slow"})
+      .add(Vortex(14), {"trend_vortex_ind_pos", "trend_vortex_ind_neg", "trend_vortex_ind_diff"})
+      .add(TRIX(15), {"trend_trix"})
+      .add(MassIndex(9, 25), {"trend_mass_index"})
+      .add(DPO(20), {"trend_dpo"})
+      .add(KST(), {"trend_kst", "trend_kst_sig", "trend_kst_diff"})
+      .add(Ichimoku(9, 26, 52),
+           {"trend_ichimoku_conv", "trend_ichimoku_base", "trend_ichimoku_a", "trend_ichimoku_b"})
+      .add(STC(50, 23, 10, 3, 3), {"trend_stc"})
+      .add(ADX(14), {"trend_adx", "trend_adx_pos", "trend_adx_neg"})
+      .add(CCI(20, 0.015), {"trend_cci"})
+      .add(IchimokuCloud(9, 26, 52, 26), {"trend_visual_ichimoku_a", "trend_visual_ichimoku_b"})
+      .add(Aroon(25), {"trend_aroon_up", "trend_aroon_down", "trend_aroon_ind"})
+      .add(PSAR(0.02, 0.2), {"trend_psar_up", "trend_psar_down", "trend_psar_up_indicator",
+                             "trend_psar_down_indicator"});
+  set.add(RSI(14), {"momentum_rsi"})
+      .add(StochasticRSI(14, 3, 3),
+           {"momentum_stoch_rsi", "momentum_stoch_rsi_k", "momentum_stoch_rsi_d"})
+      .add(TSI(25, 13), {"momentum_tsi"})
+      .add(UltimateOscillator(7, 14, 28), {"momentum_uo"})
+      .add(Stochastic(14, 3), {"momentum_stoch", "momentum_stoch_signal"})
+      .add(WilliamsR(14), {"momentum_wr"})
+      .add(AwesomeOscillator(5, 34), {"momentum_ao"})
+      .add(ROC(12), {"momentum_roc"})
+      .add(PPO(26, 12, 9), {"momentum_ppo", "momentum_ppo_signal", "momentum_ppo_hist"})
+      .add(PVO(26, 12, 9), {"momentum_pvo", "momentum_pvo_signal", "momentum_pvo_hist"})
+      .add(KAMA(10, 2, 30), {"momentum_kama"});
+  set.add(Returns(), {"others_dr", "others_dlr", "others_cr"});
+  return set;
 }
 
-/// The mean of the trailing values that end at `row`. It adds them afresh, in order, for each row:
-/// a running sum would make a row depend on how the rows far above it were rounded.
-inline double trailing_mean(const std::vector<double>& values, Index row) noexcept {
-  double sum = 0;
-  for (Index t = row - trailing_candles + 1; t <= row; ++t)
-    sum += values[static_cast<std::size_t>(t)];
-  return sum / static_cast<double>(trailing_candles);
+/// The same 86 without units, so that years and markets can be compared: the names say what was
+/// done. _to_close: a price as distance from the close, in parts of it; _over_close: in parts of
+/// the close; _over_atr: a price difference in units of the ATR; _change_over_volume: a running
+/// total's change in units of the mean volume; _over_turnover: price times volume in units of both;
+/// _log_change: an index's change in percent. volume_em is RelativeEaseOfMovement; the change since
+/// the first candle (others_cr) becomes the one over 63 candles (others_roc63). The rest is without
+/// units as it is.
+inline FeatureSet make_ta86_relative() {
+  FeatureSet set("ta86_relative");
+  set.add(change_over_volume(AccumulationDistribution()), {"volume_adi_change_over_volume"})
+      .add(change_over_volume(OnBalanceVolume()), {"volume_obv_change_over_volume"})
+      .add(ChaikinMoneyFlow(20), {"volume_cmf"})
+      .add(over_turnover(ForceIndex(13)), {"volume_fi_over_turnover"})
+      .add(RelativeEaseOfMovement(14), {"volume_em_relative", "volume_sma_em_relative"})
+      .add(change_over_volume(VolumePriceTrend()), {"volume_vpt_change_over_volume"})
+      .add(to_close(VWAP(14)), {"volume_vwap_to_close"})
+      .add(MoneyFlowIndex(14), {"volume_mfi"})
+      .add(log_change(NegativeVolumeIndex()), {"volume_nvi_log_change"});
+  const BollingerBands bollinger(20, 2);
+  const KeltnerChannel keltner(10);
+  const DonchianChannel donchian(20);
+  set.add(to_close(bollinger), {"volatility_bbm_to_close", "volatility_bbh_to_close",
+                                "volatility_bbl_to_close", "", "", "", ""})
+      .add(bollinger,
+           {"", "", "", "volatility_bbw", "volatility_bbp", "volatility_bbhi", "volatility_bbli"})
+      .add(to_close(keltner), {"volatility_kcc_to_close", "volatility_kch_to_close",
+                               "volatility_kcl_to_close", "", "", "", ""})
+      .add(keltner,
+           {"", "", "", "volatility_kcw", "volatility_kcp", "volatility_kchi", "volatility_kcli"})
+      .add(to_close(donchian), {"volatility_dcl_to_close", "volatility_dch_to_close",
+                                "volatility_dcm_to_close", "", ""})
+      .add(donchian, {"", "", "", "volatility_dcw", "volatility_dcp"})
+      .add(over_close(ATR(10)), {"volatility_atr_over_close"})
+      .add(UlcerIndex(14), {"volatility_ui"});
+  set.add(over_atr(MACD(26, 12, 9)),
+          {"trend_macd_over_atr", "trend_macd_signal_over_atr", "trend_macd_diff_over_atr"})
+      .add(to_close(SMA(12)), {"trend_sma_fast_to_close"})
+      .add(to_close(SMA(26)), {"trend_sma_slow_to_close"})
+      .add(to_close(EMA(12)), {"trend_ema_fast_to_close"})
+      .add(to_close(EMA(26)), {"trend_ema_slow_to_close"})
+      .add(Vortex(14), {"trend_vortex_ind_pos", "trend_vortex_ind_neg", "trend_vortex_ind_diff"})
+      .add(TRIX(15), {"trend_trix"})
+      .add(MassIndex(9, 25), {"trend_mass_index"})
+      .add(over_atr(DPO(20)), {"trend_dpo_over_atr"})
+      .add(KST(), {"trend_kst", "trend_kst_sig", "trend_kst_diff"})
+      .add(to_close(Ichimoku(9, 26, 52)),
+           {"trend_ichimoku_conv_to_close", "trend_ichimoku_base_to_close",
+            "trend_ichimoku_a_to_close", "trend_ichimoku_b_to_close"})
+      .add(STC(50, 23, 10, 3, 3), {"trend_stc"})
+      .add(ADX(14), {"trend_adx", "trend_adx_pos", "trend_adx_neg"})
+      .add(CCI(20, 0.015), {"trend_cci"})
+      .add(to_close(IchimokuCloud(9, 26, 52, 26)),
+           {"trend_visual_ichimoku_a_to_close", "trend_visual_ichimoku_b_to_close"})
+      .add(Aroon(25), {"trend_aroon_up", "trend_aroon_down", "trend_aroon_ind"})
+      .add(to_close(PSAR(0.02, 0.2)),
+           {"trend_psar_up_to_close", "trend_psar_down_to_close", "", ""})
+      .add(PSAR(0.02, 0.2), {"", "", "trend_psar_up_indicator", "trend_psar_down_indicator"});
+  set.add(RSI(14), {"momentum_rsi"})
+      .add(StochasticRSI(14, 3, 3),
+           {"momentum_stoch_rsi", "momentum_stoch_rsi_k", "momentum_stoch_rsi_d"})
+      .add(TSI(25, 13), {"momentum_tsi"})
+      .add(UltimateOscillator(7, 14, 28), {"momentum_uo"})
+      .add(Stochastic(14, 3), {"momentum_stoch", "momentum_stoch_signal"})
+      .add(WilliamsR(14), {"momentum_wr"})
+      .add(over_atr(AwesomeOscillator(5, 34)), {"momentum_ao_over_atr"})
+      .add(ROC(12), {"momentum_roc"})
+      .add(PPO(26, 12, 9), {"momentum_ppo", "momentum_ppo_signal", "momentum_ppo_hist"})
+      .add(PVO(26, 12, 9), {"momentum_pvo", "momentum_pvo_signal", "momentum_pvo_hist"})
+      .add(to_close(KAMA(10, 2, 30)), {"momentum_kama_to_close"});
+  set.add(Returns(), {"others_dr", "others_dlr", ""}).add(ROC(63), {"others_roc63"});
+  return set;
 }
 
-/// numerator / denominator, and 0 where the denominator is 0.
-inline double ratio_or_zero(double numerator, double denominator) noexcept {
-  return denominator > 0 ? numerator / denominator : 0;
+inline FeatureSet make_ohlc() { return FeatureSet("ohlc").add(RelativeCandle(20)); }
+
+inline FeatureSet make_ohlcv() {
+  return FeatureSet("ohlcv").add(RelativeCandle(20)).add(RelativeVolume(20));
 }
 
-inline Series<double> make_ohlc(const Candles& candles, std::vector<std::string> names) {
-  const Index rows = candles.size();
-  Series<double> series = Series<double>::sized(std::move(names), rows);
-  const bool volume = series.features == 5;
-  std::vector<double> ranges(candles.rows.size(), undefined);
-  std::vector<double> volumes(candles.rows.size(), 0.0);
-  for (Index row = 0; row < rows; ++row) {
-    const auto r = static_cast<std::size_t>(row);
-    volumes[r] = candles[row].volume;
-    if (row > 0) ranges[r] = log_true_range(candles[row], candles[row - 1].close);
-    double* out = series.column(row);
-    if (row < trailing_candles) {
-      std::fill_n(out, series.features, undefined);
-      continue;
-    }
-    const Candle& candle = candles[row];
-    const double previous = candles[row - 1].close;
-    const double range = trailing_mean(ranges, row);
-    // Open and close may lie outside low and high by a rounding error (see validate).
-    const double prices[] = {std::clamp(candle.open, candle.low, candle.high), candle.high,
-                             candle.low, std::clamp(candle.close, candle.low, candle.high)};
-    for (const double price : prices) *out++ = ratio_or_zero(std::log(price / previous), range);
-    if (volume) *out = std::log1p(ratio_or_zero(candle.volume, trailing_mean(volumes, row)));
-  }
-  return series;
+inline FeatureSet make_hybrid() {
+  return FeatureSet("hybrid").add(make_ta86_relative()).add(make_ohlcv());
 }
 
-/// A set of features: its name, the names of its features, what it needs and what makes it.
-struct FeatureSet {
-  std::string_view name;
-  std::vector<std::string> columns;
-  std::vector<std::string> volume_columns;  ///< those that need volume
-  std::string_view without_volume;          ///< the set to use where there is no volume
-  Series<double> (*make)(const Candles&, std::vector<std::string> columns);
-};
+/// 23 indicators without units, none a plain difference of two others.
+inline FeatureSet make_technical23() {
+  return FeatureSet("technical23")
+      .add(RSI(14))
+      .add(StochasticRSI(14, 3, 3), {"stoch_rsi", "", ""})
+      .add(Stochastic(14, 3))
+      .add(TSI(25, 13))
+      .add(UltimateOscillator(7, 14, 28))
+      .add(ROC(12))
+      .add(PPO(26, 12, 9), {"ppo", "ppo_signal", ""})
+      .add(BollingerBands(20, 2), {"", "", "", "bbw", "bbp", "", ""})
+      .add(KeltnerChannel(10), {"", "", "", "", "kcp", "", ""})
+      .add(over_close(ATR(14)), {"atr_over_close"})
+      .add(UlcerIndex(14))
+      .add(ADX(14))
+      .add(CCI(20))
+      .add(Aroon(25), {"", "", "aroon_ind"})
+      .add(ChaikinMoneyFlow(20))
+      .add(MoneyFlowIndex(14))
+      .add(PVO(26, 12, 9), {"pvo", "", ""})
+      .add(Returns(), {"", "dlr", ""});
+}
 
-/// Every set there is. A set is added by adding its row here.
+/// Every set there is. A set is added by adding it here.
 inline const std::vector<FeatureSet>& feature_table() {
-  static const std::vector<FeatureSet> table = {
-      {"ohlcv", {"open", "high", "low", "close", "volume"}, {"volume"}, "ohlc", make_ohlc},
-      {"ohlc", {"open", "high", "low", "close"}, {}, "ohlc", make_ohlc},
-  };
+  static const std::vector<FeatureSet> table = {make_hybrid(), make_ta86_relative(),
+                                                make_ta86(),   make_ohlcv(),
+                                                make_ohlc(),   make_technical23()};
   return table;
-}
-
-inline const FeatureSet& find_feature_set(std::string_view set) {
-  std::vector<std::string_view> known;
-  for (const FeatureSet& candidate : feature_table()) {
-    if (candidate.name == set) return candidate;
-    known.push_back(candidate.name);
-  }
-  throw DataError("features: no set is called ", excerpt(set), "; there are: ", joined(known));
 }
 
 }  // namespace internal
@@ -99,36 +212,66 @@ inline const FeatureSet& find_feature_set(std::string_view set) {
 /// The names of the feature sets.
 inline std::vector<std::string> feature_sets() {
   std::vector<std::string> names;
-  for (const internal::FeatureSet& set : internal::feature_table()) names.emplace_back(set.name);
+  for (const FeatureSet& set : internal::feature_table()) names.push_back(set.name());
   return names;
+}
+
+/// A set by its name:
+///   ta86           the 86 columns of the Python package `ta`, causal and always finite
+///   ta86_relative  the same without units: prices relative to the close or the ATR, running totals
+///                  of volume as changes
+///   ohlcv          the candle itself without units (see RelativeCandle, RelativeVolume)
+///   ohlc           the same without volume
+///   hybrid         ta86_relative, then ohlcv: 91 features
+///   technical23    23 indicators without units
+/// Throws: DataError when there is no such set.
+inline const FeatureSet& feature_set(std::string_view name) {
+  std::vector<std::string_view> known;
+  for (const FeatureSet& set : internal::feature_table()) {
+    if (set.name() == name) return set;
+    known.push_back(set.name());
+  }
+  throw DataError("features: no set is called ", internal::excerpt(name),
+                  "; there are: ", internal::joined(known));
 }
 
 /// The names of a set's features, in their order. Throws: DataError when there is no such set.
 inline std::vector<std::string> feature_names(std::string_view set) {
-  return internal::find_feature_set(set).columns;
+  return feature_set(set).names();
 }
 
-/// The features of every candle. A row that is not warm yet is NaN in every feature; the first n
-/// rows are, bit for bit, those that the first n candles alone give.
-///
-/// `ohlcv` and `ohlc` are scale-free: they do not change when all prices, or all volumes, are
-/// multiplied by a constant. They are warm from row 20 on.
-/// Equations: open, high, low and close are
-///   ln(price / previous close) / mean of the last 20 of ln(max(high, previous close) /
-///                                                           min(low, previous close)),
-/// volume is log1p(volume / mean of the last 20 volumes); both means include the row's own candle,
-/// and a mean of zero gives 0.
-/// Units/range: prices in [-20, 20], volume in [0, log1p(20)].
-/// Throws: DataError when there is no such set, when it needs volume and the candles have none, or
-/// when the candles are not valid (see validate).
-inline Series<double> engineer_features(const Candles& candles, std::string_view set) {
-  const internal::FeatureSet& found = internal::find_feature_set(set);
+/// The features of every candle. A number that is not warm yet is NaN; once warm it is finite for
+/// good. The first n rows are, bit for bit, those that the first n candles alone give, and those
+/// that a FeatureStream gives one candle at a time.
+/// Throws: DataError when the set has no features, when it needs volume and the candles have none
+/// (naming the features), when the candles are not valid (see validate), or when a feature is not
+/// finite after it was (feature and row named: prices or volumes near the limits of a double).
+inline Series<double> engineer_features(const Candles& candles, const FeatureSet& set) {
   validate(candles, "engineer_features");
-  if (!candles.has_volume && !found.volume_columns.empty())
-    throw DataError("features: the candles have no volume, so ", set,
-                    " cannot make: ", internal::joined(found.volume_columns), "; use ",
-                    found.without_volume);
-  return found.make(candles, found.columns);
+  if (const auto names = set.volume_names(); !candles.has_volume && !names.empty())
+    throw DataError("features: the candles have no volume, so ", set.name(),
+                    " cannot make: ", internal::joined(names), "; use ohlc");
+  FeatureStream stream(set);
+  Series<double> series = Series<double>::sized(set.names(), candles.size());
+  const auto features = static_cast<std::size_t>(series.features);
+  std::vector<bool> is_warm(features, false);
+  for (Index row = 0; row < series.rows; ++row) {
+    double* values = series.column(row);
+    stream.push(candles[row], {values, features});
+    for (std::size_t i = 0; i < features; ++i) {
+      if (is_finite(values[i]))
+        is_warm[i] = true;
+      else if (is_warm[i] || !is_nan(values[i]))
+        throw DataError("features: ", series.names[i], ", ", internal::row_text(row, {}),
+                        ": not finite; prices or volumes are too large or too small");
+    }
+  }
+  return series;
+}
+
+/// The same by the set's name. Throws: also DataError when there is no such set.
+inline Series<double> engineer_features(const Candles& candles, std::string_view set) {
+  return engineer_features(candles, feature_set(set));
 }
 
 }  // namespace tsdl::inline TSDL_ABI

@@ -2,8 +2,9 @@
 // that repeats the same steps on other data.
 #pragma once
 
-#include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <span>
 #include <string>
@@ -14,7 +15,9 @@
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/candles.hpp"
+#include "tsdl/data/classes.hpp"
 #include "tsdl/data/csv.hpp"
+#include "tsdl/data/feature_set.hpp"
 #include "tsdl/data/features.hpp"
 #include "tsdl/data/labels.hpp"
 #include "tsdl/data/series.hpp"
@@ -31,24 +34,33 @@ struct Recipe {
   std::string features = "ohlcv";  ///< a feature set; empty for the columns of a table
   Index length = 50;               ///< rows per window
   Label label = RangeLabel{};
-  Index stride = 1;   ///< rows between training windows
-  Index classes = 2;  ///< labels are 0, ..., classes - 1; 0: a number to regress, not checked
+  Index stride = 1;  ///< rows between training windows
+  /// The label of each class, ascending: class k is label class_values[k]. When empty, prepare
+  /// fills them in: those of the label, or those found in a table's label column, which are 0 and
+  /// 1, or three or more whole numbers without a gap; name others, such as -1 and 1, here.
+  std::vector<double> class_values = {};
+  bool regression = false;  ///< labels are numbers to regress, taken as they are: no classes
   std::vector<std::string> columns = {};  ///< the features' names; prepare fills them in
-  StandardScaler scaler = {};             ///< prepare fits it
+  StandardScaler scaler = {};             ///< prepare fits it; its options stay
 };
 
-/// What prepare makes: the windows of each part, over one shared series.
+/// What prepare makes: the windows of each part, over one shared series. Their labels are class
+/// indices, 0 for the first of recipe.class_values, unless the recipe is a regression.
 template <class Scalar>
 struct Prepared {
   Windows<Scalar> train;
   Windows<Scalar> validation;
   Windows<Scalar> test;
-  Recipe recipe;                    ///< as given, with columns and the fitted scaler
+  Recipe recipe;                    ///< as given, with columns, classes and the fitted scaler
   Split split;                      ///< the end rows of each part
   std::vector<std::int64_t> times;  ///< of every row of the series; empty for a table without time
 
   /// The number of features of a row: the input size of a model.
   Index inputs() const noexcept { return train.inputs(); }
+  /// The outputs of a model: one per class, but a single one for two classes and for a regression.
+  Index outputs() const noexcept {
+    return recipe.class_values.size() > 2 ? std::ssize(recipe.class_values) : 1;
+  }
 };
 
 namespace internal {
@@ -60,12 +72,12 @@ inline std::vector<std::int64_t> times_of(const Candles& candles) {
   return times;
 }
 
-/// The features that a recipe makes of candles. Throws: DataError when it was made from a table.
-inline Series<double> recipe_features(const Candles& candles, const Recipe& recipe) {
+/// The feature set that a recipe names. Throws: DataError when it was made from a table.
+inline const FeatureSet& recipe_set(const Recipe& recipe) {
   if (recipe.features.empty())
     throw DataError("recipe: it reads the columns of a table (", joined(recipe.columns),
                     "), not candles");
-  return engineer_features(candles, recipe.features);
+  return feature_set(recipe.features);
 }
 
 inline void require_columns(const Recipe& recipe, const std::vector<std::string>& names) {
@@ -82,27 +94,37 @@ inline const ColumnLabel& column_label(const Recipe& recipe) {
   return *label;
 }
 
-/// Throws: DataError naming the first row whose label is no class.
-inline void check_classes(std::span<const Index> ends, const std::vector<double>& labels,
-                          const std::vector<std::int64_t>& times, Index classes) {
-  if (classes == 0) return;
-  if (classes < 2) throw DataError("recipe: expected 2 or more classes, or 0, found ", classes);
-  for (const Index end : ends) {
-    const double label = labels[static_cast<std::size_t>(end)];
-    if (label < 0 || label > static_cast<double>(classes - 1) || label != std::floor(label))
-      throw DataError("recipe: ", row_text(end, times), ": expected a label in 0, ..., ",
-                      classes - 1, ", found ", number_text(label));
-  }
+/// Turns the labels of `rows` into class indices, once the recipe's classes are known.
+inline void apply_classes(Recipe& recipe, std::span<const Index> rows, Labels& labels,
+                          const std::vector<std::int64_t>& times) {
+  if (!recipe.class_values.empty() || recipe.regression)
+    check_class_values(recipe.class_values, recipe.regression);
+  if (recipe.regression) return;
+  if (recipe.class_values.empty()) recipe.class_values = class_values(recipe.label);
+  if (recipe.class_values.empty())
+    recipe.class_values = find_class_values(rows, labels.values, times);
+  labels_to_classes(labels.values, rows, recipe.class_values, times);
+}
+
+/// Splits windows that end at `ends` by what they and their labels read.
+inline Split split_of(const std::vector<Index>& ends, const Labels& labels, Index length,
+                      SplitFractions fractions) {
+  std::vector<Index> label_ends;
+  label_ends.reserve(ends.size());
+  for (const Index end : ends) label_ends.push_back(labels.ends[static_cast<std::size_t>(end)]);
+  return chronological_split(ends, label_ends, length, fractions);
 }
 
 /// Throws: DataError when all training labels are the same class.
-inline void check_balance(const Split& split, const std::vector<double>& labels, Index classes) {
+inline void check_balance(const Split& split, const std::vector<double>& labels,
+                          const Recipe& recipe) {
   const auto label_of = [&](Index end) { return labels[static_cast<std::size_t>(end)]; };
   const double first = label_of(split.train.front());
   for (const Index end : split.train)
-    if (classes == 0 || label_of(end) != first) return;
+    if (recipe.regression || label_of(end) != first) return;
+  const double value = recipe.class_values[static_cast<std::size_t>(first)];
   throw DataError("recipe: one class only in the training rows: all ", split.train.size(),
-                  " labels are ", number_text(first));
+                  " labels are ", number_text(value));
 }
 
 template <class Scalar>
@@ -117,20 +139,23 @@ Windows<Scalar> windows_at(const std::shared_ptr<const Series<Scalar>>& series, 
 }
 
 template <class Scalar>
-Prepared<Scalar> assemble(const Series<double>& features, const std::vector<double>& labels,
+Prepared<Scalar> assemble(const Series<double>& features, Labels labels,
                           std::vector<std::int64_t> times, Recipe recipe,
                           SplitFractions fractions) {
-  const std::vector<Index> ends = window_ends(features, labels, recipe.length, recipe.stride);
-  check_classes(ends, labels, times, recipe.classes);
+  const std::vector<Index> ends =
+      window_ends(features, labels.values, recipe.length, recipe.stride);
+  // All that apply will see, so that a stride cannot hide a class from it.
+  const std::vector<Index> all = window_ends(features, labels.values, recipe.length, 1);
+  apply_classes(recipe, all, labels, times);
   Prepared<Scalar> data;
-  data.split = chronological_split(ends, recipe.length, horizon(recipe.label), fractions);
-  check_balance(data.split, labels, recipe.classes);
+  data.split = split_of(ends, labels, recipe.length, fractions);
+  check_balance(data.split, labels.values, recipe);
   recipe.columns = features.names;
   recipe.scaler.fit(features, covered_rows(data.split.train, recipe.length));
   const auto series =
       std::make_shared<const Series<Scalar>>(recipe.scaler.transform<Scalar>(features));
   const auto windows = [&](const std::vector<Index>& part) {
-    return windows_at(series, recipe.length, recipe.stride, part, labels);
+    return windows_at(series, recipe.length, recipe.stride, part, labels.values);
   };
   data.train = windows(data.split.train);
   data.validation = windows(data.split.validation);
@@ -141,26 +166,43 @@ Prepared<Scalar> assemble(const Series<double>& features, const std::vector<doub
 }
 
 template <class Scalar>
-Windows<Scalar> all_windows(const Recipe& recipe, const Series<double>& features,
-                            const std::vector<double>& labels) {
+Windows<Scalar> all_windows(const Recipe& recipe, const Series<double>& features, Labels labels,
+                            const std::vector<std::int64_t>& times) {
   const auto series =
       std::make_shared<const Series<Scalar>>(recipe.scaler.transform<Scalar>(features));
-  return windows_at(series, recipe.length, 1, window_ends(features, {}, recipe.length, 1), labels);
+  std::vector<Index> ends = window_ends(features, {}, recipe.length, 1);
+  check_class_values(recipe.class_values, recipe.regression);
+  if (!recipe.regression) labels_to_classes(labels.values, ends, recipe.class_values, times);
+  return windows_at(series, recipe.length, 1, std::move(ends), labels.values);
 }
 
 }  // namespace internal
+
+template <class Scalar>
+Prepared<Scalar> prepare(const Candles&, const FeatureSet&, Recipe, SplitFractions = {});
+template <class Scalar>
+Windows<Scalar> apply(const Recipe&, const Candles&, const FeatureSet&);
 
 /// Features, labels, split, scaler and windows in one call. The scaler is fitted on the rows that
 /// the training windows cover, and on no other.
 /// Throws: DataError, ShapeError as engineer_features, make_labels, window_ends,
 /// chronological_split and StandardScaler do; DataError when a label is none of the classes (row
-/// named) or the training rows hold one class only.
+/// named), class_values do not ascend, or the training rows hold one class only.
 template <class Scalar>
 Prepared<Scalar> prepare(const Candles& candles, Recipe recipe, SplitFractions fractions = {}) {
-  const Series<double> features = internal::recipe_features(candles, recipe);
-  const std::vector<double> labels = make_labels(candles, recipe.label);
+  const FeatureSet& set = internal::recipe_set(recipe);
+  return prepare<Scalar>(candles, set, std::move(recipe), fractions);
+}
+
+/// The same with a set of one's own, whose name becomes recipe.features: apply wants it again.
+template <class Scalar>
+Prepared<Scalar> prepare(const Candles& candles, const FeatureSet& set, Recipe recipe,
+                         SplitFractions fractions) {
+  const Series<double> features = engineer_features(candles, set);
+  Labels labels = make_labels(candles, recipe.label);
+  recipe.features = set.name();
   recipe.columns.clear();
-  return internal::assemble<Scalar>(features, labels, internal::times_of(candles),
+  return internal::assemble<Scalar>(features, std::move(labels), internal::times_of(candles),
                                     std::move(recipe), fractions);
 }
 
@@ -170,43 +212,53 @@ Prepared<Scalar> prepare(const Candles& candles, Recipe recipe, SplitFractions f
 template <class Scalar>
 Prepared<Scalar> prepare(const Table& table, Recipe recipe, SplitFractions fractions = {}) {
   const ColumnLabel& label = internal::column_label(recipe);
-  const std::vector<double> labels = make_labels(table, label);
+  Labels labels = make_labels(table, label);
   internal::require_columns(recipe, table.features.names);
   for (const std::string& name : table.features.names)
     if (label.offset == 0 && !table.label_name.empty() &&
         internal::ascii_lower(name) == internal::ascii_lower(table.label_name))
       throw DataError("recipe: the label column ", name, " is among the features of its own row");
   recipe.features.clear();
-  return internal::assemble<Scalar>(table.features, labels, table.time, std::move(recipe),
-                                    fractions);
+  return internal::assemble<Scalar>(table.features, std::move(labels), table.time,
+                                    std::move(recipe), fractions);
 }
 
 /// Every complete window of other candles, one row apart, made by a recipe that prepare has fitted:
-/// for predictions. Labels are filled in where the candles know them, else NaN.
-/// Throws: DataError when the recipe is not fitted or made from a table, and as engineer_features
-/// and window_ends do.
+/// for predictions. Labels are filled in, as prepare's, where the candles know them, else NaN.
+/// Throws: DataError when the recipe is not fitted or made from a table, when a label is none of
+/// its classes (row named), and as engineer_features and window_ends do.
 template <class Scalar>
 Windows<Scalar> apply(const Recipe& recipe, const Candles& candles) {
-  const Series<double> features = internal::recipe_features(candles, recipe);
-  const std::vector<double> labels = std::visit(
-      [&](const auto& label) {
-        internal::check(label);
-        return internal::label_values(candles, label);
-      },
-      recipe.label);
-  return internal::all_windows<Scalar>(recipe, features, labels);
+  return apply<Scalar>(recipe, candles, internal::recipe_set(recipe));
+}
+
+/// The same with the set of one's own that the recipe was prepared with.
+/// Throws: also DataError when the recipe names another set.
+template <class Scalar>
+Windows<Scalar> apply(const Recipe& recipe, const Candles& candles, const FeatureSet& set) {
+  if (recipe.features != set.name())
+    throw DataError("recipe: it was made with the feature set ", recipe.features, ", given ",
+                    set.name());
+  const Series<double> features = engineer_features(candles, set);
+  internal::check(recipe.label);
+  Labels labels = std::visit([&](const auto& label) { return internal::labels_of(candles, label); },
+                             recipe.label);
+  return internal::all_windows<Scalar>(recipe, features, std::move(labels),
+                                       internal::times_of(candles));
 }
 
 /// The same from a table, which may lack the label column.
-/// Throws: DataError when the recipe is not fitted or made from candles, or the columns are others.
+/// Throws: DataError when the recipe is not fitted or made from candles, the columns are others, or
+/// a label is none of its classes (row named).
 template <class Scalar>
 Windows<Scalar> apply(const Recipe& recipe, const Table& table) {
   if (!recipe.features.empty())
     throw DataError("recipe: it makes ", recipe.features, " from candles, not from a table");
   validate(table, "apply");
   internal::require_columns(recipe, table.features.names);
-  return internal::all_windows<Scalar>(
-      recipe, table.features, internal::label_values(table, internal::column_label(recipe)));
+  return internal::all_windows<Scalar>(recipe, table.features,
+                                       internal::labels_of(table, internal::column_label(recipe)),
+                                       table.time);
 }
 
 }  // namespace tsdl::inline TSDL_ABI

@@ -1,13 +1,16 @@
 // Training, validation and test by time, without a row in common between what they read.
 //
-// A window that ends at row r reads rows r-T+1 to r and, for its label, rows up to r+h. With v0 the
-// first end row of the next part, whose windows read from row v0-T+1 on, the earlier part keeps r
-// if and only if r+h < v0-T+1: at each of the two boundaries T+h-1 end rows are dropped.
+// A window that ends at row r reads rows r-T+1 to r and, for its label, rows up to label_end(r).
+// With v0 the first end row of the next part, whose windows read from row v0-T+1 on, the earlier
+// part keeps r if and only if label_end(r) < v0-T+1. Where every label looks h rows ahead,
+// label_end(r) = r+h, that drops T+h-1 end rows at each of the two boundaries; where labels end
+// when they end (a touched barrier), fewer, and the rows kept near a boundary have holes.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -43,31 +46,56 @@ inline void check(const SplitFractions& fractions) {
                     "found validation ", validation, ", test ", test);
 }
 
-/// Removes from the end of `part` what would read a row that windows from `next_end` on read.
-/// Returns how many were removed.
-inline Index purge(std::vector<Index>& part, Index next_end, Index length, Index horizon) {
-  const bool none = length > next_end || horizon > next_end;  // also keeps the sums below in range
-  const auto kept = std::find_if(part.begin(), part.end(), [&](Index end) {
-    return none || end + horizon >= next_end - length + 1;
-  });
-  const Index removed = static_cast<Index>(part.end() - kept);
-  part.erase(kept, part.end());
-  return removed;
+/// Window ends of one part, and the last row that the label of each reads.
+struct Samples {
+  std::span<const Index> ends, label_ends;
+
+  Samples part(std::size_t first, std::size_t count) const {
+    return {ends.subspan(first, count), label_ends.subspan(first, count)};
+  }
+};
+
+/// Those of `part` that read nothing that windows from `next_end` on read.
+inline std::vector<Index> purged(const Samples& part, Index next_end, Index length) {
+  std::vector<Index> kept;
+  for (std::size_t i = 0; i < part.ends.size(); ++i)
+    if (part.label_ends[i] < next_end - length + 1) kept.push_back(part.ends[i]);
+  return kept;
+}
+
+/// The farthest that a label looks ahead of its row.
+/// Throws: ShapeError when there is not one end per sample, or a label ends before its row.
+inline Index farthest(const Samples& samples) {
+  if (samples.label_ends.size() != samples.ends.size())
+    throw ShapeError("split: expected a label end for each of ", samples.ends.size(),
+                     " samples, found ", samples.label_ends.size());
+  Index most = 0;
+  for (std::size_t i = 0; i < samples.ends.size(); ++i) {
+    const Index ahead = samples.label_ends[i] - samples.ends[i];
+    if (ahead < 0)
+      throw ShapeError("split: the label of row ", samples.ends[i], " ends before it, at row ",
+                       samples.label_ends[i]);
+    most = std::max(most, ahead);
+  }
+  return most;
 }
 
 }  // namespace internal
 
 /// Splits windows by time. The fractions apply to the samples (validation and test take theirs,
-/// rounded to the nearest number, from the end); then the rows between the parts are purged so that
-/// no part reads, through inputs or labels, a row that a later part's inputs read.
-/// `ends` ascends, as from window_ends; length and horizon are those of the windows and the label.
+/// rounded to the nearest number, from the end); then the samples near the boundaries are purged so
+/// that no part reads, through inputs or labels, a row that a later part's inputs read.
+/// `ends` ascends, as from window_ends; label_ends has the last row that the label of each of them
+/// reads, as in Labels; length is that of the windows.
 /// Throws: DataError when a fraction is out of range or a part is left empty (a test part of
-/// fraction 0 may be); ShapeError when length is below 1 or horizon below 0.
-inline Split chronological_split(std::span<const Index> ends, Index length, Index horizon,
-                                 SplitFractions fractions = {}) {
+/// fraction 0 may be); ShapeError when length is below 1, there is not one label end per sample, or
+/// a label ends before its row.
+inline Split chronological_split(std::span<const Index> ends, std::span<const Index> label_ends,
+                                 Index length, SplitFractions fractions = {}) {
   internal::check(fractions);
   if (length < 1) throw ShapeError("split: expected a length of 1 or more, found ", length);
-  if (horizon < 0) throw ShapeError("split: expected a horizon of 0 or more, found ", horizon);
+  const internal::Samples all{ends, label_ends};
+  const Index horizon = internal::farthest(all);
   const double samples = static_cast<double>(ends.size());
   const auto validation = static_cast<std::size_t>(std::llround(samples * fractions.validation));
   const auto test = static_cast<std::size_t>(std::llround(samples * fractions.test));
@@ -82,15 +110,30 @@ inline Split chronological_split(std::span<const Index> ends, Index length, Inde
   require_parts("by the fractions", train, validation, test);
 
   Split split;
-  split.train.assign(ends.begin(), ends.begin() + static_cast<std::ptrdiff_t>(train));
-  split.validation.assign(split.train.size() + ends.data(), ends.data() + train + validation);
-  split.test.assign(ends.data() + train + validation, ends.data() + ends.size());
-  split.dropped = internal::purge(split.train, split.validation.front(), length, horizon);
-  if (!split.test.empty())
-    split.dropped += internal::purge(split.validation, split.test.front(), length, horizon);
+  const auto part = all.part(train, validation);
+  split.train = internal::purged(all.part(0, train), part.ends.front(), length);
+  split.test.assign(ends.begin() + static_cast<std::ptrdiff_t>(train + validation), ends.end());
+  if (split.test.empty())
+    split.validation.assign(part.ends.begin(), part.ends.end());
+  else
+    split.validation = internal::purged(part, split.test.front(), length);
+  const std::size_t kept = split.train.size() + split.validation.size() + split.test.size();
+  split.dropped = static_cast<Index>(ends.size() - kept);
   require_parts("once windows that overlap the next part are dropped", split.train.size(),
                 split.validation.size(), split.test.size());
   return split;
+}
+
+/// The same where the label of every row looks `horizon` rows ahead.
+/// Throws: as above; ShapeError when horizon is below 0.
+inline Split chronological_split(std::span<const Index> ends, Index length, Index horizon,
+                                 SplitFractions fractions = {}) {
+  if (horizon < 0) throw ShapeError("split: expected a horizon of 0 or more, found ", horizon);
+  std::vector<Index> label_ends;
+  label_ends.reserve(ends.size());
+  const Index last = std::numeric_limits<Index>::max();
+  for (const Index end : ends) label_ends.push_back(end > last - horizon ? last : end + horizon);
+  return chronological_split(ends, label_ends, length, fractions);
 }
 
 }  // namespace tsdl::inline TSDL_ABI

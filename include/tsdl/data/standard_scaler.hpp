@@ -1,4 +1,5 @@
-// Features to zero mean and unit variance, with the mean and variance of the rows it was fitted on.
+// Features to zero mean and unit variance, with the mean and variance of the rows it was fitted on,
+// at once or chunk by chunk.
 #pragma once
 
 #include <algorithm>
@@ -16,10 +17,15 @@
 
 namespace tsdl::inline TSDL_ABI {
 
+struct StandardScalerOptions {
+  double clip = 0;  ///< largest magnitude after scaling, in standard deviations; 0: no clipping
+};
+
 /// Standardises each feature by the mean and standard deviation of the rows it was fitted on.
 /// Equations: y = (x - mean) / scale; mean and variance over the n values that are not NaN, divided
 /// by n; scale = sqrt(variance), or 1 for a constant feature, one with
 /// variance <= n eps variance + (n mean eps)^2.
+/// With a clip, y is then held in [-clip, clip]; fitting does not look at it.
 /// NaN is left out of the fit and stays NaN in the transform; infinity is refused in both.
 /// Source: scikit-learn, sklearn.preprocessing.StandardScaler.
 class StandardScaler {
@@ -27,16 +33,24 @@ class StandardScaler {
   /// Not fitted: transform throws.
   StandardScaler() = default;
 
+  /// Not fitted, with options. Throws: DataError when clip is negative or not finite.
+  explicit StandardScaler(StandardScalerOptions options) : options_(options) {
+    if (!is_finite(options.clip) || options.clip < 0)
+      throw DataError("StandardScaler: expected a clip of 0 (none) or more, found ", options.clip);
+  }
+
   /// From stored values, as in a model file; one entry per feature in each.
   /// Throws: DataError when sizes disagree, a value is not finite, a variance is negative, or a
-  /// scale or count is not above zero.
+  /// scale or count is not above zero, or for the options.
   StandardScaler(std::vector<std::string> names, std::vector<double> mean,
-                 std::vector<double> variance, std::vector<double> scale, std::vector<Index> count)
-      : names_(std::move(names)),
-        mean_(std::move(mean)),
-        variance_(std::move(variance)),
-        scale_(std::move(scale)),
-        count_(std::move(count)) {
+                 std::vector<double> variance, std::vector<double> scale, std::vector<Index> count,
+                 StandardScalerOptions options = {})
+      : StandardScaler(options) {
+    names_ = std::move(names);
+    mean_ = std::move(mean);
+    variance_ = std::move(variance);
+    scale_ = std::move(scale);
+    count_ = std::move(count);
     const std::size_t n = names_.size();
     if (n == 0 || mean_.size() != n || variance_.size() != n || scale_.size() != n ||
         count_.size() != n)
@@ -49,20 +63,20 @@ class StandardScaler {
         throw DataError("StandardScaler: feature ", names_[i], ": mean ", mean_[i], ", variance ",
                         variance_[i], ", scale ", scale_[i], ", count ", count_[i],
                         " cannot come from data");
+    mean_rest_.resize(n);
   }
 
-  /// Fits on the rows in `ranges`, which do not overlap. On an exception nothing changes.
+  /// Fits on the rows in `ranges`, which do not overlap; the options stay. On an exception nothing
+  /// changes.
   /// Throws: DataError naming feature and row for infinity, and the feature when it has no value in
   /// these rows or its variance overflows; ShapeError when a range is outside the series.
   void fit(const Series<double>& series, std::span<const RowRange> ranges) {
-    for (const RowRange& range : ranges)
-      if (range.first < 0 || range.last < range.first || range.last > series.rows)
-        throw ShapeError("StandardScaler: rows ", range.first, " to ", range.last,
-                         " are outside a series of ", series.rows, " rows");
-    StandardScaler fitted;
-    fitted.names_ = series.names;
-    for (Index i = 0; i < series.features; ++i) fitted.append_moments(series, ranges, i);
-    if (fitted.names_.empty()) throw DataError("StandardScaler: a series without features");
+    StandardScaler fitted(options_);
+    fitted.partial_fit(series, ranges);
+    for (std::size_t i = 0; i < fitted.names_.size(); ++i)
+      if (fitted.count_[i] == 0)
+        throw DataError("StandardScaler: feature ", fitted.names_[i],
+                        " has no value in the rows to fit on");
     *this = std::move(fitted);
   }
 
@@ -72,15 +86,51 @@ class StandardScaler {
     fit(series, std::span<const RowRange>(&all, 1));
   }
 
-  /// The series, standardised, computed in double and rounded once.
+  /// Fits on the rows in `ranges` beside those of earlier calls of fit and partial_fit: other rows,
+  /// of the same features; the first call fits as fit does. A feature without a value in these rows
+  /// stays as it was, and transform refuses it until it has had one. On an exception nothing
+  /// changes.
+  /// Equations: of rows a and rows b, n = n_a + n_b, d = mean_b - mean_a:
+  ///   mean = mean_a + d n_b / n
+  ///   variance = (n_a variance_a + n_b (variance_b + d^2 n_a / n)) / n
+  /// What a double cannot hold of a mean is kept beside it (model files leave it out), so that
+  /// chunks agree with one fit on all rows to 1e-12 also at an offset of 1e9 standard deviations.
+  /// Throws: DataError when the features are others than before, naming feature and row for
+  /// infinity, and the feature when its variance overflows; ShapeError when a range is outside the
+  /// series.
+  /// Source: Chan, Golub and LeVeque, Algorithms for computing the sample variance (1983), eq. 1.5.
+  void partial_fit(const Series<double>& series, std::span<const RowRange> ranges) {
+    for (const RowRange& range : ranges)
+      if (range.first < 0 || range.last < range.first || range.last > series.rows)
+        throw ShapeError("StandardScaler: rows ", range.first, " to ", range.last,
+                         " are outside a series of ", series.rows, " rows");
+    StandardScaler fitted = *this;
+    if (names_.empty())
+      fitted.begin(series.names);
+    else
+      require_names(series.names);
+    for (std::size_t i = 0; i < fitted.names_.size(); ++i)
+      fitted.set_moments(
+          i, merged(fitted.moments(i), moments_of(series, ranges, static_cast<Index>(i))));
+    *this = std::move(fitted);
+  }
+
+  /// Fits on every row beside those of earlier calls.
+  void partial_fit(const Series<double>& series) {
+    const RowRange all{0, series.rows};
+    partial_fit(series, std::span<const RowRange>(&all, 1));
+  }
+
+  /// The series, standardised and clipped, computed in double and rounded once.
   /// Allocates: the result.
   /// Throws: DataError when the scaler is not fitted, was fitted on other features, or a value is
-  /// infinite or leaves the range of Scalar (feature and row named).
+  /// infinite or, once scaled and clipped, leaves the range of Scalar (feature and row named).
   template <class Scalar>
   Series<Scalar> transform(const Series<double>& series) const {
     require_features(series);
     Series<Scalar> result = Series<Scalar>::sized(series.names, series.rows);
     const double largest = std::numeric_limits<Scalar>::max();
+    const double clip = options_.clip;
     for (Index row = 0; row < series.rows; ++row) {
       const double* in = series.column(row);
       Scalar* out = result.column(row);
@@ -90,7 +140,8 @@ class StandardScaler {
           out[i] = std::numeric_limits<Scalar>::quiet_NaN();
           continue;
         }
-        const double scaled = (value - mean_[i]) / scale_[i];
+        double scaled = (value - mean_[i]) / scale_[i];
+        if (clip > 0 && is_finite(value)) scaled = std::clamp(scaled, -clip, clip);
         if (!is_finite(scaled) || scaled > largest || scaled < -largest)
           throw DataError("StandardScaler: feature ", names_[i], ", row ", row, ": ",
                           is_finite(value) ? "too large once scaled" : "infinite");
@@ -100,7 +151,20 @@ class StandardScaler {
     return result;
   }
 
-  bool is_fitted() const noexcept { return !names_.empty(); }
+  /// The features that do not vary over the rows fitted on, by the rule above: they have scale 1
+  /// and tell a model nothing.
+  std::vector<std::string> constant_columns() const {
+    std::vector<std::string> constant;
+    for (std::size_t i = 0; i < names_.size(); ++i)
+      if (is_constant(moments(i))) constant.push_back(names_[i]);
+    return constant;
+  }
+
+  /// Whether transform can be used: every feature has had a value.
+  bool is_fitted() const noexcept {
+    return !names_.empty() && std::find(count_.begin(), count_.end(), Index{0}) == count_.end();
+  }
+  const StandardScalerOptions& options() const noexcept { return options_; }
   const std::vector<std::string>& names() const noexcept { return names_; }
   const std::vector<double>& mean() const noexcept { return mean_; }
   const std::vector<double>& variance() const noexcept { return variance_; }
@@ -108,6 +172,14 @@ class StandardScaler {
   const std::vector<Index>& count() const noexcept { return count_; }
 
  private:
+  /// Of one feature over some rows; the mean is mean + rest, rest being below its rounding.
+  struct Moments {
+    Index count = 0;
+    double mean = 0;
+    double rest = 0;
+    double variance = 0;
+  };
+
   /// Calls use(value) for each value of a feature in the ranges that is not NaN.
   template <class Use>
   static void for_each_value(const Series<double>& series, std::span<const RowRange> ranges,
@@ -124,12 +196,11 @@ class StandardScaler {
       }
   }
 
-  /// Adds a feature's mean, variance, scale and count. Both passes add differences (from the first
-  /// value, then from the mean), so that a large offset costs no accuracy; the second also removes
-  /// what rounding left in the mean.
-  void append_moments(const Series<double>& series, std::span<const RowRange> ranges,
-                      Index feature) {
-    const std::string& name = names_[static_cast<std::size_t>(feature)];
+  /// Of a feature in the ranges. Both passes add differences (from the first value, then from the
+  /// mean), so that a large offset costs no accuracy; the second also finds what rounding left in
+  /// the mean.
+  static Moments moments_of(const Series<double>& series, std::span<const RowRange> ranges,
+                            Index feature) {
     Index count = 0;
     double first = 0;
     double sum = 0;
@@ -137,8 +208,7 @@ class StandardScaler {
       if (count++ == 0) first = value;
       sum += value - first;
     });
-    if (count == 0)
-      throw DataError("StandardScaler: feature ", name, " has no value in the rows to fit on");
+    if (count == 0) return {};
     const double n = static_cast<double>(count);
     const double mean = first + sum / n;
     double squares = 0;
@@ -148,32 +218,79 @@ class StandardScaler {
       squares += difference * difference;
       rest += difference;
     });
-    double variance = (squares - rest * rest / n) / n;
-    if (!is_finite(mean) || !is_finite(variance))
-      throw DataError("StandardScaler: feature ", name, ": its variance overflows");
-    variance = std::max(variance, 0.0);
+    const double variance = (squares - rest * rest / n) / n;
+    return {count, mean, rest / n, is_finite(variance) ? std::max(variance, 0.0) : variance};
+  }
+
+  /// Of the rows of both; a side without values changes no bit of the other.
+  static Moments merged(const Moments& a, const Moments& b) {
+    if (a.count == 0) return b;
+    if (b.count == 0) return a;
+    const Index count = a.count + b.count;
+    const double n_a = static_cast<double>(a.count);
+    const double n_b = static_cast<double>(b.count);
+    const double n = static_cast<double>(count);
+    const double difference = (b.mean - a.mean) + (b.rest - a.rest);
+    const double step = a.rest + difference * (n_b / n);
+    const double mean = a.mean + step;
+    const double variance =
+        (n_a * a.variance + n_b * (b.variance + difference * difference * (n_a / n))) / n;
+    return {count, mean, step - (mean - a.mean), variance};
+  }
+
+  static bool is_constant(const Moments& m) {
     constexpr double epsilon = std::numeric_limits<double>::epsilon();
-    const double noise = n * mean * epsilon;
-    const bool constant = variance <= n * epsilon * variance + noise * noise;
-    mean_.push_back(mean);
-    variance_.push_back(variance);
-    scale_.push_back(constant ? 1.0 : std::sqrt(variance));
-    count_.push_back(count);
+    const double n = static_cast<double>(m.count);
+    const double noise = n * m.mean * epsilon;
+    return m.count > 0 && m.variance <= n * epsilon * m.variance + noise * noise;
+  }
+
+  void begin(const std::vector<std::string>& names) {
+    if (names.empty()) throw DataError("StandardScaler: a series without features");
+    names_ = names;
+    mean_.assign(names.size(), 0.0);
+    mean_rest_ = variance_ = mean_;
+    scale_.assign(names.size(), 1.0);
+    count_.assign(names.size(), 0);
+  }
+
+  Moments moments(std::size_t i) const {
+    return {count_[i], mean_[i], mean_rest_[i], variance_[i]};
+  }
+
+  void set_moments(std::size_t i, const Moments& m) {
+    if (!is_finite(m.mean) || !is_finite(m.variance))
+      throw DataError("StandardScaler: feature ", names_[i], ": its variance overflows");
+    count_[i] = m.count;
+    mean_[i] = m.mean;
+    mean_rest_[i] = m.rest;
+    variance_[i] = m.variance;
+    scale_[i] = m.count == 0 || is_constant(m) ? 1.0 : std::sqrt(m.variance);
   }
 
   void require_features(const Series<double>& series) const {
-    if (!is_fitted()) throw DataError("StandardScaler: it was not fitted");
-    if (series.names.size() != names_.size())
-      throw DataError("StandardScaler: fitted on ", names_.size(), " features, given ",
-                      series.names.size());
+    if (names_.empty()) throw DataError("StandardScaler: it was not fitted");
+    require_names(series.names);
     for (std::size_t i = 0; i < names_.size(); ++i)
-      if (series.names[i] != names_[i])
-        throw DataError("StandardScaler: feature ", i, ": fitted on ", names_[i], ", given ",
-                        series.names[i]);
+      if (count_[i] == 0)
+        throw DataError("StandardScaler: feature ", names_[i],
+                        " has had no value in the rows fitted on");
   }
 
+  void require_names(const std::vector<std::string>& names) const {
+    if (names.size() != names_.size())
+      throw DataError("StandardScaler: fitted on ", names_.size(), " features, given ",
+                      names.size());
+    for (std::size_t i = 0; i < names_.size(); ++i)
+      if (names[i] != names_[i])
+        throw DataError("StandardScaler: feature ", i, ": fitted on ", names_[i], ", given ",
+                        names[i]);
+  }
+
+  StandardScalerOptions options_;
   std::vector<std::string> names_;
   std::vector<double> mean_;
+  std::vector<double> mean_rest_;
   std::vector<double> variance_;
   std::vector<double> scale_;
   std::vector<Index> count_;

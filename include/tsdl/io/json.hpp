@@ -1,9 +1,11 @@
 // Recipes and model options as JSON, for the metadata of model files.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -41,43 +43,112 @@ inline Index index_at(const Json& json, const char* key) {
   return value.get<Index>();
 }
 
+inline double number_at(const Json& json, const char* key) {
+  const Json& value = json.at(key);
+  if (!value.is_number()) throw Error("'", key, "': expected a number, got ", value.dump());
+  return value.get<double>();
+}
+
 inline std::uint64_t seed_from_json(const Json& json) {
   if (!json.is_number_unsigned())
     throw Error("expected a whole number that is not negative, got ", json.dump());
   return json.get<std::uint64_t>();
 }
 
-inline Json label_to_json(const Label& label) {
-  if (const auto* range = std::get_if<RangeLabel>(&label))
-    return {{"kind", "range"}, {"lookback", range->lookback}};
-  if (const auto* direction = std::get_if<DirectionLabel>(&label))
-    return {{"kind", "direction"}, {"horizon", direction->horizon}};
-  const auto& column = std::get<ColumnLabel>(label);
-  return {{"kind", "column"}, {"column", column.column}, {"offset", column.offset}};
+inline Json options_of(const RangeLabel& label) {
+  return {{"kind", "range"}, {"lookback", label.lookback}};
+}
+inline Json options_of(const DirectionLabel& label) {
+  return {{"kind", "direction"}, {"horizon", label.horizon}};
+}
+inline Json options_of(const ThresholdLabel& label) {
+  return {{"kind", "threshold"},
+          {"horizon", label.horizon},
+          {"width", label.width},
+          {"lookback", label.lookback}};
+}
+inline Json options_of(const TripleBarrierLabel& label) {
+  return {{"kind", "triple_barrier"},
+          {"horizon", label.horizon},
+          {"take_profit", label.take_profit},
+          {"stop_loss", label.stop_loss},
+          {"lookback", label.lookback}};
+}
+inline Json options_of(const ColumnLabel& label) {
+  return {{"kind", "column"}, {"column", label.column}, {"offset", label.offset}};
 }
 
-inline Label label_from_json(const Json& json) {
-  const auto kind = json.at("kind").get<std::string>();
+inline Json label_to_json(const Label& label) {
+  return std::visit([](const auto& one) { return options_of(one); }, label);
+}
+
+inline Label label_of_kind(const std::string& kind, const Json& json) {
   if (kind == "range") return RangeLabel{.lookback = index_at(json, "lookback")};
   if (kind == "direction") return DirectionLabel{.horizon = index_at(json, "horizon")};
+  if (kind == "threshold")
+    return ThresholdLabel{.horizon = index_at(json, "horizon"),
+                          .width = number_at(json, "width"),
+                          .lookback = index_at(json, "lookback")};
+  if (kind == "triple_barrier")
+    return TripleBarrierLabel{.horizon = index_at(json, "horizon"),
+                              .take_profit = number_at(json, "take_profit"),
+                              .stop_loss = number_at(json, "stop_loss"),
+                              .lookback = index_at(json, "lookback")};
   if (kind == "column")
     return ColumnLabel{.column = json.at("column").get<std::string>(),
                        .offset = index_at(json, "offset")};
   throw Error("label: unknown kind '", kind, "'");
 }
 
+inline Label label_from_json(const Json& json) {
+  const Label label = label_of_kind(json.at("kind").get<std::string>(), json);
+  check(label);
+  return label;
+}
+
 inline Json scaler_to_json(const StandardScaler& scaler) {
   return {{"mean", scaler.mean()},
           {"variance", scaler.variance()},
           {"scale", scaler.scale()},
-          {"count", scaler.count()}};
+          {"count", scaler.count()},
+          {"clip", scaler.options().clip}};
+}
+
+/// Files from before there was clipping have no clip: none.
+inline StandardScaler scaler_from_json(const Json& json, const std::vector<std::string>& names) {
+  return StandardScaler(names, json.at("mean").get<std::vector<double>>(),
+                        json.at("variance").get<std::vector<double>>(),
+                        json.at("scale").get<std::vector<double>>(),
+                        json.at("count").get<std::vector<Index>>(),
+                        {.clip = json.contains("clip") ? number_at(json, "clip") : 0.0});
+}
+
+/// Files from before classes had values say how many there are: 0, 1, ...; or 0 for a regression.
+inline void classes_from_json(const Json& json, Recipe& recipe) {
+  if (json.contains("class_values") || !json.contains("classes")) {
+    recipe.class_values = json.at("class_values").get<std::vector<double>>();
+    recipe.regression = json.at("regression").get<bool>();
+  } else {
+    const Index classes = index_at(json, "classes");
+    if (classes < 0 || classes > 1'000'000)
+      throw Error("'classes': expected 0 to 1000000, got ", classes);
+    recipe.class_values.resize(static_cast<std::size_t>(classes));
+    std::iota(recipe.class_values.begin(), recipe.class_values.end(), 0.0);
+    recipe.regression = classes == 0;
+  }
+  check_class_values(recipe.class_values, recipe.regression);
 }
 
 inline Json recipe_to_json(const Recipe& recipe) {
-  return {{"features", recipe.features},      {"columns", recipe.columns},
-          {"length", recipe.length},          {"stride", recipe.stride},
-          {"classes", recipe.classes},        {"label", label_to_json(recipe.label)},
-          {"horizon", horizon(recipe.label)}, {"scaler", scaler_to_json(recipe.scaler)}};
+  return {{"features", recipe.features},
+          {"columns", recipe.columns},
+          {"length", recipe.length},
+          {"stride", recipe.stride},
+          {"class_values", recipe.class_values},
+          {"regression", recipe.regression},
+          {"label", label_to_json(recipe.label)},
+          {"horizon", horizon(recipe.label)},
+          {"scaler", scaler_to_json(recipe.scaler)}};
 }
 
 inline Recipe recipe_from_json(const Json& json) {
@@ -86,13 +157,9 @@ inline Recipe recipe_from_json(const Json& json) {
   recipe.columns = json.at("columns").get<std::vector<std::string>>();
   recipe.length = index_at(json, "length");
   recipe.stride = index_at(json, "stride");
-  recipe.classes = index_at(json, "classes");
+  classes_from_json(json, recipe);
   recipe.label = label_from_json(json.at("label"));
-  const Json& scaler = json.at("scaler");
-  recipe.scaler = StandardScaler(recipe.columns, scaler.at("mean").get<std::vector<double>>(),
-                                 scaler.at("variance").get<std::vector<double>>(),
-                                 scaler.at("scale").get<std::vector<double>>(),
-                                 scaler.at("count").get<std::vector<Index>>());
+  recipe.scaler = scaler_from_json(json.at("scaler"), recipe.columns);
   return recipe;
 }
 

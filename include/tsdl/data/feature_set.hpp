@@ -1,0 +1,184 @@
+// Features by name and in order, made of indicators: what they are, and the stream that makes them
+// candle by candle.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tsdl/core/error.hpp"
+#include "tsdl/core/types.hpp"
+#include "tsdl/data/candles.hpp"
+#include "tsdl/data/indicators/indicator.hpp"
+#include "tsdl/data/series.hpp"
+
+namespace tsdl::inline TSDL_ABI {
+
+namespace internal {
+
+/// An indicator of any type.
+class AnyIndicator {
+ public:
+  virtual ~AnyIndicator() = default;
+  /// Writes the numbers that are wanted from `row` on; returns one past the last.
+  virtual double* push(const Candle& candle, double* row) noexcept = 0;
+  virtual std::unique_ptr<AnyIndicator> clone() const = 0;
+};
+
+template <Indicator I>
+class Held final : public AnyIndicator {
+ public:
+  static constexpr std::size_t count = I::names.size();
+
+  Held(I indicator, std::array<bool, count> wanted)
+      : indicator_(std::move(indicator)), wanted_(wanted) {}
+
+  double* push(const Candle& candle, double* row) noexcept override {
+    const auto values = as_array(indicator_.push(candle));
+    for (std::size_t i = 0; i < count; ++i)
+      if (wanted_[i]) *row++ = values[i];
+    return row;
+  }
+  std::unique_ptr<AnyIndicator> clone() const override { return std::make_unique<Held>(*this); }
+
+ private:
+  I indicator_;
+  std::array<bool, count> wanted_;
+};
+
+}  // namespace internal
+
+/// Named features in order, as a recipe for streams; it holds no state of its own. One expression
+/// makes a set:
+///
+///     auto set = FeatureSet("mine")
+///                    .add(RSI(21))
+///                    .add(MACD(), {"macd", "", "macd_hist"})      // renamed, one left out
+///                    .add(over_atr(AwesomeOscillator()), {"ao_over_atr"});
+class FeatureSet {
+ public:
+  explicit FeatureSet(std::string name) : name_(std::move(name)) {}
+
+  /// Adds an indicator's numbers under these names; those named "" are left out.
+  /// Throws: ShapeError when there are not as many names as numbers, DataError when a name is
+  /// taken.
+  template <Indicator I>
+  FeatureSet& add(I indicator, std::initializer_list<std::string_view> names) {
+    return add_as(std::move(indicator), {names.begin(), names.size()});
+  }
+
+  /// The same under the indicator's own names.
+  template <Indicator I>
+  FeatureSet& add(I indicator) {
+    return add_as(std::move(indicator), I::names);
+  }
+
+  /// Adds all features of another set. Throws: DataError when a name is taken.
+  FeatureSet& add(const FeatureSet& other) {
+    std::vector<Column> all = columns_;
+    for (const Column& column : other.columns_) append(all, column);
+    columns_ = std::move(all);
+    indicators_.insert(indicators_.end(), other.indicators_.begin(), other.indicators_.end());
+    return *this;
+  }
+
+  const std::string& name() const noexcept { return name_; }
+  Index features() const noexcept { return static_cast<Index>(columns_.size()); }
+
+  std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const Column& column : columns_) names.push_back(column.name);
+    return names;
+  }
+
+  /// The names of the features that cannot be made without volume.
+  std::vector<std::string> volume_names() const {
+    std::vector<std::string> names;
+    for (const Column& column : columns_)
+      if (column.needs_volume) names.push_back(column.name);
+    return names;
+  }
+
+ private:
+  friend class FeatureStream;
+
+  struct Column {
+    std::string name;
+    bool needs_volume;
+  };
+
+  template <Indicator I>
+  FeatureSet& add_as(I indicator, std::span<const std::string_view> names) {
+    add_columns(names, I::names, internal::needs_volume<I>());
+    std::array<bool, I::names.size()> wanted{};
+    for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] = !names[i].empty();
+    indicators_.push_back(std::make_shared<internal::Held<I>>(std::move(indicator), wanted));
+    return *this;
+  }
+
+  void add_columns(std::span<const std::string_view> names,
+                   std::span<const std::string_view> numbers, bool needs_volume) {
+    if (names.size() != numbers.size())
+      throw ShapeError("FeatureSet ", name_, ": ", numbers.front(), " gives ", numbers.size(),
+                       " numbers, found ", names.size(), " names");
+    std::vector<Column> all = columns_;
+    for (const std::string_view name : names)
+      if (!name.empty()) append(all, {std::string(name), needs_volume});
+    columns_ = std::move(all);
+  }
+
+  void append(std::vector<Column>& columns, Column column) const {
+    for (const Column& other : columns)
+      if (other.name == column.name)
+        throw DataError("FeatureSet ", name_, ": the name ", column.name, " is taken");
+    columns.push_back(std::move(column));
+  }
+
+  std::string name_;
+  std::vector<std::shared_ptr<const internal::AnyIndicator>> indicators_;  ///< never pushed
+  std::vector<Column> columns_;
+};
+
+/// A set at work: takes candles one at a time and gives a row of features for each. A copy goes on
+/// from where the original was.
+class FeatureStream {
+ public:
+  /// Throws: DataError when the set has no features.
+  explicit FeatureStream(const FeatureSet& set) : features_(set.features()) {
+    if (features_ == 0) throw DataError("FeatureSet ", set.name(), ": it has no features");
+    for (const auto& indicator : set.indicators_) indicators_.push_back(indicator->clone());
+  }
+  FeatureStream(const FeatureStream& other) : features_(other.features_) {
+    for (const auto& indicator : other.indicators_) indicators_.push_back(indicator->clone());
+  }
+  FeatureStream(FeatureStream&&) noexcept = default;
+  FeatureStream& operator=(FeatureStream other) noexcept {
+    std::swap(features_, other.features_);
+    indicators_.swap(other.indicators_);
+    return *this;
+  }
+  ~FeatureStream() = default;
+
+  /// Writes the features of the next candle, NaN where one is not warm yet; `row` has features()
+  /// places. The candle is valid (see validate) and later than the one before; with
+  /// set.volume_names not empty it has volume. Allocates: nothing.
+  void push(const Candle& candle, std::span<double> row) noexcept {
+    TSDL_ASSERT(static_cast<Index>(row.size()) == features_);
+    double* next = row.data();
+    for (const auto& indicator : indicators_) next = indicator->push(candle, next);
+  }
+
+  Index features() const noexcept { return features_; }
+
+ private:
+  Index features_;
+  std::vector<std::unique_ptr<internal::AnyIndicator>> indicators_;
+};
+
+}  // namespace tsdl::inline TSDL_ABI
