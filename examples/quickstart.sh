@@ -10,7 +10,7 @@ echo "Building"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 if ! { cmake --preset release -DTSDL_BUILD_TESTS=OFF &&
-  cmake --build --preset release --parallel "$(nproc)" --target train_bilstm predict; } >"$log" 2>&1; then
+  cmake --build --preset release --parallel "$(nproc)" --target train_bilstm predict features; } >"$log" 2>&1; then
   cat "$log" >&2
   exit 1
 fi

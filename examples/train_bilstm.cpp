@@ -55,8 +55,8 @@ void describe(CLI::App& app, Options& o) {
                  "range: is the next candle's true range above its 20-candle median?\n"
                  "direction: is the close after --horizon candles above this close?\n"
                  "threshold: is it above, within or below half a trailing volatility?\n"
-                 "triple_barrier: within --horizon candles, is a gain or a loss of two trailing\n"
-                 "volatilities reached first, or neither?")
+                 "triple_barrier: within --horizon candles, which is reached first:\n"
+                 "a gain or a loss of two trailing volatilities, or neither?")
       ->check(CLI::IsMember({"range", "direction", "threshold", "triple_barrier"}))
       ->group(data);
   app.add_option("--horizon", o.horizon,

@@ -11,6 +11,7 @@
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/candles.hpp"
 #include "tsdl/data/indicators/indicator.hpp"
+#include "tsdl/data/indicators/momentum.hpp"
 #include "tsdl/data/indicators/rolling.hpp"
 #include "tsdl/data/series.hpp"
 
