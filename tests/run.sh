@@ -8,4 +8,4 @@ need_packages "${build_packages[@]}" clang libomp-dev doctest-dev python3-torch
 
 cmake --preset release -DTSDL_BUILD_TESTS=ON -DTSDL_BUILD_BENCH=OFF
 cmake --build --preset release --parallel "$(nproc)"
-ctest --test-dir build/release --output-on-failure "$@"
+ctest --test-dir build/release --output-on-failure --parallel "$(nproc)" "$@"
