@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tsdl/bilstm.hpp"
+#include "tsdl/gru.hpp"
 #include "tsdl/io/checkpoint.hpp"
 #include "tsdl/lstm.hpp"
 #include "tsdl/version.hpp"

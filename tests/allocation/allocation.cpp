@@ -79,7 +79,8 @@ void free(void* pointer) noexcept { __libc_free(pointer); }
 namespace {
 
 using test::Index;
-using Model = tsdl::BiLSTMClassifier<float>;
+using BiLSTM = tsdl::BiLSTMClassifier<float>;
+using BiGRU = tsdl::BiGRUClassifier<float>;
 
 /// How many allocations an action makes, in all threads.
 template <class Action>
@@ -103,7 +104,9 @@ struct Setting {
   Index outputs;
 };
 
-/// Two layers, two directions, dropout, a width that no vector divides; enough work for threads.
+/// Two layers, two directions, dropout in both places, a width that no vector divides; enough work
+/// for threads.
+template <class Model>
 struct Network {
   test::Toy<float> toy;
   Model model;
@@ -116,6 +119,7 @@ struct Network {
                .hidden_size = 33,
                .num_layers = 2,
                .dropout = 0.2,
+               .head_dropout = 0.1,
                .pooling = setting.pooling,
                .outputs = setting.outputs},
               1),
@@ -140,6 +144,7 @@ struct Network {
 const Setting settings[] = {
     {tsdl::Pooling::last, 1}, {tsdl::Pooling::mean, 3}, {tsdl::Pooling::final_states, 1}};
 
+template <class Model>
 void check_training(int threads, bool gathered) {
   const test::ThreadCountGuard guard;
   tsdl::set_thread_count(threads);
@@ -147,7 +152,7 @@ void check_training(int threads, bool gathered) {
     CAPTURE(threads);
     CAPTURE(gathered);
     CAPTURE(setting.outputs);
-    Network network(setting);
+    Network<Model> network(setting);
     std::vector<Index> order;
     for (Index i = network.windows.size(); i-- > 0;) order.push_back(i);
     tsdl::Buffer<float> scratch;
@@ -168,14 +173,15 @@ void check_training(int threads, bool gathered) {
   }
 }
 
+template <class Model>
 void check_prediction(int threads) {
   const test::ThreadCountGuard guard;
   tsdl::set_thread_count(threads);
   for (const Setting& setting : settings) {
     CAPTURE(threads);
     CAPTURE(setting.outputs);
-    const Network network(setting);
-    Model::Cache cache;
+    const Network<Model> network(setting);
+    typename Model::Cache cache;
     tsdl::Buffer<float> scratch;
     double sum = 0;
     const auto predict = [&](Index first, Index size) {
@@ -233,22 +239,25 @@ TEST_CASE("allocation: those of worker threads are counted too") {
 #endif
 
 TEST_CASE("allocation: none in a training step on views after the first") {
-  check_training(1, false);
-  check_training(2, false);
+  check_training<BiLSTM>(1, false);
+  check_training<BiLSTM>(2, false);
+  check_training<BiGRU>(2, false);
 }
 
 TEST_CASE("allocation: none in a training step on gathered batches after the first") {
-  check_training(1, true);
-  check_training(2, true);
+  check_training<BiLSTM>(1, true);
+  check_training<BiLSTM>(2, true);
+  check_training<BiGRU>(1, true);
 }
 
 TEST_CASE("allocation: none in a prediction after the first") {
-  check_prediction(1);
-  check_prediction(2);
+  check_prediction<BiLSTM>(1);
+  check_prediction<BiLSTM>(2);
+  check_prediction<BiGRU>(2);
 }
 
 TEST_CASE("allocation: none where a step is skipped") {
-  Network network(settings[0]);
+  Network<BiLSTM> network(settings[0]);
   for (float& value : network.toy.series->values) value = std::numeric_limits<float>::infinity();
   tsdl::Buffer<float> scratch;
   network.epoch(false, scratch, {});

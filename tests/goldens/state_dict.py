@@ -4,9 +4,11 @@
     state_dict.py check DIR ...            loads DIR/model.safetensors, a model file of tsdl's, into
                                            torch, strictly, and compares its predictions with those
                                            in DIR/windows.safetensors to 1e-6
-    state_dict.py write DIR [--seed N]     writes DIR/weights.safetensors, a state_dict of torch's,
+    state_dict.py write DIR [--kind KIND] [--seed N]
+                                           writes DIR/weights.safetensors, a state_dict of torch's,
                                            and DIR/windows.safetensors
-    state_dict.py --committed              rewrites the golden beside this file, in state_dict/
+    state_dict.py --committed              rewrites the goldens beside this file, in
+                                           state_dict/KIND/
 
 windows.safetensors holds `x`, N x T x I, and `probabilities`, N x K. Made with PyTorch 1.13.
 """
@@ -20,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from torch_cases import write_safetensors
+from torch_cases import CELLS, write_safetensors
 
 
 def read_safetensors(path):
@@ -41,19 +43,22 @@ def read_safetensors(path):
 class Classifier(nn.Module):
     def __init__(self, config):
         super().__init__()
-        self.pooling = config["pooling"]
-        directions = {"lstm": 1, "bilstm": 2}[config["kind"]]
-        self.lstm = nn.LSTM(config["input_size"], config["hidden_size"], config["num_layers"],
-                            batch_first=True, bidirectional=directions == 2)
+        self.pooling, self.cell = config["pooling"], config["kind"].removeprefix("bi")
+        directions = 2 if config["kind"].startswith("bi") else 1
+        self.add_module(self.cell, CELLS[self.cell](
+            config["input_size"], config["hidden_size"], config["num_layers"], batch_first=True,
+            bidirectional=directions == 2))
         self.fc = nn.Linear(directions * config["hidden_size"], config["outputs"])
 
     def forward(self, x):
-        out, (h_n, _) = self.lstm(x)
+        layers = getattr(self, self.cell)
+        out, last = layers(x)
+        h_n = last[0] if self.cell == "lstm" else last
         if self.pooling == "last":
             pooled = out[:, -1, :]
         elif self.pooling == "mean":
             pooled = out.mean(dim=1)
-        elif self.lstm.bidirectional:
+        elif layers.bidirectional:
             pooled = torch.cat([h_n[-2], h_n[-1]], dim=1)
         else:
             pooled = h_n[-1]
@@ -77,10 +82,10 @@ def check(directory):
         sys.exit(f"{directory}: predictions differ by {error}")
 
 
-def write(directory, seed):
+def write(directory, kind, seed):
     """A fixed architecture, which the C++ side repeats."""
     torch.manual_seed(seed)
-    model = Classifier({"kind": "bilstm", "input_size": 3, "hidden_size": 5, "num_layers": 2,
+    model = Classifier({"kind": kind, "input_size": 3, "hidden_size": 5, "num_layers": 2,
                         "outputs": 2, "pooling": "last"})
     with torch.no_grad():
         for parameter in model.parameters():
@@ -100,16 +105,18 @@ def main():
     parser.add_argument("--committed", action="store_true", help="rewrite the committed golden")
     parser.add_argument("command", nargs="?", choices=["check", "write"])
     parser.add_argument("paths", nargs="*", type=pathlib.Path)
+    parser.add_argument("--kind", default="bilstm", choices=["lstm", "gru", "bilstm", "bigru"])
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.committed:
-        write(pathlib.Path(__file__).resolve().parent / "state_dict", options.seed)
+        for kind in ("bilstm", "bigru"):
+            write(pathlib.Path(__file__).resolve().parent / "state_dict" / kind, kind, options.seed)
     elif options.command == "check" and options.paths:
         for path in options.paths:
             check(path)
     elif options.command == "write" and len(options.paths) == 1:
-        write(options.paths[0], options.seed)
+        write(options.paths[0], options.kind, options.seed)
     else:
         parser.error("give check DIR ..., write DIR or --committed")
 

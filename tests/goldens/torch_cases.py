@@ -65,30 +65,35 @@ class Case:
                           {key: str(value) for key, value in self.config.items()})
 
 
-def lstm_of(case):
+CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
+
+
+def layers_of(case):
     c = case.config
-    lstm = nn.LSTM(c["I"], c["H"], c["L"], bidirectional=c["D"] == 2)
-    case.weights(lstm, "lstm.", 1.3 / np.sqrt(c["H"]))
-    return lstm
+    layers = CELLS[c["cell"]](c["I"], c["H"], c["L"], bidirectional=c["D"] == 2)
+    case.weights(layers, c["cell"] + ".", 1.3 / np.sqrt(c["H"]))
+    return layers
 
 
-def lstm_case(random, L, D, I, H, T, B):
-    """An nn.LSTM alone, with a state before, and gradients into every output and both states."""
-    case = Case(random, kind="lstm", L=L, D=D, I=I, H=H, T=T, B=B)
-    lstm = lstm_of(case)
+def layers_case(random, cell, L, D, I, H, T, B):
+    """An nn.LSTM or nn.GRU alone, with a state before, and gradients into every output and state."""
+    case = Case(random, kind="layers", cell=cell, L=L, D=D, I=I, H=H, T=T, B=B)
+    layers = layers_of(case)
     x = case.draw("x", (T, B, I)).requires_grad_()
-    h0 = case.draw("h0", (L * D, B, H), 0.5).requires_grad_()
-    c0 = case.draw("c0", (L * D, B, H), 0.5).requires_grad_()
-    y, (h_n, c_n) = lstm(x, (h0, c0))
-    upstream = [case.draw(name, tuple(out.shape)) for name, out in
-                (("dy", y), ("dh_n", h_n), ("dc_n", c_n))]
-    torch.autograd.backward([y, h_n, c_n], upstream)
-    for name, value in (("y", y), ("h_n", h_n), ("c_n", c_n)):
+    states = ("h", "c") if cell == "lstm" else ("h",)
+    first = [case.draw(s + "0", (L * D, B, H), 0.5).requires_grad_() for s in states]
+    y, last = layers(x, tuple(first) if cell == "lstm" else first[0])
+    last = last if cell == "lstm" else (last,)
+    outputs = [("y", y)] + [(s + "_n", value) for s, value in zip(states, last)]
+    upstream = [case.draw("d" + name, tuple(out.shape)) for name, out in outputs]
+    torch.autograd.backward([out for _, out in outputs], upstream)
+    for name, value in outputs:
         case.result("out." + name, value)
-    for name, value in (("x", x), ("h0", h0), ("c0", c0)):
-        case.result("grad." + name, value.grad)
-    for name, parameter in lstm.named_parameters():
-        case.result("grad.lstm." + name, parameter.grad)
+    case.result("grad.x", x.grad)
+    for s, value in zip(states, first):
+        case.result(f"grad.{s}0", value.grad)
+    for name, parameter in layers.named_parameters():
+        case.result(f"grad.{cell}.{name}", parameter.grad)
     return case
 
 
@@ -96,20 +101,21 @@ class Classifier(nn.Module):
     def __init__(self, case):
         super().__init__()
         c = case.config
-        self.pooling, self.hidden = c["pooling"], c["H"]
-        self.lstm = lstm_of(case)
+        self.pooling, self.cell = c["pooling"], c["cell"]
+        self.add_module(self.cell, layers_of(case))
         self.fc = nn.Linear(c["D"] * c["H"], c["K"])
         case.weights(self.fc, "fc.", 1.0 / np.sqrt(c["D"] * c["H"]))
 
     def forward(self, x):
-        out, (h_n, _) = self.lstm(x)
+        layers = getattr(self, self.cell)
+        out, last = layers(x)
         if self.pooling == "last":
             pooled = out[-1]
         elif self.pooling == "mean":
             pooled = out.mean(0)
         else:
-            directions = 2 if self.lstm.bidirectional else 1
-            pooled = torch.cat(list(h_n[-directions:]), dim=1)
+            h_n = last[0] if self.cell == "lstm" else last
+            pooled = torch.cat(list(h_n[-2 if layers.bidirectional else -1:]), dim=1)
         return self.fc(pooled)
 
 
@@ -132,9 +138,9 @@ def labels_of(random, loss, K, shape):
     return random.integers(0, max(2, K), shape).astype(np.float32)
 
 
-def classifier_case(random, L, D, I, H, T, B, pooling, loss, K, stride):
+def classifier_case(random, cell, L, D, I, H, T, B, pooling, loss, K, stride):
     """stride 0: x is dense; else x is B windows over one series, `stride` rows apart."""
-    case = Case(random, kind="classifier", L=L, D=D, I=I, H=H, T=T, B=B, pooling=pooling,
+    case = Case(random, kind="classifier", cell=cell, L=L, D=D, I=I, H=H, T=T, B=B, pooling=pooling,
                 loss=loss, K=K, stride=stride)
     model = Classifier(case)
     if stride == 0:
@@ -155,9 +161,9 @@ def classifier_case(random, L, D, I, H, T, B, pooling, loss, K, stride):
     return case
 
 
-def training_case(random, L, D, I, H, T, B, pooling, loss, K, decay_biases, steps=10):
+def training_case(random, cell, L, D, I, H, T, B, pooling, loss, K, decay_biases, steps=10):
     """AdamW with clipping that acts in some steps only, and another rate in each step."""
-    case = Case(random, kind="training", L=L, D=D, I=I, H=H, T=T, B=B, pooling=pooling, loss=loss,
+    case = Case(random, kind="training", cell=cell, L=L, D=D, I=I, H=H, T=T, B=B, pooling=pooling, loss=loss,
                 K=K, steps=steps, decay_biases=int(decay_biases), weight_decay=0.05, beta1=0.8,
                 beta2=0.99, eps=1e-8)
     model = Classifier(case)
@@ -204,45 +210,46 @@ LOSSES = [("bce", 1), ("ce", 3), ("mse", 1), ("ce", 2)]
 POOLINGS = ["last", "final", "mean"]
 
 
-def write_cases(directory, random, size, lstm_rounds, classifier_rounds, layers):
+def write_cases(directory, random, cell, size, layer_rounds, classifier_rounds, layers):
     """All of `layers` and directions (and poolings), each with `rounds` random sizes; `size(n)`
     draws the sizes of the n-th case."""
     count = 0
-    for n in range(lstm_rounds):
+    for n in range(layer_rounds):
         for L, D in [(L, D) for L in layers for D in (1, 2)]:
-            lstm_case(random, L, D, **size(count, L)).write(directory, f"lstm_{count:03}")
+            layers_case(random, cell, L, D, **size(count, L)).write(
+                directory, f"layers_{cell}_{count:03}")
             count += 1
     count = 0
     for n in range(classifier_rounds):
         for pooling, L, D in [(p, L, D) for p in POOLINGS for L in layers for D in (1, 2)]:
             loss, K = LOSSES[int(random.integers(len(LOSSES)))]
-            classifier_case(random, L, D, **size(count, L), pooling=pooling, loss=loss, K=K,
-                            stride=count % 4).write(directory, f"classifier_{count:03}")
+            classifier_case(random, cell, L, D, **size(count, L), pooling=pooling, loss=loss, K=K,
+                            stride=count % 4).write(directory, f"classifier_{cell}_{count:03}")
             count += 1
 
 
-def write_training(directory, random, cases):
+def write_training(directory, random, cell, cases):
     for n, (L, D, I, H, T, B, pooling, loss, K, decay) in enumerate(cases):
-        training_case(random, L, D, I, H, T, B, pooling, loss, K, decay).write(
-            directory, f"training_{n:03}")
+        training_case(random, cell, L, D, I, H, T, B, pooling, loss, K, decay).write(
+            directory, f"training_{cell}_{n:03}")
 
 
-def committed(directory, random):
+def committed(directory, random, cell):
     sizes = [(1, 1, 1, 1), (3, 5, 4, 2), (2, 3, 7, 3), (5, 7, 3, 5), (4, 2, 5, 18), (1, 9, 6, 1)]
 
     def size(n, L):
         return dict(zip("IHTB", sizes[n % len(sizes)]))
 
-    write_cases(directory, random, size, 1, 1, (1, 2))
-    lstm_case(random, 3, 2, 2, 3, 4, 3).write(directory, "lstm_3_layers")
-    lstm_case(random, 1, 2, 3, 19, 3, 3).write(directory, "lstm_wide")
-    classifier_case(random, 2, 2, 3, 9, 9, 4, "last", "bce", 1, 1).write(
-        directory, "classifier_windows")
-    write_training(directory, random, [(1, 1, 3, 5, 4, 6, "mean", "ce", 3, False),
-                                       (2, 2, 3, 5, 5, 6, "last", "bce", 1, True)])
+    write_cases(directory, random, cell, size, 1, 1, (1, 2))
+    layers_case(random, cell, 3, 2, 2, 3, 4, 3).write(directory, f"layers_{cell}_three")
+    layers_case(random, cell, 1, 2, 3, 19, 3, 3).write(directory, f"layers_{cell}_wide")
+    classifier_case(random, cell, 2, 2, 3, 9, 9, 4, "last", "bce", 1, 1).write(
+        directory, f"classifier_{cell}_windows")
+    write_training(directory, random, cell, [(1, 1, 3, 5, 4, 6, "mean", "ce", 3, False),
+                                             (2, 2, 3, 5, 5, 6, "last", "bce", 1, True)])
 
 
-def live(directory, random):
+def live(directory, random, cell):
     extremes = {"I": 41, "H": 67, "T": 50, "B": 33}
 
     def size(n, L):
@@ -254,14 +261,14 @@ def live(directory, random):
         drawn["H"] = min(drawn["H"], 40) if L == 3 else drawn["H"]
         return drawn
 
-    write_cases(directory, random, size, 8, 4, (1, 2))
-    lstm_case(random, 3, 2, **size(0, 3)).write(directory, "lstm_3_layers")
-    lstm_case(random, 2, 2, 41, 67, 50, 33).write(directory, "lstm_largest")
-    classifier_case(random, 3, 2, **size(0, 3), pooling="last", loss="bce", K=1, stride=2).write(
-        directory, "classifier_3_layers")
-    classifier_case(random, 2, 2, 41, 67, 50, 33, "last", "bce", 1, 1).write(
-        directory, "classifier_largest")
-    write_training(directory, random, [
+    write_cases(directory, random, cell, size, 8, 4, (1, 2))
+    layers_case(random, cell, 3, 2, **size(0, 3)).write(directory, f"layers_{cell}_three")
+    layers_case(random, cell, 2, 2, 41, 67, 50, 33).write(directory, f"layers_{cell}_largest")
+    classifier_case(random, cell, 3, 2, **size(0, 3), pooling="last", loss="bce", K=1,
+                    stride=2).write(directory, f"classifier_{cell}_three")
+    classifier_case(random, cell, 2, 2, 41, 67, 50, 33, "last", "bce", 1, 1).write(
+        directory, f"classifier_{cell}_largest")
+    write_training(directory, random, cell, [
         (L, D, int(random.integers(1, 20)), int(random.integers(2, 34)), int(random.integers(1, 20)),
          int(random.integers(2, 34)), pooling, *LOSSES[n % len(LOSSES)], n % 2 == 0)
         for n, (L, D, pooling) in enumerate(
@@ -284,7 +291,8 @@ def main():
         for old in directory.glob("*.safetensors"):
             old.unlink()
     random = np.random.default_rng(options.seed)
-    (committed if options.committed else live)(directory, random)
+    for cell in CELLS:
+        (committed if options.committed else live)(directory, random, cell)
 
 
 if __name__ == "__main__":

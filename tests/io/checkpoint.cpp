@@ -40,6 +40,7 @@ void check_same(const tsdl::ClassifierOptions& a, const tsdl::ClassifierOptions&
   CHECK(a.hidden_size == b.hidden_size);
   CHECK(a.num_layers == b.num_layers);
   CHECK(a.dropout == b.dropout);
+  CHECK(a.head_dropout == b.head_dropout);
   CHECK(a.pooling == b.pooling);
   CHECK(a.outputs == b.outputs);
   CHECK(a.init == b.init);
@@ -107,6 +108,30 @@ TEST_CASE("model files: what was saved is loaded, bit for bit") {
                                                   .pooling = tsdl::Pooling::final_states,
                                                   .init = tsdl::Init::orthogonal},
                                                  tsdl::DirectionLabel{}, 1);
+  check_round_trip<tsdl::BiGRUClassifier<float>>(
+      {.input_size = 5, .hidden_size = 3, .num_layers = 2, .head_dropout = 0.3}, tsdl::RangeLabel{},
+      4);
+}
+
+TEST_CASE("model files: a file of any kind is loaded as what it is") {
+  const TemporaryDirectory directory;
+  const tsdl::Candles candles = test::random_candles(120, 44);
+  const auto data = tsdl::prepare<float>(candles, {.length = 9});
+  const auto windows = tsdl::apply<float>(data.recipe, candles);
+  for (const std::string kind : {"lstm", "gru", "bilstm", "bigru"}) {
+    const auto path = directory / (kind + ".safetensors");
+    const auto model = tsdl::make_classifier<float>(
+        kind, {.input_size = 5, .hidden_size = 4, .num_layers = 1, .outputs = 3}, 9);
+    const auto predicted = [&](const auto& any) {
+      return std::visit([&](const auto& m) { return tsdl::predict(m, windows); }, any);
+    };
+    std::visit([&](const auto& m) { tsdl::save_model(path, m, data.recipe, 9); }, model);
+    const auto loaded = tsdl::load_classifier<float>(path);
+    CHECK(std::visit([](const auto& m) { return m.kind(); }, loaded.model) == kind);
+    CHECK(loaded.seed == 9);
+    check_same(loaded.recipe, data.recipe);
+    CHECK(same(predicted(loaded.model), predicted(model)));
+  }
 }
 
 TEST_CASE("model files: each kind of label keeps its settings") {

@@ -33,11 +33,11 @@ std::string quoted(const std::filesystem::path& path) {
 
 /// Loads weights.safetensors of a directory, strictly, and compares predictions for
 /// windows.safetensors.
-template <class Scalar>
+template <class Model>
 void check_reads(const std::filesystem::path& directory) {
+  using Scalar = typename Model::Scalar;
   const Index I = 3, T = 7, N = 9, K = 2;
-  tsdl::BiLSTMClassifier<Scalar> model(
-      {.input_size = I, .hidden_size = 5, .num_layers = 2, .outputs = K}, 17);
+  Model model({.input_size = I, .hidden_size = 5, .num_layers = 2, .outputs = K}, 17);
   const std::string before = test::weight_bytes(model);
   tsdl::load_state_dict(model, directory / "weights.safetensors");
   CHECK((test::weight_bytes(model) != before));
@@ -91,9 +91,11 @@ void write_for_torch(const std::filesystem::path& directory, const tsdl::Classif
 }  // namespace
 
 TEST_CASE("state dict: what PyTorch wrote loads here and predicts the same") {
-  const std::filesystem::path golden = TSDL_SOURCE_DIR "/tests/goldens/state_dict";
-  check_reads<float>(golden);
-  check_reads<double>(golden);
+  const std::filesystem::path goldens = TSDL_SOURCE_DIR "/tests/goldens/state_dict";
+  check_reads<tsdl::BiLSTMClassifier<float>>(goldens / "bilstm");
+  check_reads<tsdl::BiLSTMClassifier<double>>(goldens / "bilstm");
+  check_reads<tsdl::BiGRUClassifier<float>>(goldens / "bigru");
+  check_reads<tsdl::BiGRUClassifier<double>>(goldens / "bigru");
 }
 
 TEST_CASE("state dict: new files, both ways (with TSDL_PYTHON)") {
@@ -103,10 +105,11 @@ TEST_CASE("state dict: new files, both ways (with TSDL_PYTHON)") {
     return;
   }
   const TemporaryDirectory directory;
-  const std::string here = quoted(directory.path());
-  REQUIRE(run_script(python, "write " + here + " --seed 3") == 0);
-  check_reads<float>(directory.path());
-  check_reads<double>(directory.path());
+  for (const char* kind : {"bilstm", "bigru"})
+    REQUIRE(run_script(python,
+                       "write " + quoted(directory / kind) + " --kind " + kind + " --seed 3") == 0);
+  check_reads<tsdl::BiLSTMClassifier<float>>(directory / "bilstm");
+  check_reads<tsdl::BiGRUClassifier<double>>(directory / "bigru");
 
   const tsdl::ClassifierOptions wide{
       .input_size = 5, .hidden_size = 33, .num_layers = 2, .dropout = 0.2};
@@ -122,9 +125,11 @@ TEST_CASE("state dict: new files, both ways (with TSDL_PYTHON)") {
   write_for_torch<tsdl::BiLSTMClassifier<float>>(directory / "c", final_states);
   write_for_torch<tsdl::LSTMClassifier<float>>(directory / "d", mean);
   write_for_torch<tsdl::LSTMClassifier<double>>(directory / "e", final_states);
+  write_for_torch<tsdl::GRUClassifier<float>>(directory / "f", mean);
+  write_for_torch<tsdl::BiGRUClassifier<float>>(directory / "g", final_states);
   write_for_torch<tsdl::LSTMClassifier<float>>(directory / "off", wide, 3e-6);
   std::string all = "check";
-  for (const char* name : {"a", "b", "c", "d", "e"})
+  for (const char* name : {"a", "b", "c", "d", "e", "f", "g"})
     all.append(" ").append(quoted(directory / name));
   CHECK(run_script(python, all) == 0);
   MESSAGE("the next line of python's is expected: it must notice predictions that are off");

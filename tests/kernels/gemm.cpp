@@ -202,9 +202,19 @@ TEST_CASE_TEMPLATE("the pack functions put every element where packed_offset say
     }
 }
 
-TEST_CASE_TEMPLATE("add_outer and add_sums add products of columns over steps and samples", Scalar,
-                   float, double) {
-  constexpr Index width = kernels::panel_width<Scalar>;
+template <class Scalar_, Index Vectors>
+struct Panel {
+  using Scalar = Scalar_;
+  static constexpr Index vectors = Vectors;
+};
+using Panel4f = Panel<float, 4>;
+using Panel4d = Panel<double, 4>;
+using Panel3f = Panel<float, 3>;
+
+TEST_CASE_TEMPLATE("add_outer and add_sums add products of columns over steps and samples", P,
+                   Panel4f, Panel4d, Panel3f) {
+  using Scalar = typename P::Scalar;
+  constexpr Index V = P::vectors, width = V * kernels::lanes<Scalar>;
   struct Grid {
     Index steps, samples, K;
   };
@@ -240,8 +250,8 @@ TEST_CASE_TEMPLATE("add_outer and add_sums add products of columns over steps an
       const kernels::Columns<Scalar> left{a.data() + a_of(0), backwards ? -a_step : a_step,
                                           a_sample};
       const kernels::Columns<Scalar> right{d.data(), g.samples * width, width};
-      kernels::add_outer(out.data(), left, right, g.steps, g.samples, g.K);
-      kernels::add_sums(sums.data(), right, g.steps, g.samples);
+      kernels::add_outer<V>(out.data(), left, right, g.steps, g.samples, g.K);
+      kernels::add_sums<V>(sums.data(), right, g.steps, g.samples);
       const tsdl::RowMajorMatrix<Scalar> actual =
           Eigen::Map<tsdl::RowMajorMatrix<Scalar>>(out.data(), g.K, width);
       const tsdl::RowMajorMatrix<Scalar> actual_sums =

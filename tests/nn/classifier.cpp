@@ -6,6 +6,7 @@
 #include <set>
 
 #include "support/network.hpp"
+#include "tsdl/nn/factory.hpp"
 
 namespace {
 
@@ -14,26 +15,29 @@ using tsdl::Pooling;
 
 constexpr Pooling poolings[] = {Pooling::last, Pooling::final_states, Pooling::mean};
 
-template <class Scalar>
-tsdl::BiLSTMClassifier<Scalar> model_with(Pooling pooling, Index H, Index outputs) {
-  return tsdl::BiLSTMClassifier<Scalar>({.input_size = 3,
-                                         .hidden_size = H,
-                                         .num_layers = 2,
-                                         .dropout = 0.25,
-                                         .pooling = pooling,
-                                         .outputs = outputs},
-                                        17);
+template <class Model>
+Model model_with(Pooling pooling, Index H, Index outputs) {
+  return Model({.input_size = 3,
+                .hidden_size = H,
+                .num_layers = 2,
+                .dropout = 0.25,
+                .head_dropout = 0.125,
+                .pooling = pooling,
+                .outputs = outputs},
+               17);
 }
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("logits do not depend on batch, place, or layout, bit for bit", Scalar, float,
-                   double) {
+TEST_CASE_TEMPLATE("logits do not depend on batch, place, or layout, bit for bit", Model,
+                   tsdl::BiLSTMClassifier<float>, tsdl::BiLSTMClassifier<double>,
+                   tsdl::BiGRUClassifier<float>, tsdl::BiGRUClassifier<double>) {
+  using Scalar = typename Model::Scalar;
   const Index I = 3, T = 7, N = 40, K = 3;
   for (const Pooling pooling : poolings) {
     INFO("pooling ", tsdl::to_string(pooling));
-    const auto model = model_with<Scalar>(pooling, tsdl::kernels::lanes<Scalar> + 3, K);
-    typename tsdl::BiLSTMClassifier<Scalar>::Cache cache;
+    const auto model = model_with<Model>(pooling, tsdl::kernels::lanes<Scalar> + 3, K);
+    typename Model::Cache cache;
     tsdl::RandomStream random(1);
     const auto series = test::draw<Scalar>(random, (T + N - 1) * I);
     const auto logits_of = [&](const tsdl::Sequence<const Scalar>& x) {
@@ -57,7 +61,8 @@ TEST_CASE_TEMPLATE("logits do not depend on batch, place, or layout, bit for bit
   }
 }
 
-TEST_CASE("strided and dense windows train the classifier alike, bit for bit") {
+TEST_CASE_TEMPLATE("strided and dense windows train the classifier alike, bit for bit", Model,
+                   tsdl::BiLSTMClassifier<float>, tsdl::BiGRUClassifier<float>) {
   const Index I = 3, T = 6, B = 20, stride = 3;
   tsdl::RandomStream random(1);
   const auto series = test::draw<float>(random, (T + (B - 1) * stride) * I);
@@ -65,10 +70,10 @@ TEST_CASE("strided and dense windows train the classifier alike, bit for bit") {
   const auto strided = test::windows(series.data(), I, T, B, stride);
   const auto copy = test::gathered(strided);
   for (const Pooling pooling : poolings) {
-    auto model = model_with<float>(pooling, 19, 1);
+    auto model = model_with<Model>(pooling, 19, 1);
     std::vector<std::vector<std::vector<float>>> gradients;
     for (const auto& view : {strided, test::dense(copy, I, T, B)}) {
-      tsdl::BiLSTMClassifier<float>::Cache cache;
+      typename Model::Cache cache;
       model.zero_gradients();
       model.forward_training(view, cache, {5, 6});
       model.backward(view, cache, dlogits.data());
@@ -78,31 +83,32 @@ TEST_CASE("strided and dense windows train the classifier alike, bit for bit") {
   }
 }
 
-TEST_CASE("pooling reads the steps that it names") {
+TEST_CASE_TEMPLATE("pooling reads the steps that it names", Cell, tsdl::LSTMCell<double>,
+                   tsdl::GRUCell<double>) {
   const Index I = 3, T = 5, B = 4, H = 5;
   tsdl::RandomStream random(1);
   const auto x = test::draw<double>(random, T * B * I);
   for (const Pooling pooling : poolings) {
     INFO("pooling ", tsdl::to_string(pooling));
-    const auto model = model_with<double>(pooling, H, 1);
+    const auto model = model_with<tsdl::Classifier<Cell, 2>>(pooling, H, 1);
     // The same recurrent weights in a stack of their own, run over all steps.
-    tsdl::LSTM<double> lstm(
-        {.input_size = I, .hidden_size = H, .num_layers = 2, .bidirectional = true}, 0, "lstm.");
+    tsdl::RecurrentStack<Cell> layers(
+        {.input_size = I, .hidden_size = H, .num_layers = 2, .bidirectional = true});
     std::vector<std::vector<double>> values;
     model.visit([&](const tsdl::Parameter<double>& parameter) {
       values.emplace_back(parameter.value.begin(), parameter.value.end());
     });
     std::size_t next = 0;
-    lstm.visit([&](tsdl::Parameter<double>& parameter) {
+    layers.visit([&](tsdl::Parameter<double>& parameter) {
       std::copy(values[next].begin(), values[next].end(), parameter.value.begin());
       ++next;
     });
-    lstm.repack();
+    layers.repack();
     REQUIRE(values.size() == next + 2);
     tsdl::StackCache<double> stack;
-    lstm.forward(test::dense(x, I, T, B), stack);
-    const std::vector<double> y = test::outputs(lstm, stack);
-    tsdl::BiLSTMClassifier<double>::Cache cache;
+    layers.forward(test::dense(x, I, T, B), stack);
+    const std::vector<double> y = test::outputs(layers, stack);
+    typename tsdl::Classifier<Cell, 2>::Cache cache;
     const auto logits = model.forward(test::dense(x, I, T, B), cache);
     for (Index b = 0; b < B; ++b) {
       double expected = values[next + 1][0];
@@ -123,18 +129,21 @@ TEST_CASE("pooling reads the steps that it names") {
   CHECK_THROWS_AS(tsdl::pooling_from("first"), tsdl::Error);
 }
 
-TEST_CASE("parameters have PyTorch's names, shapes and order") {
-  const tsdl::BiLSTMClassifier<float> model(
-      {.input_size = 3, .hidden_size = 5, .num_layers = 2, .outputs = 4});
+TEST_CASE_TEMPLATE("parameters have PyTorch's names, shapes and order", Model,
+                   tsdl::BiLSTMClassifier<float>, tsdl::BiGRUClassifier<float>) {
+  const bool lstm = Model::kind() == "bilstm";
+  const std::string prefix = lstm ? "lstm." : "gru.";
+  const Index rows = lstm ? 20 : 15;
+  const Model model({.input_size = 3, .hidden_size = 5, .num_layers = 2, .outputs = 4});
   std::vector<std::pair<std::string, std::vector<Index>>> expected;
   for (const std::string layer : {"0", "1"})
     for (const std::string side : {"", "_reverse"}) {
       const Index inputs = layer == "0" ? 3 : 10;
       const std::string end = "_l" + layer + side;
-      expected.push_back({"lstm.weight_ih" + end, {20, inputs}});
-      expected.push_back({"lstm.weight_hh" + end, {20, 5}});
-      expected.push_back({"lstm.bias_ih" + end, {20}});
-      expected.push_back({"lstm.bias_hh" + end, {20}});
+      expected.push_back({prefix + "weight_ih" + end, {rows, inputs}});
+      expected.push_back({prefix + "weight_hh" + end, {rows, 5}});
+      expected.push_back({prefix + "bias_ih" + end, {rows}});
+      expected.push_back({prefix + "bias_hh" + end, {rows}});
     }
   expected.push_back({"fc.weight", {4, 10}});
   expected.push_back({"fc.bias", {4}});
@@ -143,7 +152,53 @@ TEST_CASE("parameters have PyTorch's names, shapes and order") {
     actual.push_back({parameter.name, parameter.shape()});
   });
   CHECK(actual == expected);
-  CHECK(model.parameter_count() == 2 * 20 * (3 + 5 + 2) + 2 * 20 * (10 + 5 + 2) + 4 * 11);
+  CHECK(model.parameter_count() == 2 * rows * (3 + 5 + 2) + 2 * rows * (10 + 5 + 2) + 4 * 11);
+}
+
+TEST_CASE("dropout before the linear layer acts in training only, and scales what it keeps") {
+  const Index I = 3, T = 5, B = 64, H = 20;
+  tsdl::RandomStream random(1);
+  const auto x = test::draw<double>(random, T * B * I);
+  const auto view = test::dense(x, I, T, B);
+  tsdl::GRUClassifier<double> plain({.input_size = I, .hidden_size = H, .num_layers = 1}, 3);
+  tsdl::GRUClassifier<double> dropped(
+      {.input_size = I, .hidden_size = H, .num_layers = 1, .head_dropout = 0.25}, 3);
+  tsdl::GRUClassifier<double>::Cache one, other;
+  CHECK(plain.forward(view, one) == dropped.forward(view, other));
+  plain.forward_training(view, one, {5, 6});
+  const auto logits = dropped.forward_training(view, other, {5, 6});
+  Index kept = 0;
+  for (Index i = 0; i < B * H; ++i) {
+    const double whole = one.pooled[i], left = other.pooled[i];
+    CHECK((left == 0.0 || left == whole * (1.0 / 0.75)));
+    kept += left != 0.0;
+  }
+  CHECK(std::abs(static_cast<double>(kept) / static_cast<double>(B * H) - 0.75) < 0.05);
+  const std::vector<double> first(logits.data(), logits.data() + B);
+  dropped.forward_training(view, other, {5, 7});  // another update, another mask
+  CHECK(std::vector<double>(other.logits.begin(), other.logits.end()) != first);
+}
+
+TEST_CASE("the factory makes each kind by name, and refuses others") {
+  const tsdl::ClassifierOptions options{
+      .input_size = 23, .hidden_size = 64, .num_layers = 2, .dropout = 0.2, .outputs = 3};
+  const auto count = [&](const std::string& kind) {
+    return std::visit(
+        [&](const auto& model) {
+          CHECK(model.kind() == kind);
+          return model.parameter_count();
+        },
+        tsdl::make_classifier<float>(kind, options, 1));
+  };
+  // As sum(p.numel() for p in module.parameters()) of the PyTorch modules.
+  CHECK(count("lstm") == 56259);
+  CHECK(count("gru") == 42243);
+  CHECK(count("bilstm") == 145283);
+  CHECK(count("bigru") == 109059);
+  CHECK_THROWS_WITH_AS(tsdl::make_classifier<float>("rnn", options),
+                       "make_classifier: expected one of lstm, gru, bilstm, bigru, got 'rnn'",
+                       tsdl::Error);
+  CHECK_THROWS_AS(tsdl::make_classifier<float>("gru", {.input_size = 0}), tsdl::ShapeError);
 }
 
 TEST_CASE("a classifier refuses options and inputs out of range") {
@@ -158,8 +213,10 @@ TEST_CASE("a classifier refuses options and inputs out of range") {
   CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 4, .dropout = 1.0}), tsdl::ShapeError);
   CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 4, .dropout = std::nan("")}),
                   tsdl::ShapeError);
+  for (const double p : {1.0, -0.1, std::nan("")})
+    CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 4, .head_dropout = p}), tsdl::ShapeError);
 
-  const auto model = model_with<float>(Pooling::last, 4, 1);
+  const auto model = model_with<tsdl::BiLSTMClassifier<float>>(Pooling::last, 4, 1);
   const std::vector<float> x(60, 0.5f);
   tsdl::BiLSTMClassifier<float>::Cache cache;
   CHECK_THROWS_AS(model.forward(test::dense(x, 2, 5, 2), cache), tsdl::ShapeError);
@@ -168,7 +225,7 @@ TEST_CASE("a classifier refuses options and inputs out of range") {
 }
 
 TEST_CASE("a backward pass that has nothing to go back through changes no gradient") {
-  auto model = model_with<float>(Pooling::last, 4, 1);
+  auto model = model_with<tsdl::BiLSTMClassifier<float>>(Pooling::last, 4, 1);
   const std::vector<float> x(60, 0.5f), dlogits(4, 1.0f);
   const auto view = test::dense(x, 3, 5, 2);
   tsdl::BiLSTMClassifier<float>::Cache cache, fresh;

@@ -47,19 +47,21 @@ struct StackCase {
   Index I, H, L, D, T, B;
   double dropout;
   tsdl::Steps steps;
-  bool states;  ///< also h0, c0, and gradients through h_T and c_T
+  bool states;  ///< also h0 (c0), and gradients through h_T (c_T)
 };
 
+template <class Cell>
 void check_stack(const StackCase& s) {
+  constexpr bool has_c = Cell::cell_vectors > 0;
   INFO("T ", s.T, " D ", s.D, " dropout ", s.dropout, " steps ", static_cast<int>(s.steps),
        " states ", s.states);
   tsdl::RandomStream random(7);
-  tsdl::LSTM<double> lstm({.input_size = s.I,
-                           .hidden_size = s.H,
-                           .num_layers = s.L,
-                           .bidirectional = s.D == 2,
-                           .dropout = s.dropout});
-  test::draw_parameters(lstm, random, 0.8);
+  tsdl::RecurrentStack<Cell> stack({.input_size = s.I,
+                                    .hidden_size = s.H,
+                                    .num_layers = s.L,
+                                    .bidirectional = s.D == 2,
+                                    .dropout = s.dropout});
+  test::draw_parameters(stack, random, 0.8);
   const Index state = s.L * s.D * s.B * s.H, width = s.D * s.H;
   const bool all = s.steps == tsdl::Steps::all;
   Values x = test::draw<double>(random, s.T * s.B * s.I);
@@ -75,12 +77,13 @@ void check_stack(const StackCase& s) {
     how.training = true;
     how.dropout = {11, 5};
     how.final_states = s.states;
-    if (s.states) how.h0 = h0.data(), how.c0 = c0.data();
-    lstm.repack();
-    lstm.forward(view, cache, how);
+    if (s.states) how.h0 = h0.data();
+    if (s.states && has_c) how.c0 = c0.data();
+    stack.repack();
+    stack.forward(view, cache, how);
     double sum = 0.0;
     const auto read = [&](Index t, Index b, Index d, const double* weights) {
-      const auto y = lstm.output(cache, t, b, d);
+      const auto y = stack.output(cache, t, b, d);
       sum += std::inner_product(y.data(), y.data() + s.H, weights, 0.0);
     };
     for (Index t = all ? 0 : s.T - 1; t < s.T; ++t)
@@ -90,8 +93,9 @@ void check_stack(const StackCase& s) {
                dy.data() + ((all ? t : 0) * s.B + b) * width + d * s.H);
     if (s.states) {
       Values h_n(h0.size()), c_n(h0.size());
-      lstm.final_state(cache, h_n.data(), c_n.data());
-      sum += dot(h_n, dh_n) + dot(c_n, dc_n);
+      stack.final_state(cache, h_n.data(), has_c ? c_n.data() : nullptr);
+      sum += dot(h_n, dh_n);
+      if (has_c) sum += dot(c_n, dc_n);
     }
     return sum;
   };
@@ -105,19 +109,21 @@ void check_stack(const StackCase& s) {
   how.dx = test::dense(dx, s.I, s.T, s.B);
   if (s.states) {
     how.dh_n = dh_n.data();
-    how.dc_n = dc_n.data();
     how.dh0 = dh0.data();
-    how.dc0 = dc0.data();
+    if (has_c) {
+      how.dc_n = dc_n.data();
+      how.dc0 = dc0.data();
+    }
   }
-  lstm.backward(view, cache, how);
+  stack.backward(view, cache, how);
 
   CHECK(check_gradient("x", x, dx, loss) > 0.0);
   if (s.states) {
     CHECK(check_gradient("h0", h0, dh0, loss) > 0.0);
-    CHECK(check_gradient("c0", c0, dc0, loss) > 0.0);
+    if (has_c) CHECK(check_gradient("c0", c0, dc0, loss) > 0.0);
   }
   std::vector<tsdl::Parameter<double>*> parameters;
-  lstm.visit([&](tsdl::Parameter<double>& parameter) { parameters.push_back(&parameter); });
+  stack.visit([&](tsdl::Parameter<double>& parameter) { parameters.push_back(&parameter); });
   for (tsdl::Parameter<double>* parameter : parameters) {
     const double top =
         check_gradient(parameter->name, parameter->value.span(), parameter->gradient.span(), loss);
@@ -130,27 +136,32 @@ void check_stack(const StackCase& s) {
 
 }  // namespace
 
-TEST_CASE("finite differences: a bidirectional stack of two, through outputs and both states") {
-  check_stack({3, 5, 2, 2, 4, 3, 0.0, tsdl::Steps::all, true});
-  check_stack({3, 5, 2, 2, 4, 3, 0.4, tsdl::Steps::all, true});
+TEST_CASE_TEMPLATE(
+    "finite differences: a bidirectional stack of two, through outputs and both states", Cell,
+    tsdl::LSTMCell<double>, tsdl::GRUCell<double>) {
+  check_stack<Cell>({3, 5, 2, 2, 4, 3, 0.0, tsdl::Steps::all, true});
+  check_stack<Cell>({3, 5, 2, 2, 4, 3, 0.4, tsdl::Steps::all, true});
 }
 
-TEST_CASE("finite differences: gradients that enter at the last or final steps only") {
+TEST_CASE_TEMPLATE("finite differences: gradients that enter at the last or final steps only", Cell,
+                   tsdl::LSTMCell<double>, tsdl::GRUCell<double>) {
   for (const tsdl::Steps steps : {tsdl::Steps::last, tsdl::Steps::final})
     for (const bool states : {false, true}) {
-      check_stack({2, 3, 2, 2, 3, 2, 0.0, steps, states});
-      check_stack({2, 3, 2, 2, 3, 2, 0.4, steps, states});
+      check_stack<Cell>({2, 3, 2, 2, 3, 2, 0.0, steps, states});
+      check_stack<Cell>({2, 3, 2, 2, 3, 2, 0.4, steps, states});
     }
 }
 
-TEST_CASE("finite differences: one direction, and three layers") {
-  check_stack({2, 3, 2, 1, 5, 2, 0.3, tsdl::Steps::all, true});
-  check_stack({2, 3, 3, 2, 3, 2, 0.3, tsdl::Steps::all, true});
+TEST_CASE_TEMPLATE("finite differences: one direction, and three layers", Cell,
+                   tsdl::LSTMCell<double>, tsdl::GRUCell<double>) {
+  check_stack<Cell>({2, 3, 2, 1, 5, 2, 0.3, tsdl::Steps::all, true});
+  check_stack<Cell>({2, 3, 3, 2, 3, 2, 0.3, tsdl::Steps::all, true});
   // More samples than one tile of the layer holds, and wider than one vector.
-  check_stack({2, 9, 1, 2, 3, 18, 0.0, tsdl::Steps::all, true});
+  check_stack<Cell>({2, 9, 1, 2, 3, 18, 0.0, tsdl::Steps::all, true});
 }
 
-TEST_CASE("finite differences: a classifier, every pooling and loss") {
+TEST_CASE_TEMPLATE("finite differences: a classifier, every pooling and loss", Cell,
+                   tsdl::LSTMCell<double>, tsdl::GRUCell<double>) {
   struct Kind {
     tsdl::Loss loss;
     Index outputs;
@@ -164,17 +175,19 @@ TEST_CASE("finite differences: a classifier, every pooling and loss") {
        {tsdl::Pooling::last, tsdl::Pooling::final_states, tsdl::Pooling::mean})
     for (const Kind& kind : kinds) {
       INFO("pooling ", tsdl::to_string(pooling), " outputs ", kind.outputs);
-      tsdl::BiLSTMClassifier<double> model({.input_size = I,
-                                            .hidden_size = H,
-                                            .num_layers = 2,
-                                            .dropout = 0.3,
-                                            .pooling = pooling,
-                                            .outputs = kind.outputs});
+      using Model = tsdl::Classifier<Cell, 2>;
+      Model model({.input_size = I,
+                   .hidden_size = H,
+                   .num_layers = 2,
+                   .dropout = 0.3,
+                   .head_dropout = 0.4,
+                   .pooling = pooling,
+                   .outputs = kind.outputs});
       tsdl::RandomStream random(3);
       test::draw_parameters(model, random, 0.8);
       Values x = test::draw<double>(random, T * B * I), dx(x.size());
       Values dlogits(static_cast<std::size_t>(B * kind.outputs));
-      tsdl::BiLSTMClassifier<double>::Cache cache;
+      typename Model::Cache cache;
       const auto view = test::dense(x, I, T, B);
       const std::function<double()> loss = [&] {
         model.repack();

@@ -12,32 +12,31 @@ namespace {
 
 using test::Index;
 
-template <class Scalar>
+template <class Cell>
 struct Net {
   Index I, H;
-  tsdl::LSTM<Scalar> lstm;
+  tsdl::RecurrentStack<Cell> stack;
   Net(Index inputs, Index hidden, Index layers, bool two, double dropout = 0.0)
       : I(inputs),
         H(hidden),
-        lstm({.input_size = inputs,
-              .hidden_size = hidden,
-              .num_layers = layers,
-              .bidirectional = two,
-              .dropout = dropout},
-             3) {
+        stack({.input_size = inputs,
+               .hidden_size = hidden,
+               .num_layers = layers,
+               .bidirectional = two,
+               .dropout = dropout},
+              3) {
     tsdl::RandomStream random(21);
-    test::draw_parameters(lstm, random, 0.7);
+    test::draw_parameters(stack, random, 0.7);
   }
 };
 
 /// All outputs of sample b, step by step.
-template <class Scalar>
-std::vector<Scalar> outputs_of(const tsdl::LSTM<Scalar>& lstm,
-                               const tsdl::StackCache<Scalar>& cache, Index b) {
-  std::vector<Scalar> values;
+template <class Stack>
+auto outputs_of(const Stack& stack, const typename Stack::Cache& cache, Index b) {
+  std::vector<typename Stack::Scalar> values;
   for (Index t = 0; t < cache.T; ++t)
-    for (Index d = 0; d < lstm.directions(); ++d) {
-      const auto column = lstm.output(cache, t, b, d);
+    for (Index d = 0; d < stack.directions(); ++d) {
+      const auto column = stack.output(cache, t, b, d);
       values.insert(values.end(), column.data(), column.data() + column.size());
     }
   return values;
@@ -50,30 +49,33 @@ struct Passed {
 
 /// Gradients of a pass whose upstream enters as `backward_steps` after a forward for
 /// `forward_steps`.
-Passed pass(Net<double>& net, const std::vector<double>& x, const std::vector<double>& dy, Index T,
+template <class Cell>
+Passed pass(Net<Cell>& net, const std::vector<double>& x, const std::vector<double>& dy, Index T,
             Index B, tsdl::Steps forward_steps, bool final_states, tsdl::Steps backward_steps,
             tsdl::Index step_stride) {
   tsdl::StackCache<double> cache;
-  net.lstm.zero_gradients();
-  net.lstm.forward(test::dense(x, net.I, T, B), cache,
-                   {.steps = forward_steps, .training = true, .final_states = final_states});
+  net.stack.zero_gradients();
+  net.stack.forward(test::dense(x, net.I, T, B), cache,
+                    {.steps = forward_steps, .training = true, .final_states = final_states});
   Passed result;
   result.dx.resize(x.size());
-  const Index width = net.lstm.output_size();
-  net.lstm.backward(test::dense(x, net.I, T, B), cache,
-                    {.dy = {dy.data(), width, T, B, step_stride, width},
-                     .steps = backward_steps,
-                     .dx = test::dense(result.dx, net.I, T, B)});
-  result.parameters = test::gradients(net.lstm);
+  const Index width = net.stack.output_size();
+  net.stack.backward(test::dense(x, net.I, T, B), cache,
+                     {.dy = {dy.data(), width, T, B, step_stride, width},
+                      .steps = backward_steps,
+                      .dx = test::dense(result.dx, net.I, T, B)});
+  result.parameters = test::gradients(net.stack);
   return result;
 }
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("a window's outputs do not depend on batch, place, or layout, bit for bit",
-                   Scalar, float, double) {
+TEST_CASE_TEMPLATE("a window's outputs do not depend on batch, place, or layout, bit for bit", Cell,
+                   tsdl::LSTMCell<float>, tsdl::LSTMCell<double>, tsdl::GRUCell<float>,
+                   tsdl::GRUCell<double>) {
+  using Scalar = typename Cell::Scalar;
   for (const bool two : {false, true}) {
-    Net<Scalar> net(3, 2 * tsdl::kernels::lanes<Scalar> + 3, 2, two);
+    Net<Cell> net(3, 2 * tsdl::kernels::lanes<Scalar> + 3, 2, two);
     const Index T = 6, N = 40;
     tsdl::RandomStream random(1);
     for (const Index stride : {1, 2}) {
@@ -82,8 +84,8 @@ TEST_CASE_TEMPLATE("a window's outputs do not depend on batch, place, or layout,
       tsdl::StackCache<Scalar> cache;
       for (Index b = 0; b < N; ++b) {
         const auto one = test::windows(series.data() + b * stride * net.I, net.I, T, 1, stride);
-        net.lstm.forward(one, cache);
-        alone.push_back(outputs_of(net.lstm, cache, 0));
+        net.stack.forward(one, cache);
+        alone.push_back(outputs_of(net.stack, cache, 0));
       }
       for (Index B = 1; B <= N; ++B)
         for (const Index first : {Index{0}, N - B}) {
@@ -93,10 +95,10 @@ TEST_CASE_TEMPLATE("a window's outputs do not depend on batch, place, or layout,
           Index different = 0;
           for (const bool training : {false, true}) {
             for (const auto& view : {strided, test::dense(copy, net.I, T, B)}) {
-              net.lstm.forward(view, cache, {.training = training});
+              net.stack.forward(view, cache, {.training = training});
               for (Index b = 0; b < B; ++b)
                 different +=
-                    outputs_of(net.lstm, cache, b) != alone[static_cast<std::size_t>(first + b)];
+                    outputs_of(net.stack, cache, b) != alone[static_cast<std::size_t>(first + b)];
             }
           }
           INFO("B ", B, " first ", first, " stride ", stride, " two ", two);
@@ -106,9 +108,10 @@ TEST_CASE_TEMPLATE("a window's outputs do not depend on batch, place, or layout,
   }
 }
 
-TEST_CASE("strided and dense windows give the same gradients, bit for bit") {
-  Net<float> net(3, 19, 2, true, 0.3);
-  const Index T = 5, B = 21, stride = 2, width = net.lstm.output_size();
+TEST_CASE_TEMPLATE("strided and dense windows give the same gradients, bit for bit", Cell,
+                   tsdl::LSTMCell<float>, tsdl::GRUCell<float>) {
+  Net<Cell> net(3, 19, 2, true, 0.3);
+  const Index T = 5, B = 21, stride = 2, width = net.stack.output_size();
   tsdl::RandomStream random(2);
   const auto series = test::draw<float>(random, (T + (B - 1) * stride) * net.I);
   const auto dy = test::draw<float>(random, T * B * width);
@@ -119,11 +122,11 @@ TEST_CASE("strided and dense windows give the same gradients, bit for bit") {
   for (const auto& view : {strided, test::dense(copy, net.I, T, B)}) {
     tsdl::StackCache<float> cache;
     std::vector<float> dx(copy.size());
-    net.lstm.zero_gradients();
-    net.lstm.forward(view, cache, {.training = true, .dropout = {1, 1}});
-    net.lstm.backward(view, cache,
-                      {.dy = test::dense(dy, width, T, B), .dx = test::dense(dx, net.I, T, B)});
-    gradients.push_back(test::gradients(net.lstm));
+    net.stack.zero_gradients();
+    net.stack.forward(view, cache, {.training = true, .dropout = {1, 1}});
+    net.stack.backward(view, cache,
+                       {.dy = test::dense(dy, width, T, B), .dx = test::dense(dx, net.I, T, B)});
+    gradients.push_back(test::gradients(net.stack));
     dxs.push_back(dx);
   }
   CHECK(gradients[0] == gradients[1]);
@@ -131,20 +134,21 @@ TEST_CASE("strided and dense windows give the same gradients, bit for bit") {
   CHECK(test::largest(dxs[0]) > 0.0);
 }
 
-TEST_CASE("steps that nobody reads are skipped without a trace") {
+TEST_CASE_TEMPLATE("steps that nobody reads are skipped without a trace", Cell,
+                   tsdl::LSTMCell<double>, tsdl::GRUCell<double>) {
   for (const bool two : {false, true})
     for (const tsdl::Steps steps : {tsdl::Steps::last, tsdl::Steps::final}) {
-      Net<double> net(2, 5, 2, two);
+      Net<Cell> net(2, 5, 2, two);
       const Index T = 5, B = 3, D = two ? 2 : 1, width = D * net.H;
       tsdl::RandomStream random(4);
       const auto x = test::draw<double>(random, T * B * net.I);
       tsdl::StackCache<double> all, some;
-      net.lstm.forward(test::dense(x, net.I, T, B), all);
-      net.lstm.forward(test::dense(x, net.I, T, B), some, {.steps = steps});
+      net.stack.forward(test::dense(x, net.I, T, B), all);
+      net.stack.forward(test::dense(x, net.I, T, B), some, {.steps = steps});
       for (Index b = 0; b < B; ++b)
         for (Index d = 0; d < D; ++d) {
           const Index t = steps == tsdl::Steps::final && d == 1 ? 0 : T - 1;
-          CHECK(net.lstm.output(all, t, b, d) == net.lstm.output(some, t, b, d));
+          CHECK(net.stack.output(all, t, b, d) == net.stack.output(some, t, b, d));
         }
 
       // The same upstream gradient as one column a sample, and spread over T steps of zeros.
@@ -172,8 +176,9 @@ TEST_CASE("steps that nobody reads are skipped without a trace") {
     }
 }
 
-TEST_CASE("a step stride of 0 sends one upstream column into every step") {
-  Net<double> net(2, 5, 1, true);
+TEST_CASE_TEMPLATE("a step stride of 0 sends one upstream column into every step", Cell,
+                   tsdl::LSTMCell<double>, tsdl::GRUCell<double>) {
+  Net<Cell> net(2, 5, 1, true);
   const Index T = 4, B = 3, width = 10;
   tsdl::RandomStream random(4);
   const auto x = test::draw<double>(random, T * B * net.I),
@@ -188,15 +193,15 @@ TEST_CASE("a step stride of 0 sends one upstream column into every step") {
 }
 
 TEST_CASE("a null initial state is zeros, and each half may be given alone") {
-  Net<double> net(2, 5, 2, true);
+  Net<tsdl::LSTMCell<double>> net(2, 5, 2, true);
   const Index T = 3, B = 2, state = 4 * B * net.H;
   tsdl::RandomStream random(4);
   const auto x = test::draw<double>(random, T * B * net.I), h0 = test::draw<double>(random, state);
   const std::vector<double> zeros(static_cast<std::size_t>(state), 0.0);
   const auto run = [&](const double* h, const double* c) {
     tsdl::StackCache<double> cache;
-    net.lstm.forward(test::dense(x, net.I, T, B), cache, {.h0 = h, .c0 = c});
-    return test::outputs(net.lstm, cache);
+    net.stack.forward(test::dense(x, net.I, T, B), cache, {.h0 = h, .c0 = c});
+    return test::outputs(net.stack, cache);
   };
   CHECK(run(nullptr, nullptr) == run(zeros.data(), zeros.data()));
   CHECK(run(h0.data(), nullptr) == run(h0.data(), zeros.data()));
@@ -205,19 +210,44 @@ TEST_CASE("a null initial state is zeros, and each half may be given alone") {
   CHECK(run(nullptr, h0.data()) != run(nullptr, nullptr));
 }
 
-TEST_CASE("an initial state of an earlier pass does not linger in a reused cache") {
-  Net<double> net(2, 5, 2, true);
+TEST_CASE("a GRU starts from h0, and has no cell state to give or take") {
+  Net<tsdl::GRUCell<double>> net(2, 5, 2, true);
+  const Index T = 3, B = 2, state = 4 * B * net.H;
+  tsdl::RandomStream random(4);
+  const auto x = test::draw<double>(random, T * B * net.I), h0 = test::draw<double>(random, state);
+  const std::vector<double> zeros(static_cast<std::size_t>(state), 0.0);
+  std::vector<double> out(zeros);
+  const auto view = test::dense(x, net.I, T, B);
+  tsdl::StackCache<double> cache;
+  const auto run = [&](const double* h) {
+    net.stack.forward(view, cache, {.training = true, .final_states = true, .h0 = h});
+    return test::outputs(net.stack, cache);
+  };
+  CHECK(run(nullptr) == run(zeros.data()));
+  CHECK(run(nullptr) != run(h0.data()));
+  CHECK_NOTHROW(net.stack.final_state(cache, out.data(), nullptr));
+  CHECK_THROWS_WITH_AS(net.stack.forward(view, cache, {.c0 = h0.data()}),
+                       "GRU::forward: c0: there is no cell state", tsdl::ShapeError);
+  CHECK_THROWS_AS(net.stack.final_state(cache, nullptr, out.data()), tsdl::ShapeError);
+  CHECK_THROWS_AS(net.stack.backward(view, cache, {.dc_n = h0.data()}), tsdl::ShapeError);
+  CHECK_THROWS_AS(net.stack.backward(view, cache, {.dc0 = out.data()}), tsdl::ShapeError);
+}
+
+TEST_CASE_TEMPLATE("an initial state of an earlier pass does not linger in a reused cache", Cell,
+                   tsdl::LSTMCell<double>, tsdl::GRUCell<double>) {
+  Net<Cell> net(2, 5, 2, true);
   tsdl::RandomStream random(4);
   const auto x = test::draw<double>(random, 7 * 20 * net.I);
   const auto state = test::draw<double>(random, 4 * 20 * net.H);
   const auto run = [&](tsdl::StackCache<double>& cache, Index T, Index B, const double* h0) {
     const auto view = test::dense(x, net.I, T, B);
     const std::vector<double> dy(static_cast<std::size_t>(T * B * 2 * net.H), 1.0);
-    net.lstm.zero_gradients();
-    net.lstm.forward(view, cache,
-                     {.training = true, .final_states = h0 != nullptr, .h0 = h0, .c0 = h0});
-    net.lstm.backward(view, cache, {.dy = test::dense(dy, 2 * net.H, T, B)});
-    return std::pair(test::outputs(net.lstm, cache), test::gradients(net.lstm));
+    net.stack.zero_gradients();
+    const double* c0 = Cell::cell_vectors > 0 ? h0 : nullptr;
+    net.stack.forward(view, cache,
+                      {.training = true, .final_states = h0 != nullptr, .h0 = h0, .c0 = c0});
+    net.stack.backward(view, cache, {.dy = test::dense(dy, 2 * net.H, T, B)});
+    return std::pair(test::outputs(net.stack, cache), test::gradients(net.stack));
   };
   tsdl::StackCache<double> fresh, used;
   run(used, 7, 20, state.data());
@@ -225,8 +255,9 @@ TEST_CASE("an initial state of an earlier pass does not linger in a reused cache
   CHECK(run(used, 5, 18, nullptr) == run(fresh, 5, 18, nullptr));
 }
 
-TEST_CASE("backward adds to the gradients of parameters and assigns those of inputs") {
-  Net<double> net(2, 5, 1, true);
+TEST_CASE_TEMPLATE("backward adds to the gradients of parameters and assigns those of inputs", Cell,
+                   tsdl::LSTMCell<double>, tsdl::GRUCell<double>) {
+  Net<Cell> net(2, 5, 1, true);
   const Index T = 3, B = 2;
   tsdl::RandomStream random(4);
   const auto x = test::draw<double>(random, T * B * net.I),
@@ -236,12 +267,12 @@ TEST_CASE("backward adds to the gradients of parameters and assigns those of inp
   std::vector<std::vector<std::vector<double>>> gradients;
   std::vector<std::vector<double>> dxs;
   tsdl::StackCache<double> cache;
-  net.lstm.zero_gradients();
+  net.stack.zero_gradients();
   for (int n = 0; n < 2; ++n) {
-    net.lstm.forward(view, cache, {.training = true});
-    net.lstm.backward(view, cache,
-                      {.dy = test::dense(dy, 10, T, B), .dx = test::dense(dx, net.I, T, B)});
-    gradients.push_back(test::gradients(net.lstm));
+    net.stack.forward(view, cache, {.training = true});
+    net.stack.backward(view, cache,
+                       {.dy = test::dense(dy, 10, T, B), .dx = test::dense(dx, net.I, T, B)});
+    gradients.push_back(test::gradients(net.stack));
     dxs.push_back(dx);
   }
   CHECK(dxs[0] == dxs[1]);
@@ -252,19 +283,20 @@ TEST_CASE("backward adds to the gradients of parameters and assigns those of inp
   }
 }
 
-TEST_CASE("concurrent forwards with separate caches give the bits of one alone") {
-  Net<float> net(5, 33, 2, true);
+TEST_CASE_TEMPLATE("concurrent forwards with separate caches give the bits of one alone", Cell,
+                   tsdl::LSTMCell<float>, tsdl::GRUCell<float>) {
+  Net<Cell> net(5, 33, 2, true);
   const Index T = 20, B = 9;
   tsdl::RandomStream random(4);
   const auto x = test::draw<float>(random, T * B * net.I),
              z = test::draw<float>(random, T * B * net.I);
-  const auto& lstm = net.lstm;
+  const auto& stack = net.stack;
   const auto run = [&](const std::vector<float>& input) {
     tsdl::StackCache<float> cache;
     std::vector<float> values;
     for (int n = 0; n < 10; ++n) {
-      lstm.forward(test::dense(input, net.I, T, B), cache);
-      values = test::outputs(lstm, cache);
+      stack.forward(test::dense(input, net.I, T, B), cache);
+      values = test::outputs(stack, cache);
     }
     return values;
   };
@@ -277,8 +309,11 @@ TEST_CASE("concurrent forwards with separate caches give the bits of one alone")
   CHECK(z_beside == z_alone);
 }
 
-TEST_CASE("a stack refuses options out of range") {
-  const auto make = [](const tsdl::RecurrentOptions& options) { tsdl::LSTM<float> lstm(options); };
+TEST_CASE_TEMPLATE("a stack refuses options out of range", Cell, tsdl::LSTMCell<float>,
+                   tsdl::GRUCell<float>) {
+  const auto make = [](const tsdl::RecurrentOptions& options) {
+    tsdl::RecurrentStack<Cell> stack(options);
+  };
   CHECK_NOTHROW(make({.input_size = 1, .hidden_size = 1, .dropout = 0.99}));
   CHECK_THROWS_AS(make({.input_size = 0, .hidden_size = 4}), tsdl::ShapeError);
   CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 0}), tsdl::ShapeError);
@@ -289,43 +324,44 @@ TEST_CASE("a stack refuses options out of range") {
                     tsdl::ShapeError);
 }
 
-TEST_CASE("a stack refuses sequences and gradients of other shapes") {
-  Net<float> net(3, 5, 1, true);
+TEST_CASE_TEMPLATE("a stack refuses sequences and gradients of other shapes", Cell,
+                   tsdl::LSTMCell<float>, tsdl::GRUCell<float>) {
+  Net<Cell> net(3, 5, 1, true);
   const Index T = 4, B = 2, width = 10;
   std::vector<float> x(static_cast<std::size_t>(T * B * 4), 0.5f), dy(200, 1.0f), dx(200),
       state(200);
   tsdl::StackCache<float> cache;
   const auto view = test::dense(std::as_const(x), 3, T, B);
-  CHECK_THROWS_AS(net.lstm.forward(test::dense(std::as_const(x), 2, T, B), cache),
+  CHECK_THROWS_AS(net.stack.forward(test::dense(std::as_const(x), 2, T, B), cache),
                   tsdl::ShapeError);
-  CHECK_THROWS_AS(net.lstm.forward(test::dense(std::as_const(x), 4, T, B), cache),
+  CHECK_THROWS_AS(net.stack.forward(test::dense(std::as_const(x), 4, T, B), cache),
                   tsdl::ShapeError);
-  CHECK_THROWS_AS(net.lstm.forward(test::dense(std::as_const(x), 3, 0, B), cache),
+  CHECK_THROWS_AS(net.stack.forward(test::dense(std::as_const(x), 3, 0, B), cache),
                   tsdl::ShapeError);
-  CHECK_THROWS_AS(net.lstm.forward(test::dense(std::as_const(x), 3, T, 0), cache),
+  CHECK_THROWS_AS(net.stack.forward(test::dense(std::as_const(x), 3, T, 0), cache),
                   tsdl::ShapeError);
 
   SUBCASE("backward without a training forward, or twice") {
-    CHECK_THROWS_AS(net.lstm.backward(view, cache, {}), tsdl::Error);
-    net.lstm.forward(view, cache);
-    CHECK_THROWS_AS(net.lstm.backward(view, cache, {}), tsdl::Error);
-    net.lstm.forward(view, cache, {.training = true});
-    CHECK_NOTHROW(net.lstm.backward(view, cache, {}));
-    CHECK_THROWS_AS(net.lstm.backward(view, cache, {}), tsdl::Error);
+    CHECK_THROWS_AS(net.stack.backward(view, cache, {}), tsdl::Error);
+    net.stack.forward(view, cache);
+    CHECK_THROWS_AS(net.stack.backward(view, cache, {}), tsdl::Error);
+    net.stack.forward(view, cache, {.training = true});
+    CHECK_NOTHROW(net.stack.backward(view, cache, {}));
+    CHECK_THROWS_AS(net.stack.backward(view, cache, {}), tsdl::Error);
   }
   SUBCASE("final states that forward was not asked for") {
-    net.lstm.forward(view, cache, {.training = true});
-    CHECK_THROWS_AS(net.lstm.final_state(cache, state.data(), nullptr), tsdl::Error);
-    CHECK_THROWS_AS(net.lstm.backward(view, cache, {.dh_n = state.data()}), tsdl::ShapeError);
-    CHECK_THROWS_AS(net.lstm.backward(view, cache, {.dc_n = state.data()}), tsdl::ShapeError);
+    net.stack.forward(view, cache, {.training = true});
+    CHECK_THROWS_AS(net.stack.final_state(cache, state.data(), nullptr), tsdl::Error);
+    CHECK_THROWS_AS(net.stack.backward(view, cache, {.dh_n = state.data()}), tsdl::ShapeError);
+    CHECK_THROWS_AS(net.stack.backward(view, cache, {.dc_n = state.data()}), tsdl::ShapeError);
   }
   SUBCASE("other gradients, or another x") {
     const auto refused = [&](const tsdl::BackwardOptions<float>& how,
                              const tsdl::Sequence<const float>& given) {
-      net.lstm.zero_gradients();
-      net.lstm.forward(view, cache, {.training = true});
-      CHECK_THROWS_AS(net.lstm.backward(given, cache, how), tsdl::ShapeError);
-      for (const auto& gradient : test::gradients(net.lstm)) CHECK(test::largest(gradient) == 0.0);
+      net.stack.zero_gradients();
+      net.stack.forward(view, cache, {.training = true});
+      CHECK_THROWS_AS(net.stack.backward(given, cache, how), tsdl::ShapeError);
+      for (const auto& gradient : test::gradients(net.stack)) CHECK(test::largest(gradient) == 0.0);
     };
     const auto good = test::dense(std::as_const(dy), width, T, B);
     refused({.dy = test::dense(std::as_const(dy), 5, T, B)}, view);
@@ -340,10 +376,10 @@ TEST_CASE("a stack refuses sequences and gradients of other shapes") {
   }
   SUBCASE("gradients into steps that did not run") {
     for (const tsdl::Steps steps : {tsdl::Steps::all, tsdl::Steps::final}) {
-      net.lstm.forward(view, cache, {.steps = tsdl::Steps::last, .training = true});
+      net.stack.forward(view, cache, {.steps = tsdl::Steps::last, .training = true});
       CHECK_THROWS_AS(
-          net.lstm.backward(view, cache,
-                            {.dy = test::dense(std::as_const(dy), width, T, B), .steps = steps}),
+          net.stack.backward(view, cache,
+                             {.dy = test::dense(std::as_const(dy), width, T, B), .steps = steps}),
           tsdl::ShapeError);
     }
   }

@@ -111,40 +111,48 @@ inline constexpr double output_tolerance = std::is_same_v<Scalar, float> ? 2e-6 
 template <class Scalar>
 inline constexpr double gradient_tolerance = std::is_same_v<Scalar, float> ? 1e-5 : 1e-12;
 
-template <class Scalar>
-void run_lstm(Case<Scalar>& c) {
+template <class Cell>
+void run_layers(Case<typename Cell::Scalar>& c) {
+  using Scalar = typename Cell::Scalar;
+  constexpr bool has_c = Cell::cell_vectors > 0;
   const Index L = c.number("L"), D = c.number("D"), I = c.number("I"), H = c.number("H"),
               T = c.number("T"), B = c.number("B");
-  tsdl::LSTM<Scalar> lstm(
-      {.input_size = I, .hidden_size = H, .num_layers = L, .bidirectional = D == 2}, 0, "lstm.");
-  c.load(lstm);
-  const auto x = c.tensor("x"), h0 = c.tensor("h0"), c0 = c.tensor("c0"), dy = c.tensor("dy"),
-             dh_n = c.tensor("dh_n"), dc_n = c.tensor("dc_n");
-  std::vector<Scalar> h_n(h0.size()), c_n(h0.size()), dh0(h0.size()), dc0(h0.size()), dx(x.size());
+  tsdl::RecurrentStack<Cell> stack(
+      {.input_size = I, .hidden_size = H, .num_layers = L, .bidirectional = D == 2}, 0,
+      std::string(Cell::prefix) + ".");
+  c.load(stack);
+  const auto optional = [&](const char* name) {
+    return has_c ? c.tensor(name) : std::vector<Scalar>();
+  };
+  const auto x = c.tensor("x"), h0 = c.tensor("h0"), c0 = optional("c0"), dy = c.tensor("dy"),
+             dh_n = c.tensor("dh_n"), dc_n = optional("dc_n");
+  std::vector<Scalar> h_n(h0.size()), c_n(c0.size()), dh0(h0.size()), dc0(c0.size()), dx(x.size());
 
   tsdl::StackCache<Scalar> cache;
   tsdl::ForwardOptions<Scalar> forward;
   forward.training = forward.final_states = true;
   forward.h0 = h0.data();
-  forward.c0 = c0.data();
-  lstm.forward(test::dense(x, I, T, B), cache, forward);
-  lstm.final_state(cache, h_n.data(), c_n.data());
-  c.compare_output("out.y", test::outputs(lstm, cache), output_tolerance<Scalar>);
+  if (has_c) forward.c0 = c0.data();
+  stack.forward(test::dense(x, I, T, B), cache, forward);
+  stack.final_state(cache, h_n.data(), has_c ? c_n.data() : nullptr);
+  c.compare_output("out.y", test::outputs(stack, cache), output_tolerance<Scalar>);
   c.compare_output("out.h_n", h_n, output_tolerance<Scalar>);
-  c.compare_output("out.c_n", c_n, output_tolerance<Scalar>);
+  if (has_c) c.compare_output("out.c_n", c_n, output_tolerance<Scalar>);
 
   tsdl::BackwardOptions<Scalar> backward;
   backward.dy = test::dense(dy, D * H, T, B);
   backward.dh_n = dh_n.data();
-  backward.dc_n = dc_n.data();
   backward.dx = test::dense(dx, I, T, B);
   backward.dh0 = dh0.data();
-  backward.dc0 = dc0.data();
-  lstm.backward(test::dense(x, I, T, B), cache, backward);
-  c.compare_parameter_gradients(lstm, gradient_tolerance<Scalar>);
+  if (has_c) {
+    backward.dc_n = dc_n.data();
+    backward.dc0 = dc0.data();
+  }
+  stack.backward(test::dense(x, I, T, B), cache, backward);
+  c.compare_parameter_gradients(stack, gradient_tolerance<Scalar>);
   c.compare_gradient("grad.x", dx, gradient_tolerance<Scalar>);
   c.compare_gradient("grad.h0", dh0, gradient_tolerance<Scalar>);
-  c.compare_gradient("grad.c0", dc0, gradient_tolerance<Scalar>);
+  if (has_c) c.compare_gradient("grad.c0", dc0, gradient_tolerance<Scalar>);
   c.finish();
 }
 
@@ -226,72 +234,76 @@ void run_training(Case<double>& c) {
   c.finish();
 }
 
-template <class Scalar>
-void run_file(const std::filesystem::path& path, Worst& worst) {
-  Case<Scalar> c(path, worst);
-  const bool two = c.number("D") == 2;
-  if (c.text("kind") == "lstm") {
-    run_lstm(c);
-  } else if (c.text("kind") == "classifier") {
-    if (two)
-      run_classifier<tsdl::BiLSTMClassifier<Scalar>>(c);
-    else
-      run_classifier<tsdl::LSTMClassifier<Scalar>>(c);
+template <class Cell, Index Directions>
+void run_model(Case<typename Cell::Scalar>& c) {
+  using Model = tsdl::Classifier<Cell, Directions>;
+  if (c.text("kind") == "classifier") {
+    run_classifier<Model>(c);
   } else {
     REQUIRE(c.text("kind") == "training");
-    if constexpr (std::is_same_v<Scalar, double>) {
-      if (two)
-        run_training<tsdl::BiLSTMClassifier<double>>(c);
-      else
-        run_training<tsdl::LSTMClassifier<double>>(c);
-    }
+    if constexpr (std::is_same_v<typename Cell::Scalar, double>) run_training<Model>(c);
   }
 }
 
-/// Runs the cases of one kind in a directory; returns how many there were.
-template <class Scalar>
+template <class Cell>
+void run_file(const std::filesystem::path& path, Worst& worst) {
+  Case<typename Cell::Scalar> c(path, worst);
+  REQUIRE(c.text("cell") == Cell::prefix);
+  if (c.text("kind") == "layers")
+    run_layers<Cell>(c);
+  else if (c.number("D") == 2)
+    run_model<Cell, 2>(c);
+  else
+    run_model<Cell, 1>(c);
+}
+
+/// Runs the cases of one kind and cell in a directory; returns how many there were.
+template <class Cell>
 int run_directory(const std::filesystem::path& directory, const std::string& kind, Worst& worst) {
   REQUIRE_MESSAGE(std::filesystem::is_directory(directory), directory.string());
   std::vector<std::filesystem::path> paths;
   for (const auto& entry : std::filesystem::directory_iterator(directory))
-    if (entry.path().filename().string().starts_with(kind + "_") &&
+    if (entry.path().filename().string().starts_with(kind + "_" + Cell::prefix + "_") &&
         entry.path().extension() == ".safetensors")
       paths.push_back(entry.path());
   std::sort(paths.begin(), paths.end());
-  for (const auto& path : paths) run_file<Scalar>(path, worst);
+  for (const auto& path : paths) run_file<Cell>(path, worst);
   return static_cast<int>(paths.size());
 }
 
-template <class Scalar>
+template <class Cell>
 void run_kind(const std::string& kind) {
   Worst worst;
-  int cases = run_directory<Scalar>(std::filesystem::path(TSDL_SOURCE_DIR) / "tests/goldens/torch",
-                                    kind, worst);
+  int cases = run_directory<Cell>(std::filesystem::path(TSDL_SOURCE_DIR) / "tests/goldens/torch",
+                                  kind, worst);
   CHECK(cases >= 2);
   if (const char* more = std::getenv("TSDL_TORCH_CASES")) {
-    const int found = run_directory<Scalar>(more, kind, worst);
+    const int found = run_directory<Cell>(more, kind, worst);
     CHECK(found >= 1);
     cases += found;
   }
   // Under last-step pooling the top reverse direction runs one step from a state of zero.
   if (kind == "classifier") CHECK(worst.zero_tensors >= 1);
-  const std::string scalar = std::is_same_v<Scalar, float> ? ", float: " : ", double: ";
-  MESSAGE(kind, scalar, cases, " cases, largest error ", worst.ratio, " of its tolerance, in ",
-          worst.where);
+  const std::string scalar = std::is_same_v<typename Cell::Scalar, float> ? "float" : "double";
+  MESSAGE(std::string(Cell::name), " ", kind, ", ", scalar, ": ", cases, " cases, largest error ",
+          worst.ratio, " of its tolerance, in ", worst.where);
 }
 
 }  // namespace
 
-TEST_CASE("PyTorch agreement: LSTM outputs, states and every gradient") {
-  run_kind<double>("lstm");
-  run_kind<float>("lstm");
+TEST_CASE_TEMPLATE("PyTorch agreement: a stack's outputs, states and every gradient", Cell,
+                   tsdl::LSTMCell<double>, tsdl::LSTMCell<float>, tsdl::GRUCell<double>,
+                   tsdl::GRUCell<float>) {
+  run_kind<Cell>("layers");
 }
 
-TEST_CASE("PyTorch agreement: classifier logits, loss and every gradient") {
-  run_kind<double>("classifier");
-  run_kind<float>("classifier");
+TEST_CASE_TEMPLATE("PyTorch agreement: classifier logits, loss and every gradient", Cell,
+                   tsdl::LSTMCell<double>, tsdl::LSTMCell<float>, tsdl::GRUCell<double>,
+                   tsdl::GRUCell<float>) {
+  run_kind<Cell>("classifier");
 }
 
-TEST_CASE("PyTorch agreement: ten AdamW steps with clipping and a changing rate") {
-  run_kind<double>("training");
+TEST_CASE_TEMPLATE("PyTorch agreement: ten AdamW steps with clipping and a changing rate", Cell,
+                   tsdl::LSTMCell<double>, tsdl::GRUCell<double>) {
+  run_kind<Cell>("training");
 }

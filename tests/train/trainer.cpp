@@ -74,6 +74,7 @@ TEST_CASE("training: networks learn what can be learnt") {
   const test::ThreadCountGuard guard;
   tsdl::set_thread_count(1);
   check_learns<tsdl::LSTMClassifier<float>>({.hidden_size = 8, .num_layers = 1});
+  check_learns<tsdl::GRUClassifier<float>>({.hidden_size = 8, .num_layers = 1});
   check_learns<tsdl::BiLSTMClassifier<double>>(
       {.hidden_size = 6, .num_layers = 2, .dropout = 0.1, .pooling = tsdl::Pooling::final_states});
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -12,13 +13,14 @@
 #include "tsdl/io/json.hpp"
 #include "tsdl/io/safetensors.hpp"
 #include "tsdl/io/training_state.hpp"
+#include "tsdl/nn/factory.hpp"
 #include "tsdl/train/trainer.hpp"
 
 namespace tsdl::inline TSDL_ABI {
 
 /// What a model file says beside its weights.
 struct ModelInfo {
-  std::string kind;  ///< "lstm", "bilstm"
+  std::string kind;  ///< "lstm", "gru", "bilstm", "bigru"
   ClassifierOptions options;
   Recipe recipe;
   std::uint64_t seed = 0;
@@ -64,11 +66,7 @@ inline ModelInfo model_info(const TensorFile& file) {
 template <class Model>
 void check_sizes(const TensorFile& file, const ModelInfo& info) {
   const ClassifierOptions& o = info.options;
-  RecurrentOptions{.input_size = o.input_size,
-                   .hidden_size = o.hidden_size,
-                   .num_layers = o.num_layers,
-                   .dropout = o.dropout}
-      .check("tsdl.model");
+  o.recurrent(Model::directions).check("tsdl.model");
   if (o.input_size != std::ssize(info.recipe.columns))
     throw ShapeError("input_size of ", o.input_size, ", but ", info.recipe.columns.size(),
                      " columns");
@@ -137,6 +135,22 @@ inline ModelInfo read_model_info(const std::filesystem::path& path) {
   return internal::model_info(read_safetensors(path));
 }
 
+namespace internal {
+
+template <class Model>
+LoadedModel<Model> load_from(TensorFile& file, ModelInfo info) {
+  try {
+    check_sizes<Model>(file, info);
+    LoadedModel<Model> loaded{Model(info.options, info.seed), std::move(info.recipe), info.seed};
+    load_state_dict(loaded.model, file);
+    return loaded;
+  } catch (const ShapeError& error) {
+    throw FormatError(file.path(), ": ", error.what());
+  }
+}
+
+}  // namespace internal
+
 /// Reads a model file. Throws: Error when it cannot be read; FormatError when it is not a model
 /// file, holds another kind of model, or its tensors are not those that its configuration asks for.
 template <class Model>
@@ -146,14 +160,23 @@ LoadedModel<Model> load_model(const std::filesystem::path& path) {
   if (info.kind != Model::kind())
     throw FormatError(path.string(), ": expected a model of kind ", Model::kind(), ", got ",
                       info.kind);
-  try {
-    internal::check_sizes<Model>(file, info);
-    LoadedModel<Model> loaded{Model(info.options, info.seed), std::move(info.recipe), info.seed};
-    load_state_dict(loaded.model, file);
-    return loaded;
-  } catch (const ShapeError& error) {
-    throw FormatError(path.string(), ": ", error.what());
-  }
+  return internal::load_from<Model>(file, std::move(info));
+}
+
+/// Reads a model file of any kind. Throws: as load_model.
+template <class Scalar>
+LoadedModel<AnyClassifier<Scalar>> load_classifier(const std::filesystem::path& path) {
+  TensorFile file = read_safetensors(path);
+  const ModelInfo info = internal::model_info(file);
+  std::optional<LoadedModel<AnyClassifier<Scalar>>> result;
+  if (!internal::with_kind<Scalar>(info.kind, [&]<class Model>(internal::ModelType<Model>) {
+        auto loaded = internal::load_from<Model>(file, info);
+        result.emplace(LoadedModel<AnyClassifier<Scalar>>{std::move(loaded.model),
+                                                          std::move(loaded.recipe), loaded.seed});
+      }))
+    throw FormatError(path.string(), ": a model of kind '", info.kind, "' is not known; expected ",
+                      classifier_kinds<Scalar>());
+  return *std::move(result);
 }
 
 /// Writes the model file whenever the monitored loss is the best so far, and, when `last_state` is

@@ -169,6 +169,7 @@ inline Json options_to_json(const std::string& kind, const ClassifierOptions& op
           {"hidden_size", options.hidden_size},
           {"num_layers", options.num_layers},
           {"dropout", options.dropout},
+          {"head_dropout", options.head_dropout},
           {"pooling", to_string(options.pooling)},
           {"outputs", options.outputs},
           {"init", to_string(options.init)}};
@@ -179,6 +180,7 @@ inline ClassifierOptions options_from_json(const Json& json) {
           .hidden_size = index_at(json, "hidden_size"),
           .num_layers = index_at(json, "num_layers"),
           .dropout = json.at("dropout").get<double>(),
+          .head_dropout = json.value("head_dropout", 0.0),  // newer than the format
           .pooling = pooling_from(json.at("pooling").get<std::string>()),
           .outputs = index_at(json, "outputs"),
           .init = init_from(json.at("init").get<std::string>())};

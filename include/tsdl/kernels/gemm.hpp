@@ -174,10 +174,10 @@ inline constexpr Index outer_block = 256;
 
 namespace internal {
 
-template <Index M, class Scalar>
+template <Index M, Index V, class Scalar>
 TSDL_INLINE void outer_tile(Scalar* out, const Columns<Scalar>& a, const Columns<Scalar>& d,
                             Index steps, Index samples) noexcept {
-  constexpr Index W = lanes<Scalar>, V = panel_vectors;
+  constexpr Index W = lanes<Scalar>;
   Vec<Scalar> acc[M][V];
   TSDL_UNROLL
   for (Index m = 0; m < M; ++m) {
@@ -211,10 +211,9 @@ TSDL_INLINE void outer_tile(Scalar* out, const Columns<Scalar>& a, const Columns
 
 }  // namespace internal
 
-/// dB[k][n] += sum over (t, b) of a[t][b][k] * d[t][b][n], for one panel of d (four vectors,
-/// aligned). Shapes: out [K][4][W], the panel's part of a packed gradient; a has K adjacent values
-/// a column.
-template <class Scalar>
+/// dB[k][n] += sum over (t, b) of a[t][b][k] * d[t][b][n], for one panel of d (V vectors, aligned).
+/// Shapes: out [K][V][W], the panel's part of a packed gradient; a has K adjacent values a column.
+template <Index V = panel_vectors, class Scalar>
 void add_outer(Scalar* out, Columns<Scalar> a, Columns<Scalar> d, Index steps, Index samples,
                Index K) noexcept {
   const Index steps_at_once = std::max(Index{1}, outer_block / samples);
@@ -224,21 +223,21 @@ void add_outer(Scalar* out, Columns<Scalar> a, Columns<Scalar> d, Index steps, I
     for (Index k = 0; k < K; k += tile_samples) {
       const Columns<Scalar> left{a.data + t * a.step_stride + k, a.step_stride, a.sample_stride};
       with_constant<tile_samples>(std::min(tile_samples, K - k), [&](auto M) noexcept {
-        internal::outer_tile<M()>(out + k * panel_width<Scalar>, left, right, count, samples);
+        internal::outer_tile<M(), V>(out + k * V * lanes<Scalar>, left, right, count, samples);
       });
     }
   }
 }
 
 /// sum[n] += sum over (t, b) of d[t][b][n], for one panel of d: the gradient of a bias.
-template <class Scalar>
+template <Index V = panel_vectors, class Scalar>
 void add_sums(Scalar* out, Columns<Scalar> d, Index steps, Index samples) noexcept {
   static constexpr auto ones = [] {
     std::array<Scalar, static_cast<std::size_t>(tile_samples)> values{};
     values.fill(Scalar{1});
     return values;
   }();
-  add_outer(out, Columns<Scalar>{ones.data(), 0, 0}, d, steps, samples, Index{1});
+  add_outer<V>(out, Columns<Scalar>{ones.data(), 0, 0}, d, steps, samples, Index{1});
 }
 
 }  // namespace tsdl::inline TSDL_ABI::kernels

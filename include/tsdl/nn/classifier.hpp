@@ -13,17 +13,29 @@
 namespace tsdl::inline TSDL_ABI {
 
 struct ClassifierOptions {
-  Index input_size = 0;     ///< I
-  Index hidden_size = 128;  ///< H
-  Index num_layers = 2;     ///< L
-  double dropout = 0.0;     ///< between layers, in training only
+  Index input_size = 0;       ///< I
+  Index hidden_size = 128;    ///< H
+  Index num_layers = 2;       ///< L
+  double dropout = 0.0;       ///< between layers, in training only
+  double head_dropout = 0.0;  ///< before the linear layer, in training only
   Pooling pooling = Pooling::last;
   Index outputs = 1;  ///< 1: one logit, two classes; K > 1: K logits, K classes
   Init init = Init::pytorch;
+
+  /// Those of the recurrent layers.
+  RecurrentOptions recurrent(Index directions) const noexcept {
+    return {.input_size = input_size,
+            .hidden_size = hidden_size,
+            .num_layers = num_layers,
+            .bidirectional = directions == 2,
+            .dropout = dropout,
+            .init = init};
+  }
 };
 
 /// A classifier over a recurrent cell, in one direction or two. Its parameters are those of the
-/// PyTorch module that has an nn.LSTM named `lstm` and an nn.Linear named `fc`.
+/// PyTorch module that has an nn.LSTM named `lstm`, or an nn.GRU named `gru`, and an nn.Linear
+/// named `fc`.
 template <class Cell, Index Directions>
 class Classifier {
  public:
@@ -35,26 +47,21 @@ class Classifier {
     StackCache<Scalar> stack;
     typename Linear<Scalar>::Cache linear;
     Buffer<Scalar> pooled, dpooled, logits;
+    Buffer<std::uint8_t> kept;  ///< by head_dropout
   };
 
   /// Initial weights follow from the seed. Throws: ShapeError when an option is out of range.
   explicit Classifier(const ClassifierOptions& options, std::uint64_t seed = 0)
       : options_(options),
-        stack_({.input_size = options.input_size,
-                .hidden_size = options.hidden_size,
-                .num_layers = options.num_layers,
-                .bidirectional = Directions == 2,
-                .dropout = options.dropout,
-                .init = options.init},
-               seed, std::string(Cell::name) + "."),
+        stack_(checked(options).recurrent(Directions), seed, std::string(Cell::prefix) + "."),
         linear_(Directions * options.hidden_size, options.outputs, options.init,
                 RandomStream(seed, linear_stream), RandomStream(seed, linear_stream + 1), "fc.") {}
 
   const ClassifierOptions& options() const noexcept { return options_; }
 
-  /// The architecture's name in model files: "lstm", "bilstm".
-  static std::string kind() { return std::string(Directions == 2 ? "bi" : "") + Cell::name; }
-  static std::string cell_name() { return Cell::name; }
+  /// The architecture's name in model files: "lstm", "gru", "bilstm", "bigru".
+  static std::string kind() { return std::string(Directions == 2 ? "bi" : "") + Cell::prefix; }
+  static std::string cell_name() { return Cell::prefix; }
   static constexpr Index gates = Cell::gates;
   static constexpr Index directions = Directions;
 
@@ -114,6 +121,9 @@ class Classifier {
     how.dx = dx;
     stack_.check_backward(x, cache.stack, how);
     linear_.backward(cache.dpooled.data(), dlogits, cache.pooled.data(), x.batch, cache.linear);
+    if (options_.head_dropout > 0)
+      internal::dropout_gradient(cache.dpooled.data(), cache.kept.data(), options_.head_dropout,
+                                 cache.dpooled.size());
     internal::unpool(cache.dpooled.data(), width, cache.stack, options_.pooling);
     stack_.backward(x, cache.stack, how);
   }
@@ -131,8 +141,29 @@ class Classifier {
     cache.pooled.resize(x.batch * linear_.in());
     cache.logits.resize(x.batch * options_.outputs);
     internal::pool(cache.pooled.data(), stack_, cache.stack, options_.pooling);
+    if (training && options_.head_dropout > 0) drop(cache, key, x.batch);
     linear_.forward(cache.logits.data(), cache.pooled.data(), x.batch);
     return {cache.logits.data(), options_.outputs, x.batch};
+  }
+
+  /// head_dropout: the masks of a layer after the last, at t = 0.
+  void drop(Cache& cache, DropoutKey key, Index B) const noexcept {
+    const Index width = linear_.in();
+    cache.kept.resize(B * width);
+    const Philox philox(key.seed, internal::dropout_stream + key.update);
+    for (Index b = 0; b < B; ++b) {
+      Scalar* row = cache.pooled.data() + b * width;
+      internal::dropout_column(row, cache.kept.data() + b * width, row, philox,
+                               options_.head_dropout, options_.num_layers, Index{0}, b, Index{1},
+                               width, width);
+    }
+  }
+
+  static const ClassifierOptions& checked(const ClassifierOptions& options) {
+    if (!(options.head_dropout >= 0.0 && options.head_dropout < 1.0))
+      throw ShapeError("Classifier: head_dropout must be at least 0 and below 1, not ",
+                       options.head_dropout);
+    return options;
   }
 
   ClassifierOptions options_;
@@ -144,5 +175,9 @@ template <class Scalar>
 using LSTMClassifier = Classifier<LSTMCell<Scalar>, 1>;
 template <class Scalar>
 using BiLSTMClassifier = Classifier<LSTMCell<Scalar>, 2>;
+template <class Scalar>
+using GRUClassifier = Classifier<GRUCell<Scalar>, 1>;
+template <class Scalar>
+using BiGRUClassifier = Classifier<GRUCell<Scalar>, 2>;
 
 }  // namespace tsdl::inline TSDL_ABI

@@ -3,24 +3,28 @@
 // The layer owns weights and, beside them, two packs that repack() derives: one whose rows are x
 // and h and whose columns are gates, for the forward pass, and the transposes of its two halves,
 // for dh_prev = W_hh^T da and dx = W_ih^T da. Everything that a pass computes lives in a Cache of
-// the caller's. A cell (kernels/lstm_cell.hpp) supplies the arithmetic of one step; time,
-// direction, tiles and weight gradients are here, once for all cells.
+// the caller's. A cell (kernels/cell.hpp) supplies the arithmetic of one step; time, direction,
+// tiles and weight gradients are here, once for all cells.
 //
 //   symbol      shape                       meaning
 //   s           0 ... steps - 1             a step in the order in which this direction runs
 //   t           s, or T - 1 - s in reverse  its place in time
 //   tile        <= 16 samples               what one thread carries through all steps
-//   gates       [tile][s][P][b][G][W]       saved by forward; backward leaves da in its place
-//   cells       [tile][s][P][b][C][W]       the cell's own state (LSTM: c, tanh(c))
-//   dweights    [P][I + H + 1][G][W]        the gradient in the order of the forward pack; last
-//   row: bias
+//   G, S, C                                 a cell's gates, slots and cell_vectors
+//   saved       [tile][s][P][b][S][W]       gates, by forward; backward leaves da in their place
+//   cells       [tile][s][P][b][C][W]       the cell's state beside h (LSTM: c, tanh(c))
+//   dweights    [P][I + H][G][W]            the gradient in the order of the forward pack
+//   dbias       [P][S][W]
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <string>
 
 #include "tsdl/core/buffer.hpp"
 #include "tsdl/core/sequence.hpp"
+#include "tsdl/kernels/cell.hpp"
 #include "tsdl/kernels/gemm.hpp"
 #include "tsdl/nn/init.hpp"
 #include "tsdl/nn/parameter.hpp"
@@ -52,9 +56,9 @@ struct Extent {
 template <class Scalar>
 struct DirectionCache {
   Extent extent;
-  bool saved = false;        ///< forward kept what backward needs
+  bool training = false;     ///< forward kept what backward needs
   bool has_initial = false;  ///< an initial state was given, so h0 contributes to dW_hh
-  Buffer<Scalar> gates, cells, initial_cells, h0, dh, dc, dweights;
+  Buffer<Scalar> saved, cells, initial_cells, h0, dh, dc, dweights, dbias;
 };
 
 template <class Cell>
@@ -63,8 +67,9 @@ class RecurrentLayer {
   using Scalar = typename Cell::Scalar;
   using Cache = DirectionCache<Scalar>;
   static constexpr Index W = Cell::W;
-  static constexpr Index gate_width = Cell::gates * W;
-  static_assert(Cell::gates == kernels::panel_vectors, "one panel holds the gates of W units");
+  static constexpr Index gate_width = Cell::gates * W, slot_width = Cell::slots * W;
+  /// Where the slots of the chains over h begin; those over x begin at 0.
+  static constexpr Index first_h_slot = Cell::slots - Cell::gates;
 
   Parameter<Scalar> weight_ih, weight_hh, bias_ih, bias_hh;
 
@@ -77,8 +82,8 @@ class RecurrentLayer {
     bias_ih = Parameter<Scalar>::vector(prefix + "bias_ih" + suffix, rows);
     bias_hh = Parameter<Scalar>::vector(prefix + "bias_hh" + suffix, rows);
     const Index N = panels() * gate_width;
-    weights_.assign(kernels::packed_size<Scalar>(inputs.columns() + H, N), Scalar{0});
-    bias_.assign(N, Scalar{0});
+    weights_.assign((inputs.columns() + H) * N, Scalar{0});
+    bias_.assign(panels() * slot_width, Scalar{0});
     weights_hh_transposed_.assign(kernels::packed_size<Scalar>(N, padded_hidden()), Scalar{0});
     weights_ih_transposed_.assign(kernels::packed_size<Scalar>(N, inputs.columns()), Scalar{0});
   }
@@ -106,46 +111,54 @@ class RecurrentLayer {
 
   /// Derives the packs from the parameters.
   void repack() noexcept {
-    const Index H = hidden_, K = inputs_.columns() + H, N = panels() * gate_width;
-    for (Index gate = 0; gate < Cell::gates; ++gate)
+    const Index H = hidden_, I = inputs_.columns(), N = panels() * gate_width;
+    std::fill(bias_.begin(), bias_.end(), Scalar{0});
+    for (std::size_t gate = 0; gate < Cell::gates; ++gate)
       for (Index unit = 0; unit < H; ++unit) {
-        const Index row = gate * H + unit, n = packed_column(gate, unit);
-        const Scalar* from_x = weight_ih.value.data() + row * inputs_.values();
-        const Scalar* from_h = weight_hh.value.data() + row * H;
+        const Index row = static_cast<Index>(gate) * H + unit, p = unit / W, lane = unit % W;
+        const Index over_x = Cell::x_slot[gate], over_h = Cell::h_slot[gate] - first_h_slot;
+        const Index from_x = p * gate_width + over_x * W + lane,  // rows of the transposes
+            from_h = p * gate_width + over_h * W + lane;
+        const Scalar* x_weights = weight_ih.value.data() + row * inputs_.values();
+        const Scalar* h_weights = weight_hh.value.data() + row * H;
+        Scalar* panel = weights_.data() + p * (I + H) * gate_width + lane;
         for (Index segment = 0; segment < inputs_.segments; ++segment) {
-          const Scalar* values = from_x + segment * inputs_.width;
+          const Scalar* values = x_weights + segment * inputs_.width;
           const Index column = segment * inputs_.padded;
-          kernels::pack_column(weights_.data(), K, N, column, n, values, inputs_.width);
-          kernels::pack_row(weights_ih_transposed_.data(), N, inputs_.columns(), n, column, values,
+          for (Index k = 0; k < inputs_.width; ++k)
+            panel[(column + k) * gate_width + over_x * W] = values[k];
+          kernels::pack_row(weights_ih_transposed_.data(), N, I, from_x, column, values,
                             inputs_.width);
         }
-        kernels::pack_column(weights_.data(), K, N, inputs_.columns(), n, from_h, H);
-        kernels::pack_row(weights_hh_transposed_.data(), N, padded_hidden(), n, Index{0}, from_h,
-                          H);
-        bias_[n] = bias_ih.value[row] + bias_hh.value[row];
+        for (Index k = 0; k < H; ++k) panel[(I + k) * gate_width + over_h * W] = h_weights[k];
+        kernels::pack_row(weights_hh_transposed_.data(), N, padded_hidden(), from_h, Index{0},
+                          h_weights, H);
+        Scalar* bias = bias_.data() + p * slot_width + lane;
+        bias[Cell::x_slot[gate] * W] += bias_ih.value[row];
+        bias[Cell::h_slot[gate] * W] += bias_hh.value[row];
       }
   }
 
   /// Sizes the cache for a pass and clears the initial state. Allocates: when it must grow.
-  void prepare(Cache& cache, Extent extent, bool save) const {
+  void prepare(Cache& cache, Extent extent, bool training) const {
     cache.extent = extent;
-    cache.saved = save;
+    cache.training = training;
     cache.has_initial = false;
     const Index state = extent.tile() * panels() * W;  // of one tile, one step
-    const Index blocks = extent.tiles() * (save ? extent.steps : Index{1});
+    const Index blocks = extent.tiles() * (training ? extent.steps : Index{1});
     cache.cells.resize(blocks * state * Cell::cell_vectors);
     cache.initial_cells.assign(extent.tiles() * state * Cell::cell_vectors, Scalar{0});
     cache.h0.assign(extent.B * padded_hidden(), Scalar{0});
-    if (save) cache.gates.resize(blocks * state * Cell::gates);
+    if (training) cache.saved.resize(blocks * state * Cell::slots);
   }
 
-  /// Sets the state before the first step. Shapes: h0, c0 B x H, dense.
+  /// Sets the state before the first step. Shapes: h0, c0 B x H, dense; either may be null.
   void set_initial_state(Cache& cache, const Scalar* h0, const Scalar* c0) const noexcept {
     cache.has_initial = true;
     for (Index b = 0; b < cache.extent.B; ++b)
       for (Index unit = 0; unit < hidden_; ++unit) {
         if (h0) cache.h0[b * padded_hidden() + unit] = h0[b * hidden_ + unit];
-        if (c0)
+        if (Cell::cell_vectors > 0 && c0)
           cache.initial_cells[cell_offset(cache, b, unit) * Cell::cell_vectors * W + unit % W] =
               c0[b * hidden_ + unit];
       }
@@ -158,7 +171,7 @@ class RecurrentLayer {
     const Index b = e.first(tile);
     const Index block = state_block(cache) * Cell::cell_vectors;
     const Scalar* cells_prev = cache.initial_cells.data() + tile * block;
-    typename Cell::Forward step{};
+    kernels::ForwardStep<Scalar> step{};
     step.samples = e.samples(tile);
     step.tile = e.tile();
     step.inputs = inputs_.columns();
@@ -172,11 +185,10 @@ class RecurrentLayer {
       const Index t = time(e, s);
       step.x = x.column(t, b);
       step.h = y.column(t, b);
-      step.h_prev = s == 0 ? cache.h0.data() + b * padded_hidden() : y.column(time(e, s - 1), b);
-      step.h_prev_stride = s == 0 ? padded_hidden() : y.sample_stride;
+      set_previous(step, cache, y, s, b);
       step.cells_prev = cells_prev;
       step.cells = cache.cells.data() + cells_block(cache, tile, s) * block;
-      step.gates = cache.saved ? gates(cache, tile, s) : nullptr;
+      step.saved = cache.training ? saved(cache, tile, s) : nullptr;
       Cell::forward(step);
       cells_prev = step.cells;
     }
@@ -193,7 +205,8 @@ class RecurrentLayer {
       for (Index unit = 0; unit < hidden_; ++unit) {
         if (h) h[b * hidden_ + unit] = y.column(time(e, e.steps - 1), b)[unit];
         const Index inside = cell_offset(cache, b, unit) - tile * panels() * e.tile();
-        if (c) c[b * hidden_ + unit] = cells[inside * Cell::cell_vectors * W + unit % W];
+        if (Cell::cell_vectors > 0 && c)
+          c[b * hidden_ + unit] = cells[inside * Cell::cell_vectors * W + unit % W];
       }
     }
   }
@@ -202,41 +215,46 @@ class RecurrentLayer {
   void start_backward(Cache& cache, const Scalar* dh_n, const Scalar* dc_n) const {
     const Extent& e = cache.extent;
     cache.dh.assign(e.B * padded_hidden(), Scalar{0});
-    cache.dc.assign(e.tiles() * state_block(cache), Scalar{0});
-    cache.dweights.resize(panels() * (inputs_.columns() + hidden_ + 1) * gate_width);
+    if (Cell::cell_vectors > 0) cache.dc.assign(e.tiles() * state_block(cache), Scalar{0});
+    cache.dweights.resize(panels() * (inputs_.columns() + hidden_) * gate_width);
+    cache.dbias.resize(panels() * slot_width);
     for (Index b = 0; b < e.B && (dh_n || dc_n); ++b)
       for (Index unit = 0; unit < hidden_; ++unit) {
         if (dh_n) cache.dh[b * padded_hidden() + unit] = dh_n[b * hidden_ + unit];
-        if (dc_n) cache.dc[cell_offset(cache, b, unit) * W + unit % W] = dc_n[b * hidden_ + unit];
+        if (Cell::cell_vectors > 0 && dc_n)
+          cache.dc[cell_offset(cache, b, unit) * W + unit % W] = dc_n[b * hidden_ + unit];
       }
   }
 
-  /// Runs all steps of one tile backward, and leaves da in place of the gates.
-  /// dy: the gradient of this direction's output at the times in [from, to); elsewhere it is zero.
-  void backward_tile(Cache& cache, const Sequence<const Scalar>& dy, Index from, Index to,
+  /// Runs all steps of one tile backward, and leaves da in place of the gates. y: this direction's
+  /// output. dy: its gradient at the times in [from, to); elsewhere it is zero.
+  void backward_tile(Cache& cache, const Sequence<const Scalar>& y,
+                     const Sequence<const Scalar>& dy, Index from, Index to,
                      Index tile) const noexcept {
     const Extent& e = cache.extent;
     const Index b = e.first(tile), Hp = padded_hidden();
     const Index block = state_block(cache) * Cell::cell_vectors;
-    typename Cell::Backward step{};
+    kernels::BackwardStep<Scalar> step{};
     step.samples = e.samples(tile);
     step.tile = e.tile();
     step.panels = panels();
     step.dh = cache.dh.data() + b * Hp;
     step.dh_above_stride = dy.sample_stride;
-    step.dc = cache.dc.data() + tile * state_block(cache);
+    if (Cell::cell_vectors > 0) step.dc = cache.dc.data() + tile * state_block(cache);
     for (Index s = e.steps; s-- > 0;) {
       const Index t = time(e, s);
       step.dh_above = from <= t && t < to ? dy.column(t, b) : nullptr;
-      step.gates = gates(cache, tile, s);
+      step.saved = saved(cache, tile, s);
+      set_previous(step, cache, y, s, b);
       step.cells = cache.cells.data() + cells_block(cache, tile, s) * block;
       step.cells_prev = s == 0 ? cache.initial_cells.data() + tile * block
                                : cache.cells.data() + cells_block(cache, tile, s - 1) * block;
       Cell::backward(step);
-      // dh_prev = W_hh^T da
-      kernels::multiply<kernels::Start::zero>(
-          cache.dh.data() + b * Hp, Hp, gate_rows(cache, tile, s), weights_hh_transposed_.data(),
-          static_cast<const Scalar*>(nullptr), step.samples, Hp);
+      // dh_prev = W_hh^T da, and what the cell left in dh when h_prev enters h beside the products
+      constexpr auto start = Cell::h_enters ? kernels::Start::previous : kernels::Start::zero;
+      kernels::multiply<start>(step.dh, Hp, gate_rows(cache, tile, s, first_h_slot),
+                               weights_hh_transposed_.data(), static_cast<const Scalar*>(nullptr),
+                               step.samples, Hp);
     }
   }
 
@@ -245,7 +263,8 @@ class RecurrentLayer {
     for (Index b = 0; b < cache.extent.B; ++b)
       for (Index unit = 0; unit < hidden_; ++unit) {
         if (dh0) dh0[b * hidden_ + unit] = cache.dh[b * padded_hidden() + unit];
-        if (dc0) dc0[b * hidden_ + unit] = cache.dc[cell_offset(cache, b, unit) * W + unit % W];
+        if (Cell::cell_vectors > 0 && dc0)
+          dc0[b * hidden_ + unit] = cache.dc[cell_offset(cache, b, unit) * W + unit % W];
       }
   }
 
@@ -255,7 +274,7 @@ class RecurrentLayer {
     const Extent& e = cache.extent;
     const Index s = reverse_ ? e.T - 1 - t : t, b = e.first(tile), samples = e.samples(tile);
     if (s >= e.steps) return;
-    const auto rows = gate_rows(cache, tile, s);
+    const auto rows = gate_rows(cache, tile, s, 0);
     const Scalar* none = nullptr;
     if (add)
       kernels::multiply<kernels::Start::previous>(dx.column(t, b), dx.sample_stride, rows,
@@ -278,38 +297,34 @@ class RecurrentLayer {
                        const Sequence<const Scalar>& y, Index task) noexcept {
     const Index p = task / chunks(), chunk = task % chunks();
     const Index I = inputs_.columns(), H = hidden_;
-    Scalar* panel = cache.dweights.data() + p * (I + H + 1) * gate_width;
-    const auto clear = [&](Index first, Index count) {
-      std::fill_n(panel + first * gate_width, count * gate_width, Scalar{0});
-    };
+    Scalar* panel = cache.dweights.data() + p * (I + H) * gate_width;
     if (chunk < input_chunks()) {
       const Index k = chunk * rows_per_task, count = std::min(rows_per_task, I - k);
-      clear(k, count);
-      add_products(cache, x, k, 0, panel + k * gate_width, p, count);
+      Scalar* rows = cleared(panel + k * gate_width, count * gate_width);
+      add_products(cache, x, k, 0, rows, p, 0, count);
       for (Index i = k; i < k + count; ++i)
         if (i % inputs_.padded < inputs_.width)
-          scatter(panel + i * gate_width, p, weight_ih,
+          scatter(panel + i * gate_width, p, Cell::x_slot, weight_ih,
                   i / inputs_.padded * inputs_.width + i % inputs_.padded);
     } else if (chunk + 1 < chunks()) {
       const Index k = (chunk - input_chunks()) * rows_per_task;
       const Index count = std::min(rows_per_task, H - k);
-      clear(I + k, count);
-      Scalar* rows = panel + (I + k) * gate_width;
+      Scalar* rows = cleared(panel + (I + k) * gate_width, count * gate_width);
       if (cache.has_initial) {
         const Sequence<const Scalar> h0{
             cache.h0.data(), padded_hidden(), cache.extent.T, cache.extent.B, 0, padded_hidden()};
-        add_products(cache, h0, k, 0, rows, p, count, 1);
+        add_products(cache, h0, k, 0, rows, p, first_h_slot, count, 1);
       }
-      add_products(cache, y, k, 1, rows, p, count);
-      for (Index i = 0; i < count; ++i) scatter(rows + i * gate_width, p, weight_hh, k + i);
+      add_products(cache, y, k, 1, rows, p, first_h_slot, count);
+      for (Index i = 0; i < count; ++i)
+        scatter(rows + i * gate_width, p, Cell::h_slot, weight_hh, k + i, first_h_slot);
     } else {
-      clear(I + H, 1);
-      Scalar* row = panel + (I + H) * gate_width;
+      Scalar* row = cleared(cache.dbias.data() + p * slot_width, slot_width);
       for (Index tile = 0; tile < cache.extent.tiles(); ++tile)
-        kernels::add_sums(row, gate_columns(cache, tile, 0, p), cache.extent.steps,
-                          cache.extent.samples(tile));
-      scatter(row, p, bias_ih, 0);
-      scatter(row, p, bias_hh, 0);
+        kernels::add_sums<Cell::slots>(row, gate_columns(cache, tile, 0, p, 0), cache.extent.steps,
+                                       cache.extent.samples(tile));
+      scatter(row, p, Cell::x_slot, bias_ih, 0);
+      scatter(row, p, Cell::h_slot, bias_hh, 0);
     }
   }
 
@@ -321,9 +336,9 @@ class RecurrentLayer {
   Index chunks() const noexcept {
     return input_chunks() + (hidden_ + rows_per_task - 1) / rows_per_task + 1;
   }
-  /// The column of the forward pack for row `gate * H + unit` of PyTorch's matrices.
-  Index packed_column(Index gate, Index unit) const noexcept {
-    return (unit / W * Cell::gates + gate) * W + unit % W;
+  static Scalar* cleared(Scalar* values, Index count) noexcept {
+    std::fill_n(values, count, Scalar{0});
+    return values;
   }
   /// Values of one vector per unit in one tile and step.
   Index state_block(const Cache& cache) const noexcept {
@@ -335,28 +350,40 @@ class RecurrentLayer {
     return (tile * panels() + unit / W) * cache.extent.tile() + b - cache.extent.first(tile);
   }
   Index cells_block(const Cache& cache, Index tile, Index s) const noexcept {
-    return cache.saved ? tile * cache.extent.steps + s : tile;
+    return cache.training ? tile * cache.extent.steps + s : tile;
   }
-  Scalar* gates(Cache& cache, Index tile, Index s) const noexcept {
-    return cache.gates.data() + (tile * cache.extent.steps + s) * state_block(cache) * Cell::gates;
+  Scalar* saved(Cache& cache, Index tile, Index s) const noexcept {
+    return cache.saved.data() + (tile * cache.extent.steps + s) * state_block(cache) * Cell::slots;
   }
-  const Scalar* gates(const Cache& cache, Index tile, Index s) const noexcept {
-    return gates(const_cast<Cache&>(cache), tile, s);
+  const Scalar* saved(const Cache& cache, Index tile, Index s) const noexcept {
+    return saved(const_cast<Cache&>(cache), tile, s);
   }
-  /// da of one tile and step as the left operand of a product over (p, gate, lane).
-  kernels::Rows<Scalar> gate_rows(const Cache& cache, Index tile, Index s) const noexcept {
-    return {gates(cache, tile, s), gate_width, panels(), gate_width,
-            cache.extent.tile() * gate_width};
+  /// h before step s of the samples from b on.
+  template <class Step>
+  void set_previous(Step& step, const Cache& cache, const Sequence<const Scalar>& y, Index s,
+                    Index b) const noexcept {
+    const Index Hp = padded_hidden();
+    step.h_prev = s == 0 ? cache.h0.data() + b * Hp : y.column(time(cache.extent, s - 1), b);
+    step.h_prev_stride = s == 0 ? Hp : y.sample_stride;
   }
-  /// da of one tile and panel, from step s on, as columns over (step, sample).
-  kernels::Columns<Scalar> gate_columns(const Cache& cache, Index tile, Index s,
-                                        Index p) const noexcept {
-    return {gates(cache, tile, s) + p * cache.extent.tile() * gate_width,
-            state_block(cache) * Cell::gates, gate_width};
+  /// da of one tile and step, `gates` slots from `slot` on, as the left operand of a product over
+  /// (p, slot, lane).
+  kernels::Rows<Scalar> gate_rows(const Cache& cache, Index tile, Index s,
+                                  Index slot) const noexcept {
+    return {saved(cache, tile, s) + slot * W, slot_width, panels(), gate_width,
+            cache.extent.tile() * slot_width};
   }
-  /// rows += sum over steps s >= `lag` of left(s - lag)[k ...] times da(s).
+  /// da of one tile and panel, from step s and `slot` on, as columns over (step, sample).
+  kernels::Columns<Scalar> gate_columns(const Cache& cache, Index tile, Index s, Index p,
+                                        Index slot) const noexcept {
+    return {saved(cache, tile, s) + p * cache.extent.tile() * slot_width + slot * W,
+            state_block(cache) * Cell::slots, slot_width};
+  }
+  /// rows += sum over steps s >= `lag` of left(s - lag)[k ...] times da(s), `gates` slots from
+  /// `slot` on.
   void add_products(const Cache& cache, const Sequence<const Scalar>& left, Index k, Index lag,
-                    Scalar* rows, Index p, Index count, Index steps = -1) const noexcept {
+                    Scalar* rows, Index p, Index slot, Index count,
+                    Index steps = -1) const noexcept {
     const Extent& e = cache.extent;
     if (steps < 0) steps = e.steps - lag;
     if (steps == 0) return;
@@ -364,17 +391,19 @@ class RecurrentLayer {
       const kernels::Columns<Scalar> a{left.column(time(e, 0), e.first(tile)) + k,
                                        reverse_ ? -left.step_stride : left.step_stride,
                                        left.sample_stride};
-      kernels::add_outer(rows, a, gate_columns(cache, tile, lag, p), steps, e.samples(tile), count);
+      kernels::add_outer<Cell::gates>(rows, a, gate_columns(cache, tile, lag, p, slot), steps,
+                                      e.samples(tile), count);
     }
   }
-  /// Adds one row [G][W] of a packed gradient to a column of PyTorch's matrix.
-  void scatter(const Scalar* row, Index p, Parameter<Scalar>& parameter,
-               Index column) const noexcept {
+  /// Adds one row of a packed gradient, whose first vector is that of `first_slot`, to a column of
+  /// PyTorch's matrix.
+  void scatter(const Scalar* row, Index p, const std::array<Index, Cell::gates>& slots,
+               Parameter<Scalar>& parameter, Index column, Index first_slot = 0) const noexcept {
     const Index units = std::min(W, hidden_ - p * W);
-    for (Index gate = 0; gate < Cell::gates; ++gate)
+    for (std::size_t gate = 0; gate < slots.size(); ++gate)
       for (Index lane = 0; lane < units; ++lane)
-        parameter.gradient[(gate * hidden_ + p * W + lane) * parameter.cols + column] +=
-            row[gate * W + lane];
+        parameter.gradient[(static_cast<Index>(gate) * hidden_ + p * W + lane) * parameter.cols +
+                           column] += row[(slots[gate] - first_slot) * W + lane];
   }
 
   InputLayout inputs_;

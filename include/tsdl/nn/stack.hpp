@@ -1,4 +1,4 @@
-// Layers times directions: a whole LSTM over a Sequence, forward and backward.
+// Layers times directions: a whole LSTM or GRU over a Sequence, forward and backward.
 //
 // Layer l reads the outputs of layer l - 1, both directions side by side, dropped out in training.
 // Per layer, threads take (direction, tile of samples) and run all steps without a barrier. What is
@@ -12,67 +12,13 @@
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/parallel.hpp"
+#include "tsdl/kernels/gru_cell.hpp"
 #include "tsdl/kernels/lstm_cell.hpp"
 #include "tsdl/nn/dropout.hpp"
 #include "tsdl/nn/recurrent.hpp"
+#include "tsdl/nn/recurrent_options.hpp"
 
 namespace tsdl::inline TSDL_ABI {
-
-struct RecurrentOptions {
-  Index input_size = 0;   ///< I
-  Index hidden_size = 0;  ///< H
-  Index num_layers = 1;   ///< L
-  bool bidirectional = false;
-  double dropout = 0.0;  ///< on each layer's output except the last, in training only
-  Init init = Init::pytorch;
-
-  static constexpr Index max_size = 1'000'000;  ///< so that no product of sizes overflows
-  static constexpr Index max_layers = 1'000;
-
-  /// Throws: ShapeError when a size is below 1 or above these, or dropout is outside [0, 1).
-  void check(const char* where) const {
-    const auto check_size = [&](const char* what, Index value, Index most) {
-      if (value < 1 || value > most)
-        throw ShapeError(where, ": ", what, " must be 1 to ", most, ", not ", value);
-    };
-    check_size("input_size", input_size, max_size);
-    check_size("hidden_size", hidden_size, max_size);
-    check_size("num_layers", num_layers, max_layers);
-    if (!(dropout >= 0.0 && dropout < 1.0))
-      throw ShapeError(where, ": dropout must be at least 0 and below 1, not ", dropout);
-  }
-};
-
-/// Which outputs of the top layer a caller reads, or sends gradients into.
-enum class Steps {
-  all,   ///< every t
-  last,  ///< t = T - 1, of both directions: PyTorch's out[:, -1, :]
-  final  ///< each direction's last step: t = T - 1 forward, t = 0 in reverse
-};
-
-template <class Scalar>
-struct ForwardOptions {
-  Steps steps = Steps::all;
-  bool training = false;       ///< keep what backward needs, and apply dropout
-  DropoutKey dropout{};        ///< names the masks, when training
-  bool final_states = false;   ///< h_n and c_n will be read, so every direction runs to its end
-  const Scalar* h0 = nullptr;  ///< L * D x B x H, as PyTorch's; null: zeros
-  const Scalar* c0 = nullptr;
-};
-
-/// Upstream gradients in, input gradients out. Null pointers are zero, or not wanted.
-template <class Scalar>
-struct BackwardOptions {
-  /// dL/d output: columns of D * H values over (t, b). Its data for Steps::last and Steps::final is
-  /// one column a sample; a step_stride of 0 sends the same gradient into every step.
-  Sequence<const Scalar> dy{};
-  Steps steps = Steps::all;
-  const Scalar* dh_n = nullptr;  ///< L * D x B x H
-  const Scalar* dc_n = nullptr;
-  Sequence<Scalar> dx{};  ///< dense, T x B x I
-  Scalar* dh0 = nullptr;  ///< L * D x B x H
-  Scalar* dc0 = nullptr;
-};
 
 /// What a stack keeps between forward and backward, and what it works in. Reused, it stops
 /// allocating.
@@ -107,7 +53,7 @@ class RecurrentStack {
   explicit RecurrentStack(const RecurrentOptions& options, std::uint64_t seed = 0,
                           const std::string& prefix = "")
       : options_(options) {
-    options_.check("LSTM");
+    options_.check(Cell::name);
     const Index D = directions(), H = options_.hidden_size;
     for (Index l = 0; l < options_.num_layers; ++l)
       for (Index d = 0; d < D; ++d) {
@@ -153,6 +99,7 @@ class RecurrentStack {
   /// Throws: ShapeError when x has no steps, no samples or another number of inputs.
   void forward(const Sequence<const Scalar>& x, Cache& cache, const Forward& how = {}) const {
     check_input(x);
+    check_cell_state("forward", "c0", how.c0);
     TSDL_ASSERT(packed_);
     const kernels::DenormalGuard guard;
     const Index L = options_.num_layers, D = directions(), H = options_.hidden_size;
@@ -196,10 +143,12 @@ class RecurrentStack {
   }
 
   /// Writes h_n and c_n. Shapes: L * D x B x H, as PyTorch's; either may be null.
-  /// Throws: Error unless the last forward was asked for final states.
+  /// Throws: Error unless the last forward was asked for final states; ShapeError when a cell
+  /// without a cell state is asked for c_n.
   void final_state(const Cache& cache, Scalar* h_n, Scalar* c_n) const {
     if (!cache.final_states)
-      throw Error("LSTM::final_state: forward was not asked for final states");
+      throw Error(Cell::name, "::final_state: forward was not asked for final states");
+    check_cell_state("final_state", "c_n", c_n);
     const Index D = directions();
     for (Index l = 0; l < options_.num_layers; ++l)
       for (Index d = 0; d < D; ++d) {
@@ -216,25 +165,28 @@ class RecurrentStack {
   void check_backward(const Sequence<const Scalar>& x, const Cache& cache,
                       const Backward& how) const {
     if (!cache.ready)
-      throw Error("LSTM::backward: no training forward is there to go back through");
+      throw Error(Cell::name, "::backward: no training forward is there to go back through");
     check_input(x);
     if (x.steps != cache.T || x.batch != cache.B)
-      throw ShapeError("LSTM::backward: x is not the sequence that forward was given");
+      throw ShapeError(Cell::name, "::backward: x is not the sequence that forward was given");
     const bool per_step = how.steps == Steps::all && how.dy.step_stride != 0;
     if (how.dy.data && (how.dy.batch != cache.B || (per_step && how.dy.steps != cache.T)))
-      throw ShapeError("LSTM::backward: dy: expected T = ", cache.T, ", B = ", cache.B,
+      throw ShapeError(Cell::name, "::backward: dy: expected T = ", cache.T, ", B = ", cache.B,
                        ", got T = ", how.dy.steps, ", B = ", how.dy.batch);
     if (how.dy.data && how.dy.inputs != output_size())
-      throw ShapeError("LSTM::backward: dy: expected ", output_size(), " values a column, got ",
-                       how.dy.inputs);
+      throw ShapeError(Cell::name, "::backward: dy: expected ", output_size(),
+                       " values a column, got ", how.dy.inputs);
     if (how.dy.data && cache.steps != Steps::all && how.steps != cache.steps)
-      throw ShapeError("LSTM::backward: dy enters at steps that forward was not asked for");
+      throw ShapeError(Cell::name, "::backward: dy enters at steps that forward was not asked for");
+    check_cell_state("backward", "dc_n", how.dc_n);
+    check_cell_state("backward", "dc0", how.dc0);
     if ((how.dh_n || how.dc_n) && !cache.final_states)
-      throw ShapeError("LSTM::backward: dh_n or dc_n, but forward was not asked for final states");
+      throw ShapeError(Cell::name,
+                       "::backward: dh_n or dc_n, but forward was not asked for final states");
     if (how.dx.data && (!how.dx.is_dense() || how.dx.inputs != options_.input_size ||
                         how.dx.steps != cache.T || how.dx.batch != cache.B))
-      throw ShapeError("LSTM::backward: dx must be a dense ", cache.T, " x ", cache.B, " x ",
-                       options_.input_size, " sequence");
+      throw ShapeError(Cell::name, "::backward: dx must be a dense ", cache.T, " x ", cache.B,
+                       " x ", options_.input_size, " sequence");
   }
 
   /// Back-propagation through time (Werbos 1990) of the last training forward, which it consumes.
@@ -264,7 +216,8 @@ class RecurrentStack {
         const auto [from, to] = top ? entry(how, T, d) : std::pair<Index, Index>{0, T};
         Sequence<const Scalar> above = dy;
         above.data = dy.data ? dy.data + d * (width / D) : nullptr;
-        at(l, d).backward_tile(saved.direction[d], above, from, to, tile);
+        at(l, d).backward_tile(saved.direction[d], columns(saved.output, T, B, d), above, from, to,
+                               tile);
       });
       for (Index d = 0; d < D; ++d) {
         const Index state = (l * D + d) * B * H;
@@ -318,11 +271,17 @@ class RecurrentStack {
 
   void check_input(const Sequence<const Scalar>& x) const {
     if (x.inputs != options_.input_size)
-      throw ShapeError("LSTM::forward: inputs per step: expected ", options_.input_size, ", got ",
-                       x.inputs);
+      throw ShapeError(Cell::name, "::forward: inputs per step: expected ", options_.input_size,
+                       ", got ", x.inputs);
     if (x.steps < 1 || x.batch < 1)
-      throw ShapeError("LSTM::forward: a sequence needs at least one step and one sample, got T = ",
+      throw ShapeError(Cell::name,
+                       "::forward: a sequence needs at least one step and one sample, got T = ",
                        x.steps, ", B = ", x.batch);
+  }
+
+  static void check_cell_state(const char* function, const char* what, const Scalar* given) {
+    if (Cell::cell_vectors == 0 && given)
+      throw ShapeError(Cell::name, "::", function, ": ", what, ": there is no cell state");
   }
 
   /// How many steps direction d of layer l must run for what was asked.
@@ -427,5 +386,10 @@ class RecurrentStack {
 /// A single or stacked LSTM in one or two directions: torch.nn.LSTM.
 template <class Scalar, class Activation = Accurate>
 using LSTM = RecurrentStack<LSTMCell<Scalar, Activation>>;
+
+/// A single or stacked GRU in one or two directions: torch.nn.GRU. It has no cell state: c0, c_n
+/// and their gradients are refused.
+template <class Scalar, class Activation = Accurate>
+using GRU = RecurrentStack<GRUCell<Scalar, Activation>>;
 
 }  // namespace tsdl::inline TSDL_ABI

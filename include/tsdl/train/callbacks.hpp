@@ -20,6 +20,7 @@ enum class Status {
   running,
   finished,       ///< all epochs were run
   stopped_early,  ///< a callback asked for it
+  interrupted,    ///< a StopWhen asked for it in the middle of an epoch, which is not recorded
   diverged        ///< too many steps in a row had a gradient that is not finite
 };
 
@@ -31,6 +32,8 @@ inline const char* to_string(Status status) noexcept {
       return "finished";
     case Status::stopped_early:
       return "stopped early";
+    case Status::interrupted:
+      return "interrupted";
     case Status::diverged:
       return "diverged";
   }
@@ -61,7 +64,7 @@ struct TrainerState {
   bool improved = false;  ///< whether the last epoch is the best so far
   Index skipped_steps = 0;
   Index skipped_in_a_row = 0;
-  bool stop = false;
+  bool stop = false;  ///< end after this epoch; set during a batch, after that batch
   Status status = Status::running;
   std::vector<EpochRecord> history;
 
@@ -92,7 +95,7 @@ class Callback {
  public:
   virtual ~Callback() = default;
   virtual void on_begin(TrainerState&) {}
-  virtual void on_batch(const TrainerState&) {}
+  virtual void on_batch(TrainerState&) {}
   virtual void on_epoch(TrainerState&) {}
   /// After every callback's on_epoch: what is written now is what a resumed run starts from.
   virtual void on_epoch_complete(const TrainerState&) {}
@@ -104,6 +107,11 @@ class Callback {
 struct EarlyStopping {
   Index patience = 10;
   double min_delta = 0.0;  ///< an improvement must be larger than this
+};
+
+/// Ends the run after the first batch at which `condition` is true: for a signal, or a deadline.
+struct StopWhen {
+  std::function<bool()> condition;
 };
 
 /// Calls functions of yours, for progress displays and logs.
@@ -160,10 +168,23 @@ class EarlyStoppingCallback final : public Callback {
   Index wait_ = 0;
 };
 
+class StopWhenCallback final : public Callback {
+ public:
+  explicit StopWhenCallback(StopWhen options) : options_(std::move(options)) {
+    if (!options_.condition) throw Error("StopWhen: no condition was given");
+  }
+  void on_batch(TrainerState& state) override {
+    if (options_.condition()) state.stop = true;
+  }
+
+ private:
+  StopWhen options_;
+};
+
 class ObserverCallback final : public Callback {
  public:
   explicit ObserverCallback(Observer observer) : observer_(std::move(observer)) {}
-  void on_batch(const TrainerState& state) override {
+  void on_batch(TrainerState& state) override {
     if (observer_.on_batch) observer_.on_batch(state);
   }
   void on_epoch_complete(const TrainerState& state) override {
@@ -184,6 +205,10 @@ std::unique_ptr<Callback> make_callback(const ReduceLROnPlateau& options, Traine
 template <class Trainer>
 std::unique_ptr<Callback> make_callback(const EarlyStopping& options, Trainer&) {
   return std::make_unique<internal::EarlyStoppingCallback>(options);
+}
+template <class Trainer>
+std::unique_ptr<Callback> make_callback(const StopWhen& options, Trainer&) {
+  return std::make_unique<internal::StopWhenCallback>(options);
 }
 template <class Trainer>
 std::unique_ptr<Callback> make_callback(const Observer& observer, Trainer&) {

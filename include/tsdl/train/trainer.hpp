@@ -93,6 +93,7 @@ class Trainer {
     for (auto& callback : callbacks_) callback->on_begin(state_);
     while (state_.status == Status::running) {
       run_epoch(train);
+      if (state_.status == Status::interrupted) break;
       finish_epoch(validation);
     }
     if (options_.restore_best && state_.best_epoch > 0) restore_best();
@@ -171,6 +172,10 @@ class Trainer {
       }
       state_.windows_done += count;
       for (auto& callback : callbacks_) callback->on_batch(state_);
+      if (state_.stop) {
+        state_.status = Status::interrupted;
+        return;
+      }
       if (state_.skipped_in_a_row >= options_.max_skipped_in_a_row) {
         state_.status = Status::diverged;
         return;

@@ -1,0 +1,8 @@
+// The face for GRUs, in one direction or two: layers, training, data. Needs Eigen and xsimd only.
+#pragma once
+
+#include "tsdl/data/gaps.hpp"
+#include "tsdl/data/recipe.hpp"
+#include "tsdl/nn/factory.hpp"
+#include "tsdl/train/tracking.hpp"
+#include "tsdl/train/trainer.hpp"

@@ -1,0 +1,101 @@
+// The GRU cell: one step of a tile of samples, forward and backward.
+//
+// Forward (Cho et al. 2014, in the form whose reset gate comes after the product, as in
+// https://pytorch.org/docs/stable/generated/torch.nn.GRU.html):
+//
+//   r, z = sigmoid(b_ih + b_hh + W_ih x_t + W_hh h_prev)      blocks r and z
+//   q    = b_hn + U_n h_prev                                  the n block of W_hh, b_hh
+//   n    = tanh(b_in + W_n x_t + r * q)                       the n block of W_ih, b_ih
+//   h    = (1 - z) n + z h_prev  =  n + z (h_prev - n)
+//
+// Backward, from dh = dL/dh_t (from above and from step t + 1):
+//
+//   da_z = dh * (h_prev - n) * z'     da_n = dh * (1 - z) * n'
+//   da_r = da_n * q * r'              dq   = da_n * r
+//   dh_prev = dh * z + W_hh^T (da_r, da_z, dq)        dx = W_ih^T (da_r, da_z, da_n)
+//
+// b_hn stands inside r's product, so n has two chains: over x and over h. Slots: n r z q, and then
+// da_n da_r da_z dq: the first three belong to W_ih, the last three to W_hh. No state beside h.
+// Shapes and layouts: kernels/cell.hpp.
+#pragma once
+
+#include <array>
+
+#include "tsdl/kernels/activation.hpp"
+#include "tsdl/kernels/cell.hpp"
+
+namespace tsdl::inline TSDL_ABI {
+
+template <class Scalar_, class Activation = Accurate>
+struct GRUCell {
+  using Scalar = Scalar_;
+  using Vec = kernels::Vec<Scalar>;
+  static constexpr Index W = kernels::lanes<Scalar>;
+  static constexpr const char* name = "GRU";    ///< torch.nn's class
+  static constexpr const char* prefix = "gru";  ///< in model files
+  static constexpr Index gates = 3, slots = 4, cell_vectors = 0;
+  static constexpr std::array<Index, gates> x_slot = {1, 2, 0}, h_slot = {1, 2, 3};  // r z n
+  static constexpr bool h_enters = true;
+
+  /// One step forward. A pre-activation is one chain: bias, x by ascending k, h by ascending k; n's
+  /// is two, joined by r.
+  static void forward(const kernels::ForwardStep<Scalar>& s) noexcept {
+    kernels::for_each_tile(s.panels, s.samples,
+                           [&](auto M, Index p, Index b) noexcept { forward_tile<M()>(s, p, b); });
+  }
+
+  /// One step backward, up to the gradients of the pre-activations; leaves dh * z in dh.
+  static void backward(const kernels::BackwardStep<Scalar>& s) noexcept {
+    const Vec one(Scalar{1});
+    for (Index p = 0; p < s.panels; ++p)
+      for (Index b = 0; b < s.samples; ++b) {
+        Scalar* gate = s.saved + (p * s.tile + b) * slots * W;
+        const Vec dh = kernels::incoming(s, p, b);
+        const Vec n = kernels::load(gate), r = kernels::load(gate + W),
+                  z = kernels::load(gate + 2 * W), q = kernels::load(gate + 3 * W);
+        const Vec h_prev = kernels::load(s.h_prev + b * s.h_prev_stride + p * W);
+        const Vec da_n = dh * (one - z) * Activation::tanh_slope(n);
+        kernels::store(gate, da_n);
+        kernels::store(gate + W, Vec(da_n * q * Activation::sigmoid_slope(r)));
+        kernels::store(gate + 2 * W, Vec(dh * (h_prev - n) * Activation::sigmoid_slope(z)));
+        kernels::store(gate + 3 * W, Vec(da_n * r));
+        kernels::store(s.dh + (b * s.panels + p) * W, Vec(dh * z));
+      }
+  }
+
+ private:
+  template <Index M>
+  static TSDL_INLINE void forward_tile(const kernels::ForwardStep<Scalar>& s, Index p,
+                                       Index b) noexcept {
+    const Scalar* panel = s.weights + p * (s.inputs + s.hidden) * gates * W;
+    const Scalar* bias = s.bias + p * slots * W;
+    Vec over_x[M][gates], over_h[M][gates];  // n r z, then r z q
+    kernels::start_chains(over_x, bias);
+    kernels::multiply_tile<M, gates>(over_x, s.x + b * s.x_stride, s.x_stride, panel, s.inputs);
+    const Vec b_hn = kernels::load(bias + 3 * W);
+    TSDL_UNROLL
+    for (Index m = 0; m < M; ++m) {
+      over_h[m][0] = over_x[m][1];
+      over_h[m][1] = over_x[m][2];
+      over_h[m][2] = b_hn;
+    }
+    kernels::multiply_tile<M, gates>(over_h, s.h_prev + b * s.h_prev_stride, s.h_prev_stride,
+                                     panel + s.inputs * gates * W, s.hidden);
+    TSDL_UNROLL
+    for (Index m = 0; m < M; ++m) {
+      const Vec r = Activation::sigmoid(over_h[m][0]), z = Activation::sigmoid(over_h[m][1]),
+                q = over_h[m][2], n = Activation::tanh(kernels::fma(r, q, over_x[m][0]));
+      const Vec h_prev = kernels::load(s.h_prev + (b + m) * s.h_prev_stride + p * W);
+      kernels::store(s.h + (b + m) * s.h_stride + p * W, kernels::fma(z, Vec(h_prev - n), n));
+      if (s.saved) {
+        Scalar* saved = s.saved + (p * s.tile + b + m) * slots * W;
+        kernels::store(saved, n);
+        kernels::store(saved + W, r);
+        kernels::store(saved + 2 * W, z);
+        kernels::store(saved + 3 * W, q);
+      }
+    }
+  }
+};
+
+}  // namespace tsdl::inline TSDL_ABI

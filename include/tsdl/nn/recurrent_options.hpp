@@ -1,0 +1,67 @@
+// What a stack of recurrent layers is made of, and what a pass through it is asked for.
+#pragma once
+
+#include "tsdl/core/error.hpp"
+#include "tsdl/core/sequence.hpp"
+#include "tsdl/nn/dropout.hpp"
+#include "tsdl/nn/init.hpp"
+
+namespace tsdl::inline TSDL_ABI {
+
+struct RecurrentOptions {
+  Index input_size = 0;   ///< I
+  Index hidden_size = 0;  ///< H
+  Index num_layers = 1;   ///< L
+  bool bidirectional = false;
+  double dropout = 0.0;  ///< on each layer's output except the last, in training only
+  Init init = Init::pytorch;
+
+  static constexpr Index max_size = 1'000'000;  ///< so that no product of sizes overflows
+  static constexpr Index max_layers = 1'000;
+
+  /// Throws: ShapeError when a size is below 1 or above these, or dropout is outside [0, 1).
+  void check(const char* where) const {
+    const auto check_size = [&](const char* what, Index value, Index most) {
+      if (value < 1 || value > most)
+        throw ShapeError(where, ": ", what, " must be 1 to ", most, ", not ", value);
+    };
+    check_size("input_size", input_size, max_size);
+    check_size("hidden_size", hidden_size, max_size);
+    check_size("num_layers", num_layers, max_layers);
+    if (!(dropout >= 0.0 && dropout < 1.0))
+      throw ShapeError(where, ": dropout must be at least 0 and below 1, not ", dropout);
+  }
+};
+
+/// Which outputs of the top layer a caller reads, or sends gradients into.
+enum class Steps {
+  all,   ///< every t
+  last,  ///< t = T - 1, of both directions: PyTorch's out[:, -1, :]
+  final  ///< each direction's last step: t = T - 1 forward, t = 0 in reverse
+};
+
+template <class Scalar>
+struct ForwardOptions {
+  Steps steps = Steps::all;
+  bool training = false;       ///< keep what backward needs, and apply dropout
+  DropoutKey dropout{};        ///< names the masks, when training
+  bool final_states = false;   ///< h_n and c_n will be read, so every direction runs to its end
+  const Scalar* h0 = nullptr;  ///< L * D x B x H, as PyTorch's; null: zeros
+  const Scalar* c0 = nullptr;  ///< the same; only for a cell that has such a state
+};
+
+/// Upstream gradients in, input gradients out. Null pointers are zero, or not wanted.
+template <class Scalar>
+struct BackwardOptions {
+  /// dL/d output: columns of D * H values over (t, b). Its data for Steps::last and Steps::final is
+  /// one column a sample; a step_stride of 0 sends the same gradient into every step.
+  Sequence<const Scalar> dy{};
+  Steps steps = Steps::all;
+  const Scalar* dh_n = nullptr;  ///< L * D x B x H
+  const Scalar* dc_n = nullptr;  ///< dc_n, dc0: only for a cell with a state beside h
+  Sequence<Scalar> dx{};         ///< dense, T x B x I
+  Scalar* dh0 = nullptr;         ///< L * D x B x H
+  Scalar* dc0 = nullptr;
+};
+
+}  // namespace tsdl::inline TSDL_ABI
