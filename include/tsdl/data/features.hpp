@@ -2,8 +2,7 @@
 // above it only: a series is a loop over the same stream that runs live.
 #pragma once
 
-#include <algorithm>
-#include <limits>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -255,9 +254,14 @@ inline Series<double> engineer_features(const Candles& candles, const FeatureSet
   Series<double> series = Series<double>::sized(set.names(), candles.size());
   const auto features = static_cast<std::size_t>(series.features);
   std::vector<bool> is_warm(features, false);
+  bool all_warm = false;
   for (Index row = 0; row < series.rows; ++row) {
     double* values = series.column(row);
     stream.push(candles[row], {values, features});
+    bool all_finite = true;
+    for (std::size_t i = 0; i < features; ++i) all_finite &= is_finite(values[i]);
+    if (all_warm && all_finite) continue;  // nearly every row
+    all_warm = all_finite;
     for (std::size_t i = 0; i < features; ++i) {
       if (is_finite(values[i]))
         is_warm[i] = true;

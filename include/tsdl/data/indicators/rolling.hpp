@@ -38,8 +38,8 @@ inline Index checked_window(std::string_view name, Index window) {
 }  // namespace internal
 
 /// The fold of the last `window` values by an associative operation, oldest first.
-/// Fold has a type Value and a static Value join(const Value& older, const Value& newer).
-/// Allocates: on construction only.
+/// Fold has a type Value and a static Value join(older, newer, n_older, n_newer), where the n are
+/// how many values either side is the fold of. Allocates: on construction only.
 template <class Fold>
 class RollingFold {
  public:
@@ -51,14 +51,18 @@ class RollingFold {
         tails_(static_cast<std::size_t>(window)) {}
 
   void push(const Value& value) noexcept {
-    run_ = filled_ == 0 ? value : Fold::join(run_, value);
+    run_ = filled_ == 0 ? value : Fold::join(run_, value, filled_, 1);
     tails_[static_cast<std::size_t>(filled_)] = value;
     if (++filled_ < window_) {
-      fold_ = is_warm_ ? Fold::join(tails_[static_cast<std::size_t>(filled_)], run_) : run_;
+      fold_ = is_warm_ ? Fold::join(tails_[static_cast<std::size_t>(filled_)], run_,
+                                    window_ - filled_, filled_)
+                       : run_;
       return;
     }
-    for (std::size_t i = tails_.size() - 1; i-- > 0;)
-      tails_[i] = Fold::join(tails_[i], tails_[i + 1]);
+    for (Index i = window_ - 1; i-- > 0;) {
+      Value& tail = tails_[static_cast<std::size_t>(i)];
+      tail = Fold::join(tail, tails_[static_cast<std::size_t>(i + 1)], 1, window_ - 1 - i);
+    }
     fold_ = run_;
     filled_ = 0;
     is_warm_ = true;
@@ -79,128 +83,98 @@ class RollingFold {
   std::vector<Value> tails_;  ///< tails_[i], i >= filled_: the fold of the last block from i on
 };
 
+/// A number folded over the last `window` values; NaN until there are that many.
+template <class Fold>
+class Rolling {
+ public:
+  /// Throws: ShapeError when the window is below 1.
+  explicit Rolling(Index window) : fold_(window) {}
+  double push(double x) noexcept {
+    fold_.push(x);
+    return value();
+  }
+  bool is_warm() const noexcept { return fold_.is_warm(); }
+  double value() const noexcept { return is_warm() ? fold_.fold() : internal::undefined; }
+  /// The fold of all values while there are fewer than the window holds. At least one was pushed.
+  double partial() const noexcept { return fold_.fold(); }
+
+ private:
+  RollingFold<Fold> fold_;
+};
+
 namespace internal {
 
 struct Sum {
   using Value = double;
-  static double join(double older, double newer) noexcept { return older + newer; }
+  static double join(double older, double newer, Index, Index) noexcept { return older + newer; }
 };
 
 struct Largest {
   using Value = double;
-  static double join(double older, double newer) noexcept { return std::max(older, newer); }
+  static double join(double older, double newer, Index, Index) noexcept {
+    return std::max(older, newer);
+  }
 };
 
 struct Smallest {
   using Value = double;
-  static double join(double older, double newer) noexcept { return std::min(older, newer); }
-};
-
-/// Count and mean. Joining equal means gives that mean exactly, which a sum divided does not.
-struct Mean {
-  struct Value {
-    double count = 0;
-    double mean = 0;
-  };
-  static Value join(const Value& older, const Value& newer) noexcept {
-    const double count = older.count + newer.count;
-    return {count, older.mean + (newer.mean - older.mean) * (newer.count / count)};
+  static double join(double older, double newer, Index, Index) noexcept {
+    return std::min(older, newer);
   }
 };
 
-/// Count, mean and sum of squared deviations.
+/// Which share of a joined mean the newer side has.
+inline double newer_share(Index n_older, Index n_newer) noexcept {
+  return static_cast<double>(n_newer) / static_cast<double>(n_older + n_newer);
+}
+
+/// Joining equal means gives that mean exactly, which a sum divided does not.
+struct Mean {
+  using Value = double;
+  static double join(double older, double newer, Index n_older, Index n_newer) noexcept {
+    return older + (newer - older) * newer_share(n_older, n_newer);
+  }
+};
+
+/// Mean and sum of squared deviations.
 /// Source: Chan, Golub and LeVeque (1983), Algorithms for Computing the Sample Variance.
 struct Moments {
   struct Value {
-    double count = 0;
     double mean = 0;
     double squares = 0;
   };
-  static Value join(const Value& older, const Value& newer) noexcept {
-    const double count = older.count + newer.count;
-    const double share = newer.count / count;
+  static Value join(const Value& older, const Value& newer, Index n_older, Index n_newer) noexcept {
+    const double share = newer_share(n_older, n_newer);
     const double difference = newer.mean - older.mean;
-    return {count, older.mean + difference * share,
-            older.squares + newer.squares + difference * difference * older.count * share};
+    return {older.mean + difference * share,
+            older.squares + newer.squares +
+                difference * difference * (static_cast<double>(n_older) * share)};
   }
 };
 
 }  // namespace internal
 
-/// The sum of the last `window` values; NaN until there are that many.
+/// The sum of the last `window` values.
 /// Largest error: window * 2^-53 times the sum of the values' sizes, after any number of pushes.
-class RollingSum {
- public:
-  explicit RollingSum(Index window) : fold_(window) {}
-  double push(double x) noexcept {
-    fold_.push(x);
-    return value();
-  }
-  bool is_warm() const noexcept { return fold_.is_warm(); }
-  double value() const noexcept { return is_warm() ? fold_.fold() : internal::undefined; }
-
- private:
-  RollingFold<internal::Sum> fold_;
-};
-
-/// The mean of the last `window` values; NaN until there are that many. Equal values have their own
-/// value as mean, exactly.
-class RollingMean {
- public:
-  explicit RollingMean(Index window) : fold_(window) {}
-  double push(double x) noexcept {
-    fold_.push({1, x});
-    return value();
-  }
-  bool is_warm() const noexcept { return fold_.is_warm(); }
-  double value() const noexcept { return is_warm() ? fold_.fold().mean : internal::undefined; }
-
- private:
-  RollingFold<internal::Mean> fold_;
-};
-
-/// The largest of the last `window` values; NaN until there are that many.
-class RollingMax {
- public:
-  explicit RollingMax(Index window) : fold_(window) {}
-  double push(double x) noexcept {
-    fold_.push(x);
-    return value();
-  }
-  bool is_warm() const noexcept { return fold_.is_warm(); }
-  double value() const noexcept { return is_warm() ? fold_.fold() : internal::undefined; }
-  /// The largest so far while there are fewer values than the window holds.
-  double partial() const noexcept { return fold_.fold(); }
-
- private:
-  RollingFold<internal::Largest> fold_;
-};
-
-/// The smallest of the last `window` values; NaN until there are that many.
-class RollingMin {
- public:
-  explicit RollingMin(Index window) : fold_(window) {}
-  double push(double x) noexcept {
-    fold_.push(x);
-    return value();
-  }
-  bool is_warm() const noexcept { return fold_.is_warm(); }
-  double value() const noexcept { return is_warm() ? fold_.fold() : internal::undefined; }
-
- private:
-  RollingFold<internal::Smallest> fold_;
-};
+using RollingSum = Rolling<internal::Sum>;
+/// The mean of the last `window` values. Equal values have their own value as mean, exactly.
+using RollingMean = Rolling<internal::Mean>;
+/// The largest and the smallest of the last `window` values.
+using RollingMax = Rolling<internal::Largest>;
+using RollingMin = Rolling<internal::Smallest>;
 
 /// Mean and standard deviation (divided by n) of the last `window` values; NaN until there are that
 /// many. Equal values have a deviation of exactly 0.
 class RollingDeviation {
  public:
+  /// Throws: ShapeError when the window is below 1.
   explicit RollingDeviation(Index window) : fold_(window) {}
-  void push(double x) noexcept { fold_.push({1, x, 0}); }
+  void push(double x) noexcept { fold_.push({x, 0}); }
   bool is_warm() const noexcept { return fold_.is_warm(); }
   double mean() const noexcept { return is_warm() ? fold_.fold().mean : internal::undefined; }
   double deviation() const noexcept {
-    return is_warm() ? std::sqrt(fold_.fold().squares / fold_.fold().count) : internal::undefined;
+    return is_warm() ? std::sqrt(fold_.fold().squares / static_cast<double>(fold_.window()))
+                     : internal::undefined;
   }
 
  private:

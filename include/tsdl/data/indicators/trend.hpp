@@ -418,7 +418,7 @@ class Aroon {
       double height = 0;
       Index row = 0;
     };
-    static Value join(const Value& older, const Value& newer) noexcept {
+    static Value join(const Value& older, const Value& newer, Index, Index) noexcept {
       return newer.height > older.height ? newer : older;
     }
   };

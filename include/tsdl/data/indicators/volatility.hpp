@@ -20,7 +20,17 @@ inline double channel_position(double close, double low, double high) noexcept {
   return ratio_or(0.5, close - low, high - low);
 }
 
-inline double one_if(bool condition) noexcept { return condition ? 1 : 0; }
+/// What is told of a band around the price: its three lines, its width in percent of the middle,
+/// where the close lies in it, and whether the close is above it or below it, 1 or 0.
+inline std::array<double, 7> band(double close, double low, double middle, double high) noexcept {
+  return {middle,
+          high,
+          low,
+          (high - low) / middle * 100,
+          channel_position(close, low, high),
+          close > high ? 1.0 : 0.0,
+          close < low ? 1.0 : 0.0};
+}
 
 }  // namespace internal
 
@@ -43,13 +53,7 @@ class BollingerBands {
     const double distance = width_ * close_.deviation();
     const double high = middle + distance;
     const double low = middle - distance;
-    return {middle,
-            high,
-            low,
-            (high - low) / middle * 100,
-            internal::channel_position(c.close, low, high),
-            internal::one_if(c.close > high),
-            internal::one_if(c.close < low)};
+    return internal::band(c.close, low, middle, high);
   }
 
  private:
@@ -76,13 +80,7 @@ class KeltnerChannel {
     const double high = high_.push(c.close + (4 * above + 2 * below) / 3);
     const double low = low_.push(c.close - (4 * below + 2 * above) / 3);
     if (!middle_.is_warm()) return internal::all_undefined<7>();
-    return {middle,
-            high,
-            low,
-            (high - low) / middle * 100,
-            internal::channel_position(c.close, low, high),
-            internal::one_if(c.close > high),
-            internal::one_if(c.close < low)};
+    return internal::band(c.close, low, middle, high);
   }
 
  private:

@@ -1,9 +1,7 @@
 // Indicators of volume. All need candles with volume.
 #pragma once
 
-#include <algorithm>
 #include <array>
-#include <cmath>
 #include <string_view>
 
 #include "tsdl/core/types.hpp"
