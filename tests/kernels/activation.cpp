@@ -35,13 +35,15 @@ Values<Scalar> mapped(const Values<Scalar>& x, const F& f) {
   return y;
 }
 
+template <class Activation>
 constexpr auto sigmoid = [](const auto& x) {
   using Scalar = typename std::remove_cvref_t<decltype(x)>::value_type;
-  return tsdl::Accurate::sigmoid<Scalar>(x);
+  return Activation::template sigmoid<Scalar>(x);
 };
+template <class Activation>
 constexpr auto tanh_ = [](const auto& x) {
   using Scalar = typename std::remove_cvref_t<decltype(x)>::value_type;
-  return tsdl::Accurate::tanh<Scalar>(x);
+  return Activation::template tanh<Scalar>(x);
 };
 
 /// Both signs of every magnitude from the least normal number to the largest, and fine steps where
@@ -64,36 +66,67 @@ Values<Scalar> whole_range() {
   return x;
 }
 
+/// The spacing of numbers of the Scalar at `exact`.
+template <class Scalar>
+long double ulp(long double exact) {
+  int exponent = 0;
+  std::frexp(exact, &exponent);
+  return std::ldexp(1.0L, exponent - std::numeric_limits<Scalar>::digits);
+}
+
+struct Errors {
+  double absolute = 0, ulps = 0;  ///< ulps where the result is normal
+  double below = 0;               ///< absolute, where it is not
+};
+
 template <class Scalar, class F, class Exact>
-double largest_error(const F& f, const Exact& exact) {
+Errors largest_errors(const F& f, const Exact& exact) {
   const Values<Scalar> x = whole_range<Scalar>(), y = mapped(x, f);
-  double top = 0.0;
+  Errors top;
+  const auto raise = [](double& most, long double error) {
+    if (!(static_cast<double>(error) <= most)) most = static_cast<double>(error);
+  };
   for (std::size_t i = 0; i < x.size(); ++i) {
-    const auto error = static_cast<double>(
-        std::abs(static_cast<long double>(y[i]) - exact(static_cast<long double>(x[i]))));
-    if (!(error <= top)) top = error;
+    const long double expected = exact(static_cast<long double>(x[i]));
+    const long double error = std::abs(static_cast<long double>(y[i]) - expected);
+    raise(top.absolute, error);
+    if (std::abs(expected) >= static_cast<long double>(std::numeric_limits<Scalar>::min()))
+      raise(top.ulps, error / ulp<Scalar>(expected));
+    else
+      raise(top.below, error);
   }
   return top;
 }
 
+template <class Scalar>
+const std::string scalar_name = std::is_same_v<Scalar, float> ? "float" : "double";
+
 }  // namespace
 
-TEST_CASE_TEMPLATE("Accurate keeps its documented error over the whole range", Scalar, float,
-                   double) {
-  const double documented = std::is_same_v<Scalar, float> ? 4e-7 : 1e-15;
-  const double of_sigmoid = largest_error<Scalar>(sigmoid, exact_sigmoid);
-  const double of_tanh = largest_error<Scalar>(tanh_, exact_tanh);
-  CHECK(of_sigmoid <= documented);
-  CHECK(of_tanh <= documented);
-  const std::string scalar = std::is_same_v<Scalar, float> ? "float" : "double";
-  MESSAGE(scalar, ": largest error of sigmoid ", of_sigmoid, ", of tanh ", of_tanh);
+TEST_CASE_TEMPLATE("Accurate is within 5 ulp over the whole range", Scalar, float, double) {
+  const Errors s = largest_errors<Scalar>(sigmoid<tsdl::Accurate>, exact_sigmoid);
+  const Errors t = largest_errors<Scalar>(tanh_<tsdl::Accurate>, exact_tanh);
+  CHECK(s.ulps <= 5);
+  CHECK(t.ulps <= 5);
+  CHECK(s.below <= static_cast<double>(std::numeric_limits<Scalar>::min()));
+  CHECK(t.below <= static_cast<double>(std::numeric_limits<Scalar>::min()));
+  MESSAGE(scalar_name<Scalar>, ": sigmoid within ", s.ulps, " ulp, tanh within ", t.ulps, " ulp");
 }
 
-TEST_CASE_TEMPLATE("Accurate saturates, and NaN stays NaN", Scalar, float, double) {
+TEST_CASE_TEMPLATE("Fast keeps its documented error over the whole range", Scalar, float, double) {
+  const double documented = std::is_same_v<Scalar, float> ? 1e-5 : 1e-7;
+  const Errors s = largest_errors<Scalar>(sigmoid<tsdl::Fast>, exact_sigmoid);
+  const Errors t = largest_errors<Scalar>(tanh_<tsdl::Fast>, exact_tanh);
+  CHECK(s.absolute <= documented);
+  CHECK(t.absolute <= documented);
+  MESSAGE(scalar_name<Scalar>, ": sigmoid within ", s.absolute, ", tanh within ", t.absolute);
+}
+
+TEST_CASE_TEMPLATE("activations saturate, and NaN stays NaN", Scalar, float, double) {
   const Scalar infinity = std::numeric_limits<Scalar>::infinity();
   const Scalar nan = std::numeric_limits<Scalar>::quiet_NaN();
   const Values<Scalar> x = {-infinity, Scalar{-1000}, Scalar{0}, Scalar{1000}, infinity, nan};
-  const Values<Scalar> s = mapped(x, sigmoid), t = mapped(x, tanh_);
+  const Values<Scalar> s = mapped(x, sigmoid<tsdl::Accurate>), t = mapped(x, tanh_<tsdl::Accurate>);
   const Values<Scalar> of_sigmoid = {0, 0, Scalar{0.5}, 1, 1}, of_tanh = {-1, -1, 0, 1, 1};
   for (std::size_t i = 0; i < of_sigmoid.size(); ++i) {
     INFO("x ", x[i]);
@@ -102,10 +135,18 @@ TEST_CASE_TEMPLATE("Accurate saturates, and NaN stays NaN", Scalar, float, doubl
   }
   CHECK(tsdl::is_nan(static_cast<double>(s[5])));
   CHECK(tsdl::is_nan(static_cast<double>(t[5])));
+  const Values<Scalar> fast_s = mapped(x, sigmoid<tsdl::Fast>),
+                       fast_t = mapped(x, tanh_<tsdl::Fast>);
+  for (std::size_t i = 0; i < of_sigmoid.size(); ++i) {
+    CHECK(std::abs(fast_s[i] - of_sigmoid[i]) <= Scalar(1e-5));
+    CHECK(std::abs(fast_t[i] - of_tanh[i]) <= Scalar(1e-5));
+  }
+  CHECK(tsdl::is_nan(static_cast<double>(fast_s[5])));
+  CHECK(tsdl::is_nan(static_cast<double>(fast_t[5])));
 }
 
-TEST_CASE_TEMPLATE("a value does not depend on its lane nor on its neighbours", Scalar, float,
-                   double) {
+template <class Scalar, class Activation>
+Index values_that_depend_on_place() {
   constexpr Index W = kernels::lanes<Scalar>;
   const Scalar nan = std::numeric_limits<Scalar>::quiet_NaN();
   // Points from each branch that an implementation may take for part of a vector.
@@ -113,17 +154,24 @@ TEST_CASE_TEMPLATE("a value does not depend on its lane nor on its neighbours", 
       std::vector<double>{0, 1e-30, 0.1, -0.6, 0.63, 2, -5, 20, -95, 800, -1000});
   Index different = 0;
   for (const Scalar x : points) {
-    const Scalar s = mapped(Values<Scalar>{x}, sigmoid)[0], t = mapped(Values<Scalar>{x}, tanh_)[0];
+    const Scalar s = mapped(Values<Scalar>{x}, sigmoid<Activation>)[0],
+                 t = mapped(Values<Scalar>{x}, tanh_<Activation>)[0];
     for (const Scalar neighbour : {Scalar{0}, Scalar{0.25}, Scalar{-3}, Scalar{1000}, nan})
       for (Index count = 1; count <= 2 * W + 1; ++count)
         for (Index place = 0; place < count; ++place) {
           Values<Scalar> mixed(static_cast<std::size_t>(count), neighbour);
           mixed[static_cast<std::size_t>(place)] = x;
-          different += mapped(mixed, sigmoid)[static_cast<std::size_t>(place)] != s;
-          different += mapped(mixed, tanh_)[static_cast<std::size_t>(place)] != t;
+          different += mapped(mixed, sigmoid<Activation>)[static_cast<std::size_t>(place)] != s;
+          different += mapped(mixed, tanh_<Activation>)[static_cast<std::size_t>(place)] != t;
         }
   }
-  CHECK(different == 0);
+  return different;
+}
+
+TEST_CASE_TEMPLATE("a value does not depend on its lane nor on its neighbours", Scalar, float,
+                   double) {
+  CHECK((values_that_depend_on_place<Scalar, tsdl::Accurate>()) == 0);
+  CHECK((values_that_depend_on_place<Scalar, tsdl::Fast>()) == 0);
 }
 
 TEST_CASE_TEMPLATE("slopes are the derivatives, written in terms of the value", Scalar, float,

@@ -1,22 +1,120 @@
 // Gate activations as policies: a value, and the derivative written in terms of that value.
+//
+// Both functions are one exponential and one division. With y reduced to n ln 2 + r, |r| <= ln 2 /
+// 2,
+//
+//   exp(y) = 2^n (1 + t)       t = r + r^2 q(r)       q: a polynomial
+//   sigmoid(x) = 1 / (1 + exp(-x))
+//   tanh(x) = E / (E + 2)      E = expm1(2 |x|) = 2^n t + (2^n - 1), with the sign of x
+//
+// so that near 0 tanh has t's relative error and far out sigmoid has that of exp. The coefficients
+// of q and their errors: tests/goldens/exp_coefficients.py.
 #pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
 
 #include "tsdl/kernels/simd.hpp"
 
 TSDL_INTRINSICS_BEGIN
 namespace tsdl::inline TSDL_ABI {
 
-/// The logistic function and the hyperbolic tangent. Saturates; NaN in, NaN out.
-/// Largest error: in float 4e-7 absolute, in double 1e-15 absolute, over the whole range.
-struct Accurate {
+namespace kernels::internal {
+
+template <class Scalar>
+struct ExpConstants;
+
+template <>
+struct ExpConstants<float> {
+  using Integer = std::int32_t;
+  static constexpr int mantissa_bits = 23;
+  static constexpr float bias = 0x1.8p23f + 127;  ///< n + bias has n's exponent as its low bits
+  static constexpr float log2_e = 0x1.715476p0f, ln2_high = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f;
+  static constexpr float largest = 88.0f;     ///< exp of it is finite
+  static constexpr float least = -87.33654f;  ///< below it sigmoid is not a normal number
+  static constexpr float saturated = 9.1f;    ///< from it on tanh is 1
+  static constexpr std::array<float, 5> accurate = {0.5f, 0.16666577f, 0.041666555f, 0.0083631791f,
+                                                    0.0013926184f};
+  static constexpr std::array<float, 3> fast = {0.5f, 0.16741914f, 0.041792011f};
+};
+
+template <>
+struct ExpConstants<double> {
+  using Integer = std::int64_t;
+  static constexpr int mantissa_bits = 52;
+  static constexpr double bias = 0x1.8p52 + 1023;
+  static constexpr double log2_e = 0x1.71547652b82fep0, ln2_high = 0x1.62e42fefa38p-1,
+                          ln2_low = 0x1.ef35793c7673p-45;
+  static constexpr double largest = 708.5;
+  static constexpr double least = -708.3964185322641;
+  static constexpr double saturated = 20.0;
+  static constexpr std::array<double, 10> accurate = {
+      0.50000000000000010221,     0.16666666666666667453,   0.041666666666624127873,
+      0.0083333333333300618325,   0.0013888888917213716901, 0.00019841269863053616878,
+      0.000024801521295954375131, 2.7557268459997064772e-6, 2.7620088445409748161e-7,
+      2.5100385495510319078e-8};
+  static constexpr std::array<double, 5> fast = {0.5, 0.16666576989698775683,
+                                                 0.041666554617204574203, 0.0083631790527225773704,
+                                                 0.0013926183587713494542};
+};
+
+/// exp(y) = scale * (1 + t).
+template <class Scalar>
+struct Exponential {
+  Vec<Scalar> scale, t;
+};
+
+/// Range: |y| up to ExpConstants::largest; NaN goes into t.
+template <class Scalar, std::size_t Terms>
+TSDL_INLINE Exponential<Scalar> exponential(const Vec<Scalar>& y,
+                                            const std::array<Scalar, Terms>& q) noexcept {
+  using C = ExpConstants<Scalar>;
+  using V = Vec<Scalar>;
+  using Bits = xsimd::batch<typename C::Integer>;
+  const V n = xsimd::nearbyint(y * V(C::log2_e));
+  const V r = fma(n, V(-C::ln2_low), fma(n, V(-C::ln2_high), y));
+  V p(q[Terms - 1]);
+  TSDL_UNROLL
+  for (std::size_t k = 2; k <= Terms; ++k) p = fma(p, r, V(q[Terms - k]));
+  const Bits exponent = std::bit_cast<Bits>(V(n + V(C::bias))) << C::mantissa_bits;
+  return {std::bit_cast<V>(exponent), fma(V(r * r), p, r)};
+}
+
+/// x within [low, high]; NaN stays NaN, which min and max do not promise.
+template <class Scalar>
+TSDL_INLINE Vec<Scalar> clamped(const Vec<Scalar>& x, Scalar low, Scalar high) noexcept {
+  const Vec<Scalar> below = xsimd::select(x > Vec<Scalar>(high), Vec<Scalar>(high), x);
+  return xsimd::select(x < Vec<Scalar>(low), Vec<Scalar>(low), below);
+}
+
+}  // namespace kernels::internal
+
+/// The logistic function and the hyperbolic tangent by one exponential and one division each, whose
+/// quality is Precision's. Saturates; NaN in, NaN out. A value depends neither on its lane nor on
+/// its neighbours.
+template <class Precision>
+struct ExpActivation {
   template <class Scalar>
   static TSDL_INLINE kernels::Vec<Scalar> sigmoid(const kernels::Vec<Scalar>& x) noexcept {
-    const kernels::Vec<Scalar> one(Scalar{1});
-    return one / (one + xsimd::exp(-x));
+    using C = kernels::internal::ExpConstants<Scalar>;
+    using V = kernels::Vec<Scalar>;
+    const V y = kernels::internal::clamped(V(-x), -C::largest, C::largest);
+    const auto e = kernels::internal::exponential(y, Precision::template coefficients<Scalar>());
+    const V one(Scalar{1});
+    const V value = Precision::ratio(one, V(one + kernels::fma(e.scale, e.t, e.scale)));
+    return xsimd::select(x < V(C::least), V(Scalar{0}), value);
   }
   template <class Scalar>
   static TSDL_INLINE kernels::Vec<Scalar> tanh(const kernels::Vec<Scalar>& x) noexcept {
-    return xsimd::tanh(x);
+    using C = kernels::internal::ExpConstants<Scalar>;
+    using V = kernels::Vec<Scalar>;
+    const V a = kernels::internal::clamped(V(xsimd::abs(x)), Scalar{0}, C::saturated);
+    const auto e =
+        kernels::internal::exponential(V(a + a), Precision::template coefficients<Scalar>());
+    const V expm1 = kernels::fma(e.scale, e.t, V(e.scale - V(Scalar{1})));
+    return xsimd::copysign(Precision::ratio(expm1, V(expm1 + V(Scalar{2}))), x);
   }
   /// d sigmoid(x) / dx where y = sigmoid(x).
   template <class Scalar>
@@ -29,6 +127,41 @@ struct Accurate {
     return kernels::Vec<Scalar>(Scalar{1}) - y * y;
   }
 };
+
+namespace kernels::internal {
+
+struct AccuratePrecision {
+  template <class Scalar>
+  static constexpr auto coefficients() noexcept {
+    return ExpConstants<Scalar>::accurate;
+  }
+  template <class Scalar>
+  static TSDL_INLINE Vec<Scalar> ratio(const Vec<Scalar>& a, const Vec<Scalar>& b) noexcept {
+    return a / b;
+  }
+};
+
+struct FastPrecision {
+  template <class Scalar>
+  static constexpr auto coefficients() noexcept {
+    return ExpConstants<Scalar>::fast;
+  }
+  /// An approximate reciprocal and a Newton step.
+  template <class Scalar>
+  static TSDL_INLINE Vec<Scalar> ratio(const Vec<Scalar>& a, const Vec<Scalar>& b) noexcept {
+    const Vec<Scalar> near = xsimd::reciprocal(b);
+    return a * (near * (Vec<Scalar>(Scalar{2}) - b * near));
+  }
+};
+
+}  // namespace kernels::internal
+
+/// Largest error: 5 ulp, in float and in double, where the result is a normal number; below that
+/// the smallest normal number.
+using Accurate = ExpActivation<kernels::internal::AccuratePrecision>;
+
+/// Largest error: 1e-5 absolute in float, 1e-7 in double. No relative accuracy near 0 and below.
+using Fast = ExpActivation<kernels::internal::FastPrecision>;
 
 /// The identity in place of both functions: with it a network is a polynomial of its inputs, so a
 /// test can check wiring, gate order and direction of time almost exactly. For tests.

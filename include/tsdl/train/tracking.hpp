@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -46,7 +47,7 @@ enum class RunStatus {
 /// What is known of a run when it starts.
 struct RunInfo {
   std::string experiment = "Default";
-  std::string name;                   ///< of the run, for people; need not be unique
+  std::string name{};                 ///< of the run, for people; need not be unique
   std::vector<TrackedText> params{};  ///< every option
   std::vector<TrackedText> tags{};
 };
@@ -139,7 +140,7 @@ class TrackingCallback final : public Callback {
     if (given_up_) return;
     try {
       work();
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       given_up_ = true;
       if (options_.on_problem) options_.on_problem(error.what());
     }
