@@ -1,6 +1,7 @@
 // Dropout between recurrent layers: masks that are a function of key and place, drawn in any order.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "tsdl/core/random.hpp"
@@ -28,20 +29,28 @@ void dropout_column(Scalar* out, std::uint8_t* kept, const Scalar* in, const Phi
                     double p, Index layer, Index t, Index b, Index D, Index H, Index Hp) noexcept {
   const auto threshold = static_cast<std::uint32_t>(p * 0x1p32);
   const auto scale = static_cast<Scalar>(1.0 / (1.0 - p));
-  Philox::Words words{};
-  for (Index d = 0, unit = 0; d < D; ++d) {
-    for (Index j = d * Hp; j < d * Hp + H; ++j, ++unit) {
-      if (unit % 4 == 0)
-        words = philox(static_cast<std::uint32_t>(unit / 4), static_cast<std::uint32_t>(b),
-                       static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(layer));
-      const bool keep = words[static_cast<std::size_t>(unit % 4)] >= threshold;
-      kept[j] = keep;
-      out[j] = keep ? in[j] * scale : Scalar{0};
+  constexpr Index at_once = 64;
+  std::uint32_t words[at_once];
+  for (Index d = 0; d < D; ++d) {
+    for (Index u = 0; u < H;) {
+      const Index unit = d * H + u, first = unit / 4 * 4, skipped = unit - first;
+      const Index count = std::min(at_once - skipped, H - u), j = d * Hp + u;
+      for (Index i = 0; i < skipped + count; i += 4) {
+        const Philox::Words four =
+            philox(static_cast<std::uint32_t>((first + i) / 4), static_cast<std::uint32_t>(b),
+                   static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(layer));
+        std::copy(four.begin(), four.end(), words + i);
+      }
+      for (Index i = 0; i < count; ++i) {  // without a branch, which would be a guess
+        const bool keep = words[skipped + i] >= threshold;
+        const Scalar scaled = in[j + i] * scale;
+        kept[j + i] = keep;
+        out[j + i] = keep ? scaled : Scalar{0};
+      }
+      u += count;
     }
-    for (Index j = d * Hp + H; j < (d + 1) * Hp; ++j) {
-      kept[j] = 0;
-      out[j] = Scalar{0};
-    }
+    std::fill(kept + d * Hp + H, kept + (d + 1) * Hp, std::uint8_t{0});
+    std::fill(out + d * Hp + H, out + (d + 1) * Hp, Scalar{0});
   }
 }
 
