@@ -74,3 +74,28 @@ TEST_CASE("a Sequence becomes one of const values, and not back") {
   CHECK(std::is_convertible_v<Sequence<float>, Sequence<const float>>);
   CHECK_FALSE(std::is_convertible_v<Sequence<const float>, Sequence<float>>);
 }
+
+TEST_CASE("line_of numbers the columns of windows and dense batches, and refuses others") {
+  const float* data = nullptr;
+  using View = tsdl::Sequence<const float>;
+  const auto check = [](const View& x, Index unit, Index count) {
+    const tsdl::ColumnLine line = tsdl::line_of(x);
+    CHECK(line.unit == unit);
+    REQUIRE(line.count == count);
+    for (Index t = 0; t < x.steps; ++t)
+      for (Index b = 0; b < x.batch; ++b) {
+        CHECK(line.at(t, b) * line.unit == t * x.step_stride + b * x.sample_stride);
+        CHECK(line.at(t, b) < line.count);
+      }
+  };
+  check({data, 3, 5, 4, 3, 3}, 3, 8);    // windows, stride 1: T + B - 1 columns
+  check({data, 3, 5, 4, 3, 9}, 3, 14);   // stride 3
+  check({data, 3, 5, 4, 3, 15}, 3, 20);  // side by side: nothing is shared
+  check({data, 3, 5, 4, 12, 3}, 3, 20);  // dense
+  check({data, 3, 5, 4, 24, 6}, 6, 20);  // dense in the columns of two directions
+  check({data, 3, 5, 1, 3, 0}, 3, 5);    // one sample, whatever its stride
+  check({data, 3, 1, 4, 0, 7}, 7, 4);    // one step
+  CHECK(tsdl::line_of(View{data, 3, 5, 4, 3, 7}).count == 0);   // not a multiple
+  CHECK(tsdl::line_of(View{data, 3, 5, 4, -3, 3}).count == 0);  // backwards
+  CHECK(tsdl::line_of(View{data, 3, 1, 1, 0, 0}).count == 0);
+}

@@ -211,7 +211,7 @@ using Panel4f = Panel<float, 4>;
 using Panel4d = Panel<double, 4>;
 using Panel3f = Panel<float, 3>;
 
-TEST_CASE_TEMPLATE("add_outer and add_sums add products of columns over steps and samples", P,
+TEST_CASE_TEMPLATE("add_outer adds products of columns, add_rows and add_each the columns", P,
                    Panel4f, Panel4d, Panel3f) {
   using Scalar = typename P::Scalar;
   constexpr Index V = P::vectors, width = V * kernels::lanes<Scalar>;
@@ -251,7 +251,19 @@ TEST_CASE_TEMPLATE("add_outer and add_sums add products of columns over steps an
                                           a_sample};
       const kernels::Columns<Scalar> right{d.data(), g.samples * width, width};
       kernels::add_outer<V>(out.data(), left, right, g.steps, g.samples, g.K);
-      kernels::add_sums<V>(sums.data(), right, g.steps, g.samples);
+      Buffer<Scalar> each(g.samples * 2 * width);
+      for (Index t = 0; t < g.steps; ++t) {
+        const Scalar* rows = d.data() + t * g.samples * width;
+        kernels::add_rows<V>(sums.data(), rows, width, g.samples);
+        kernels::add_each<V>(each.data(), 2 * width, rows, width, g.samples);
+      }
+      for (Index b = 0; b < g.samples; ++b)
+        for (Index n = 0; n < 2 * width; ++n) {
+          Scalar sum{0};
+          for (Index t = 0; t < g.steps && n < width; ++t)
+            sum += d[(t * g.samples + b) * width + n];
+          REQUIRE(each[b * 2 * width + n] == sum);  // and nothing between the columns
+        }
       const tsdl::RowMajorMatrix<Scalar> actual =
           Eigen::Map<tsdl::RowMajorMatrix<Scalar>>(out.data(), g.K, width);
       const tsdl::RowMajorMatrix<Scalar> actual_sums =

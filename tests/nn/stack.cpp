@@ -108,8 +108,10 @@ TEST_CASE_TEMPLATE("a window's outputs do not depend on batch, place, or layout,
   }
 }
 
-TEST_CASE_TEMPLATE("strided and dense windows give the same gradients, bit for bit", Cell,
-                   tsdl::LSTMCell<float>, tsdl::GRUCell<float>) {
+TEST_CASE_TEMPLATE(
+    "strided and dense windows give the same gradients: those of W_ih to rounding, all others bit "
+    "for bit",
+    Cell, tsdl::LSTMCell<float>, tsdl::GRUCell<float>) {
   Net<Cell> net(3, 19, 2, true, 0.3);
   const Index T = 5, B = 21, stride = 2, width = net.stack.output_size();
   tsdl::RandomStream random(2);
@@ -129,7 +131,8 @@ TEST_CASE_TEMPLATE("strided and dense windows give the same gradients, bit for b
     gradients.push_back(test::gradients(net.stack));
     dxs.push_back(dx);
   }
-  CHECK(gradients[0] == gradients[1]);
+  // The first layer sums da over the windows that share a column before it multiplies.
+  test::check_shared_gradients(net.stack, gradients[0], gradients[1]);
   CHECK(dxs[0] == dxs[1]);
   CHECK(test::largest(dxs[0]) > 0.0);
 }

@@ -1,10 +1,13 @@
 // What tests of networks share: drawn arrays, copies of parameters, outputs as plain vectors.
 #pragma once
 
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -127,6 +130,28 @@ double largest_difference(const A& a, const B& b) {
     top = std::max(top, difference);
   }
   return top;
+}
+
+/// Gradients of overlapping windows as a view against those of a copy: of the first layer's W_ih, a
+/// sum in another order, to rounding; all others bit for bit.
+template <class Model, class Gradients>
+void check_shared_gradients(const Model& model, const Gradients& view, const Gradients& copy) {
+  using Scalar = ScalarOf<Model>;
+  std::size_t n = 0, different = 0;
+  model.visit([&](const auto& parameter) {
+    INFO(parameter.name);
+    const auto &a = view.at(n), &b = copy.at(n);
+    if (parameter.name.find("weight_ih_l0") == std::string::npos) {
+      CHECK((a == b));
+    } else {
+      CHECK(largest_difference(a, b) <=
+            64 * static_cast<double>(std::numeric_limits<Scalar>::epsilon()) * largest(b));
+      CHECK(largest(b) > 0);
+      different += a != b;
+    }
+    ++n;
+  });
+  CHECK(different > 0);  // else nothing was shared
 }
 
 }  // namespace test

@@ -1,6 +1,7 @@
 // The strided view through which every layer sees a batch of sequences.
 #pragma once
 
+#include <algorithm>
 #include <type_traits>
 
 #include "tsdl/core/types.hpp"
@@ -40,5 +41,25 @@ struct Sequence {
     return {data, inputs, steps, batch, step_stride, sample_stride};
   }
 };
+
+/// Where the columns of a view stand when all of them stand on one line, evenly spaced: column (t,
+/// b) is number t * step + b * sample on it. Overlapping windows have fewer numbers than columns.
+struct ColumnLine {
+  Index unit = 0;  ///< from number to number, in values
+  Index step = 0, sample = 0;
+  Index count = 0;  ///< numbers that occur, from 0 on; 0: the columns are not on one line
+
+  Index at(Index t, Index b) const noexcept { return t * step + b * sample; }
+};
+
+template <class Scalar>
+ColumnLine line_of(const Sequence<Scalar>& x) noexcept {
+  const Index t = x.steps > 1 ? x.step_stride : 0, b = x.batch > 1 ? x.sample_stride : 0;
+  const Index unit = t == 0 || b == 0 ? std::max(t, b) : std::min(t, b);
+  if (t < 0 || b < 0 || unit == 0 || t % unit != 0 || b % unit != 0) return {};
+  ColumnLine line{unit, t / unit, b / unit, 0};
+  line.count = line.at(x.steps - 1, x.batch - 1) + 1;
+  return line;
+}
 
 }  // namespace tsdl::inline TSDL_ABI

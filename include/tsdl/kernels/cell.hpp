@@ -34,7 +34,9 @@ struct ForwardStep {
   Index samples, tile;  ///< samples in this tile, and its capacity
   Index inputs, hidden, panels;
   const Scalar* x;
-  Index x_stride;  ///< from sample to sample
+  Index x_stride;           ///< from sample to sample
+  const Scalar* projected;  ///< the chains over x as project() left them; null: not made
+  Index projected_stride;   ///< from sample to sample
   const Scalar* h_prev;
   Index h_prev_stride;
   const Scalar* cells_prev;
@@ -79,6 +81,63 @@ TSDL_INLINE void start_chains(Vec<Scalar> (&acc)[M][V], const Scalar* bias) noex
     TSDL_UNROLL
     for (Index m = 0; m < M; ++m) acc[m][v] = start;
   }
+}
+
+/// The chains over x of M samples: bias, then x by ascending k; or what project() made of them.
+template <Index M, Index V, class Scalar>
+TSDL_INLINE void chains_over_x(Vec<Scalar> (&acc)[M][V], const ForwardStep<Scalar>& s,
+                               const Scalar* panel, const Scalar* bias, Index p, Index b) noexcept {
+  constexpr Index W = lanes<Scalar>;
+  if (!s.projected) {
+    start_chains(acc, bias);
+    multiply_tile<M, V>(acc, s.x + b * s.x_stride, s.x_stride, panel, s.inputs);
+    return;
+  }
+  TSDL_UNROLL
+  for (Index m = 0; m < M; ++m) {
+    TSDL_UNROLL
+    for (Index v = 0; v < V; ++v)
+      acc[m][v] = load(s.projected + (b + m) * s.projected_stride + (p * V + v) * W);
+  }
+}
+
+/// What project() is given: `count` columns, x_stride apart.
+template <class Scalar>
+struct Projection {
+  Scalar* out;  ///< [count][P][V][W]
+  const Scalar* x;
+  Index x_stride, count, inputs, panels;
+  const Scalar* weights;  ///< [P][weight_rows][V][W], x's rows first
+  Index weight_rows;
+  const Scalar* bias;  ///< [P][bias_vectors][W], those over x first
+  Index bias_vectors;
+};
+
+namespace internal {
+
+template <Index M, Index V, class Scalar>
+TSDL_INLINE void project_tile(const Projection<Scalar>& s, Index p, Index c) noexcept {
+  constexpr Index W = lanes<Scalar>;
+  Vec<Scalar> acc[M][V];
+  start_chains(acc, s.bias + p * s.bias_vectors * W);
+  multiply_tile<M, V>(acc, s.x + c * s.x_stride, s.x_stride, s.weights + p * s.weight_rows * V * W,
+                      s.inputs);
+  TSDL_UNROLL
+  for (Index m = 0; m < M; ++m) {
+    TSDL_UNROLL
+    for (Index v = 0; v < V; ++v) store(s.out + (((c + m) * s.panels + p) * V + v) * W, acc[m][v]);
+  }
+}
+
+}  // namespace internal
+
+/// The chains over x of many columns at once, V vectors a panel. A step that starts from them gives
+/// the bits of one that makes them itself.
+template <Index V, class Scalar>
+void project(const Projection<Scalar>& s) noexcept {
+  for_each_tile(s.panels, s.count, [&](auto M, Index p, Index c) noexcept {
+    internal::project_tile<M(), V>(s, p, c);
+  });
 }
 
 /// dL/dh of one sample and panel: from step t + 1 and from above.

@@ -13,7 +13,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 
 #include "tsdl/kernels/simd.hpp"
@@ -229,15 +228,31 @@ void add_outer(Scalar* out, Columns<Scalar> a, Columns<Scalar> d, Index steps, I
   }
 }
 
-/// sum[n] += sum over (t, b) of d[t][b][n], for one panel of d: the gradient of a bias.
-template <Index V = panel_vectors, class Scalar>
-void add_sums(Scalar* out, Columns<Scalar> d, Index steps, Index samples) noexcept {
-  static constexpr auto ones = [] {
-    std::array<Scalar, static_cast<std::size_t>(tile_samples)> values{};
-    values.fill(Scalar{1});
-    return values;
-  }();
-  add_outer<V>(out, Columns<Scalar>{ones.data(), 0, 0}, d, steps, samples, Index{1});
+/// sum[n] += sum over b of d[b][n], V vectors wide: the gradient of a bias.
+template <Index V, class Scalar>
+void add_rows(Scalar* sum, const Scalar* d, Index d_stride, Index samples) noexcept {
+  constexpr Index W = lanes<Scalar>;
+  Vec<Scalar> acc[V];
+  TSDL_UNROLL
+  for (Index v = 0; v < V; ++v) acc[v] = Vec<Scalar>(Scalar{0});
+  for (Index b = 0; b < samples; ++b, d += d_stride) {
+    TSDL_UNROLL
+    for (Index v = 0; v < V; ++v) acc[v] = acc[v] + load(d + v * W);
+  }
+  TSDL_UNROLL
+  for (Index v = 0; v < V; ++v) store(sum + v * W, Vec<Scalar>(load(sum + v * W) + acc[v]));
+}
+
+/// out[b][n] += d[b][n], V vectors wide.
+template <Index V, class Scalar>
+void add_each(Scalar* out, Index out_stride, const Scalar* d, Index d_stride,
+              Index samples) noexcept {
+  constexpr Index W = lanes<Scalar>;
+  for (Index b = 0; b < samples; ++b, out += out_stride, d += d_stride) {
+    TSDL_UNROLL
+    for (Index v = 0; v < V; ++v)
+      store(out + v * W, Vec<Scalar>(load(out + v * W) + load(d + v * W)));
+  }
 }
 
 }  // namespace tsdl::inline TSDL_ABI::kernels

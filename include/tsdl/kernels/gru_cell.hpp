@@ -70,8 +70,7 @@ struct GRUCell {
     const Scalar* panel = s.weights + p * (s.inputs + s.hidden) * gates * W;
     const Scalar* bias = s.bias + p * slots * W;
     Vec over_x[M][gates], over_h[M][gates];  // n r z, then r z q
-    kernels::start_chains(over_x, bias);
-    kernels::multiply_tile<M, gates>(over_x, s.x + b * s.x_stride, s.x_stride, panel, s.inputs);
+    kernels::chains_over_x(over_x, s, panel, bias, p, b);
     const Vec b_hn = kernels::load(bias + 3 * W);
     TSDL_UNROLL
     for (Index m = 0; m < M; ++m) {

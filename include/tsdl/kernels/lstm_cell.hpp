@@ -68,8 +68,7 @@ struct LSTMCell {
                                        Index b) noexcept {
     const Scalar* panel = s.weights + p * (s.inputs + s.hidden) * gates * W;
     Vec a[M][gates];
-    kernels::start_chains(a, s.bias + p * slots * W);
-    kernels::multiply_tile<M, gates>(a, s.x + b * s.x_stride, s.x_stride, panel, s.inputs);
+    kernels::chains_over_x(a, s, panel, s.bias + p * slots * W, p, b);
     kernels::multiply_tile<M, gates>(a, s.h_prev + b * s.h_prev_stride, s.h_prev_stride,
                                      panel + s.inputs * gates * W, s.hidden);
     TSDL_UNROLL

@@ -100,7 +100,8 @@ class Linear {
       cache.dweights.assign((in_ + 1) * width, Scalar{0});
       const kernels::Columns<Scalar> right{cache.dy.data(), 0, width};
       kernels::add_outer(cache.dweights.data(), {x, 0, in_}, right, Index{1}, B, in_);
-      kernels::add_sums(cache.dweights.data() + in_ * width, right, Index{1}, B);
+      kernels::add_rows<kernels::panel_vectors>(cache.dweights.data() + in_ * width,
+                                                cache.dy.data(), width, B);
       for (Index n = 0; n < count; ++n) {
         for (Index k = 0; k < in_; ++k)
           weight.gradient[(first + n) * in_ + k] += cache.dweights[k * width + n];

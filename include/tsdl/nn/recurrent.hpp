@@ -14,7 +14,13 @@
 //   saved       [tile][s][P][b][S][W]       gates, by forward; backward leaves da in their place
 //   cells       [tile][s][P][b][C][W]       the cell's state beside h (LSTM: c, tanh(c))
 //   dweights    [P][I + H][G][W]            the gradient in the order of the forward pack
-//   dbias       [P][S][W]
+//   dbias       [tile][P][S][W]             the biases' gradients
+//   projection  [column][P][G][W]           the chains over x, where they are made ahead
+//   dcolumns    [tile][column][P][G][W]     da summed over the windows that share a column
+//
+// Where windows overlap, their columns stand on one line (core/sequence.hpp) and there are fewer of
+// them than T * B. Then W_ih x is made once a column, and dW_ih is one product over columns, after
+// the da of each were summed. Made ahead or in the step, a chain has the same bits.
 #pragma once
 
 #include <algorithm>
@@ -22,44 +28,14 @@
 #include <cstddef>
 #include <string>
 
-#include "tsdl/core/buffer.hpp"
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/kernels/cell.hpp"
 #include "tsdl/kernels/gemm.hpp"
 #include "tsdl/nn/init.hpp"
 #include "tsdl/nn/parameter.hpp"
+#include "tsdl/nn/recurrent_cache.hpp"
 
 namespace tsdl::inline TSDL_ABI {
-
-/// How a layer's input columns are laid out: `segments` runs of `width` values, each padded to
-/// `padded`. The first layer reads the caller's columns (one run, no padding); a later one reads
-/// the padded output of each direction below it.
-struct InputLayout {
-  Index segments, width, padded;
-  Index columns() const noexcept { return segments * padded; }  ///< as stored
-  Index values() const noexcept { return segments * width; }    ///< as PyTorch counts them
-};
-
-/// What a pass is run on: T steps of B samples, of which this direction runs the first `steps`.
-struct Extent {
-  Index T = 0, B = 0, steps = 0;
-  static constexpr Index max_tile = 16;
-  Index tile() const noexcept { return std::min(B, max_tile); }
-  Index tiles() const noexcept { return (B + max_tile - 1) / max_tile; }
-  Index first(Index tile_index) const noexcept { return tile_index * max_tile; }
-  Index samples(Index tile_index) const noexcept {
-    return std::min(max_tile, B - first(tile_index));
-  }
-};
-
-/// What one direction of one layer keeps between forward and backward.
-template <class Scalar>
-struct DirectionCache {
-  Extent extent;
-  bool training = false;     ///< forward kept what backward needs
-  bool has_initial = false;  ///< an initial state was given, so h0 contributes to dW_hh
-  Buffer<Scalar> saved, cells, initial_cells, h0, dh, dc, dweights, dbias;
-};
 
 template <class Cell>
 class RecurrentLayer {
@@ -139,9 +115,11 @@ class RecurrentLayer {
       }
   }
 
-  /// Sizes the cache for a pass and clears the initial state. Allocates: when it must grow.
-  void prepare(Cache& cache, Extent extent, bool training) const {
+  /// Sizes the cache for a pass over x and clears the initial state. Allocates: when it must grow.
+  void prepare(Cache& cache, const Sequence<const Scalar>& x, Extent extent, bool training) const {
     cache.extent = extent;
+    cache.choose_line(line_of(x), kernels::tile_samples);
+    cache.projection.resize(cache.line.count * panels() * gate_width);
     cache.training = training;
     cache.has_initial = false;
     const Index state = extent.tile() * panels() * W;  // of one tile, one step
@@ -164,6 +142,19 @@ class RecurrentLayer {
       }
   }
 
+  /// The chains over x are made ahead in this many tasks, before any step is run.
+  Index projection_tasks(const Cache& cache) const noexcept {
+    return (cache.line.count + columns_per_task - 1) / columns_per_task;
+  }
+
+  void project(Cache& cache, const Sequence<const Scalar>& x, Index task) const noexcept {
+    const Index first = task * columns_per_task, unit = cache.line.unit;
+    kernels::project<Cell::gates, Scalar>(
+        {cache.projection.data() + first * panels() * gate_width, x.data + first * unit, unit,
+         std::min(columns_per_task, cache.line.count - first), inputs_.columns(), panels(),
+         weights_.data(), inputs_.columns() + hidden_, bias_.data(), Cell::slots});
+  }
+
   /// Runs all steps of one tile. y: the layer's output, at this direction's columns.
   void forward_tile(Cache& cache, const Sequence<const Scalar>& x, const Sequence<Scalar>& y,
                     Index tile) const noexcept {
@@ -178,16 +169,19 @@ class RecurrentLayer {
     step.hidden = hidden_;
     step.panels = panels();
     step.x_stride = x.sample_stride;
+    step.projected_stride = cache.line.sample * panels() * gate_width;
     step.weights = weights_.data();
     step.bias = bias_.data();
     step.h_stride = y.sample_stride;
     for (Index s = 0; s < e.steps; ++s) {
       const Index t = time(e, s);
       step.x = x.column(t, b);
+      if (cache.line.count > 0)
+        step.projected = cache.projection.data() + cache.line.at(t, b) * panels() * gate_width;
       step.h = y.column(t, b);
       set_previous(step, cache, y, s, b);
       step.cells_prev = cells_prev;
-      step.cells = cache.cells.data() + cells_block(cache, tile, s) * block;
+      step.cells = cache.cells.data() + cache.cells_block(tile, s) * block;
       step.saved = cache.training ? saved(cache, tile, s) : nullptr;
       Cell::forward(step);
       cells_prev = step.cells;
@@ -201,7 +195,7 @@ class RecurrentLayer {
     const Index block = state_block(cache) * Cell::cell_vectors;
     for (Index b = 0; b < e.B; ++b) {
       const Index tile = b / Extent::max_tile;
-      const Scalar* cells = cache.cells.data() + cells_block(cache, tile, e.steps - 1) * block;
+      const Scalar* cells = cache.cells.data() + cache.cells_block(tile, e.steps - 1) * block;
       for (Index unit = 0; unit < hidden_; ++unit) {
         if (h) h[b * hidden_ + unit] = y.column(time(e, e.steps - 1), b)[unit];
         const Index inside = cell_offset(cache, b, unit) - tile * panels() * e.tile();
@@ -217,7 +211,9 @@ class RecurrentLayer {
     cache.dh.assign(e.B * padded_hidden(), Scalar{0});
     if (Cell::cell_vectors > 0) cache.dc.assign(e.tiles() * state_block(cache), Scalar{0});
     cache.dweights.resize(panels() * (inputs_.columns() + hidden_) * gate_width);
-    cache.dbias.resize(panels() * slot_width);
+    cache.dbias.assign(e.tiles() * panels() * slot_width, Scalar{0});
+    if (cache.shared)
+      cache.dcolumns.assign(e.tiles() * cache.tile_columns() * panels() * gate_width, Scalar{0});
     for (Index b = 0; b < e.B && (dh_n || dc_n); ++b)
       for (Index unit = 0; unit < hidden_; ++unit) {
         if (dh_n) cache.dh[b * padded_hidden() + unit] = dh_n[b * hidden_ + unit];
@@ -246,10 +242,11 @@ class RecurrentLayer {
       step.dh_above = from <= t && t < to ? dy.column(t, b) : nullptr;
       step.saved = saved(cache, tile, s);
       set_previous(step, cache, y, s, b);
-      step.cells = cache.cells.data() + cells_block(cache, tile, s) * block;
+      step.cells = cache.cells.data() + cache.cells_block(tile, s) * block;
       step.cells_prev = s == 0 ? cache.initial_cells.data() + tile * block
-                               : cache.cells.data() + cells_block(cache, tile, s - 1) * block;
+                               : cache.cells.data() + cache.cells_block(tile, s - 1) * block;
       Cell::backward(step);
+      add_to_sums(cache, tile, t, step.saved);
       // dh_prev = W_hh^T da, and what the cell left in dh when h_prev enters h beside the products
       constexpr auto start = Cell::h_enters ? kernels::Start::previous : kernels::Start::zero;
       kernels::multiply<start>(step.dh, Hp, gate_rows(cache, tile, s, first_h_slot),
@@ -288,6 +285,7 @@ class RecurrentLayer {
 
   /// Weight gradients are cut into tasks of one panel times this many rows of the pack.
   static constexpr Index rows_per_task = 48;
+  static constexpr Index columns_per_task = 24;
 
   Index weight_gradient_tasks() const noexcept { return panels() * chunks(); }
 
@@ -301,7 +299,10 @@ class RecurrentLayer {
     if (chunk < input_chunks()) {
       const Index k = chunk * rows_per_task, count = std::min(rows_per_task, I - k);
       Scalar* rows = cleared(panel + k * gate_width, count * gate_width);
-      add_products(cache, x, k, 0, rows, p, 0, count);
+      if (cache.shared)
+        add_shared_products(cache, x, k, rows, p, count);
+      else
+        add_products(cache, x, k, 0, rows, p, 0, count);
       for (Index i = k; i < k + count; ++i)
         if (i % inputs_.padded < inputs_.width)
           scatter(panel + i * gate_width, p, Cell::x_slot, weight_ih,
@@ -319,12 +320,11 @@ class RecurrentLayer {
       for (Index i = 0; i < count; ++i)
         scatter(rows + i * gate_width, p, Cell::h_slot, weight_hh, k + i, first_h_slot);
     } else {
-      Scalar* row = cleared(cache.dbias.data() + p * slot_width, slot_width);
-      for (Index tile = 0; tile < cache.extent.tiles(); ++tile)
-        kernels::add_sums<Cell::slots>(row, gate_columns(cache, tile, 0, p, 0), cache.extent.steps,
-                                       cache.extent.samples(tile));
-      scatter(row, p, Cell::x_slot, bias_ih, 0);
-      scatter(row, p, Cell::h_slot, bias_hh, 0);
+      for (Index tile = 0; tile < cache.extent.tiles(); ++tile) {
+        const Scalar* row = cache.dbias.data() + (tile * panels() + p) * slot_width;
+        scatter(row, p, Cell::x_slot, bias_ih, 0);
+        scatter(row, p, Cell::h_slot, bias_hh, 0);
+      }
     }
   }
 
@@ -348,9 +348,6 @@ class RecurrentLayer {
   Index cell_offset(const Cache& cache, Index b, Index unit) const noexcept {
     const Index tile = b / Extent::max_tile;
     return (tile * panels() + unit / W) * cache.extent.tile() + b - cache.extent.first(tile);
-  }
-  Index cells_block(const Cache& cache, Index tile, Index s) const noexcept {
-    return cache.training ? tile * cache.extent.steps + s : tile;
   }
   Scalar* saved(Cache& cache, Index tile, Index s) const noexcept {
     return cache.saved.data() + (tile * cache.extent.steps + s) * state_block(cache) * Cell::slots;
@@ -378,6 +375,34 @@ class RecurrentLayer {
                                         Index slot) const noexcept {
     return {saved(cache, tile, s) + p * cache.extent.tile() * slot_width + slot * W,
             state_block(cache) * Cell::slots, slot_width};
+  }
+  /// While da of step t of one tile is at hand: adds it to the biases' gradients and, where columns
+  /// are shared, to those of its columns.
+  void add_to_sums(Cache& cache, Index tile, Index t, const Scalar* da) const noexcept {
+    const Extent& e = cache.extent;
+    Scalar* bias = cache.dbias.data() + tile * panels() * slot_width;
+    Scalar* columns = cache.dcolumns.data() + tile * cache.tile_columns() * panels() * gate_width;
+    for (Index p = 0; p < panels(); ++p) {
+      const Scalar* rows = da + p * e.tile() * slot_width;
+      kernels::add_rows<Cell::slots>(bias + p * slot_width, rows, slot_width, e.samples(tile));
+      if (cache.shared)
+        kernels::add_each<Cell::gates>(columns + (cache.line.at(t, 0) * panels() + p) * gate_width,
+                                       cache.line.sample * panels() * gate_width, rows, slot_width,
+                                       e.samples(tile));
+    }
+  }
+  /// rows += sum over the columns of x, k ... of each times what its windows' da add up to.
+  void add_shared_products(const Cache& cache, const Sequence<const Scalar>& x, Index k,
+                           Scalar* rows, Index p, Index count) const noexcept {
+    const Extent& e = cache.extent;
+    const Index stride = panels() * gate_width, columns = cache.tile_columns();
+    for (Index tile = 0; tile < e.tiles(); ++tile) {
+      const Index reached = cache.line.at(e.T - 1, e.samples(tile) - 1) + 1;
+      kernels::add_outer<Cell::gates>(
+          rows, {x.column(0, e.first(tile)) + k, cache.line.unit, 0},
+          {cache.dcolumns.data() + tile * columns * stride + p * gate_width, stride, 0}, reached,
+          Index{1}, count);
+    }
   }
   /// rows += sum over steps s >= `lag` of left(s - lag)[k ...] times da(s), `gates` slots from
   /// `slot` on.

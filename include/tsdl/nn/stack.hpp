@@ -116,12 +116,18 @@ class RecurrentStack {
       saved.output.resize(T * B * width);
       for (Index d = 0; d < D; ++d) {
         const Layer& layer = at(l, d);
-        layer.prepare(saved.direction[d], {T, B, live_steps(cache, l, d)}, how.training);
+        layer.prepare(saved.direction[d], input, {T, B, live_steps(cache, l, d)}, how.training);
         const Index state = (l * D + d) * B * H;
         if (how.h0 || how.c0)
           layer.set_initial_state(saved.direction[d], offset(how.h0, state), offset(how.c0, state));
       }
       const Extent extent = saved.direction[0].extent;
+      const Index projections = at(l, 0).projection_tasks(saved.direction[0]);
+      internal::parallel_for(D * projections, operations(l, T, B), [&](Index task) noexcept {
+        const kernels::DenormalGuard task_guard;
+        const Index d = task / projections;
+        at(l, d).project(saved.direction[d], input, task % projections);
+      });
       internal::parallel_for(D * extent.tiles(), operations(l, T, B), [&](Index task) noexcept {
         const kernels::DenormalGuard task_guard;
         const Index d = task % D;

@@ -1,0 +1,59 @@
+// What one direction of one recurrent layer runs on, and what it keeps between forward and
+// backward. Shapes of the buffers: nn/recurrent.hpp.
+#pragma once
+
+#include <algorithm>
+
+#include "tsdl/core/buffer.hpp"
+#include "tsdl/core/sequence.hpp"
+
+namespace tsdl::inline TSDL_ABI {
+
+/// How a layer's input columns are laid out: `segments` runs of `width` values, each padded to
+/// `padded`. The first layer reads the caller's columns (one run, no padding); a later one reads
+/// the padded output of each direction below it.
+struct InputLayout {
+  Index segments, width, padded;
+  Index columns() const noexcept { return segments * padded; }  ///< as stored
+  Index values() const noexcept { return segments * width; }    ///< as PyTorch counts them
+};
+
+/// What a pass is run on: T steps of B samples, of which this direction runs the first `steps`.
+struct Extent {
+  Index T = 0, B = 0, steps = 0;
+  static constexpr Index max_tile = 16;
+  Index tile() const noexcept { return std::min(B, max_tile); }
+  Index tiles() const noexcept { return (B + max_tile - 1) / max_tile; }
+  Index first(Index tile_index) const noexcept { return tile_index * max_tile; }
+  Index samples(Index tile_index) const noexcept {
+    return std::min(max_tile, B - first(tile_index));
+  }
+};
+
+/// What one direction of one layer keeps between forward and backward.
+template <class Scalar>
+struct DirectionCache {
+  Extent extent;
+  bool training = false;     ///< forward kept what backward needs
+  bool has_initial = false;  ///< an initial state was given, so h0 contributes to dW_hh
+  ColumnLine line;           ///< of the input, when the chains over x are made ahead
+  bool shared = false;       ///< several (t, b) share a column, and so a term of dW_ih
+  Buffer<Scalar> saved, cells, initial_cells, h0, dh, dc, dweights, dbias, projection, dcolumns;
+
+  /// Decides whether the chains over x are made ahead: where columns are shared, or where `B` is
+  /// too small to fill a register tile, which columns of all steps do. A pass of one step has no
+  /// use.
+  void choose_line(const ColumnLine& of_x, Index tile_samples) noexcept {
+    const bool whole = of_x.count > 0 && extent.steps == extent.T;
+    shared = whole && of_x.count < extent.T * extent.B;
+    line = shared || (whole && extent.B < tile_samples) ? of_x : ColumnLine{};
+  }
+  /// Numbers on the line that one tile's samples reach.
+  Index tile_columns() const noexcept { return line.at(extent.T - 1, extent.tile() - 1) + 1; }
+  /// The block of cells of one tile and step: without training there is one a tile.
+  Index cells_block(Index tile, Index s) const noexcept {
+    return training ? tile * extent.steps + s : tile;
+  }
+};
+
+}  // namespace tsdl::inline TSDL_ABI
