@@ -1,12 +1,13 @@
-// Predicts with a model file: one probability for each window that the data holds.
+// Predicts with a model file: the probability of each class for each window that the data holds.
 #include <filesystem>
 #include <string>
-#include <tsdl/bilstm.hpp>
 #include <tsdl/io/checkpoint.hpp>
+#include <tsdl/nn/factory.hpp>
+#include <variant>
 #include <vector>
 
+#include "support/data.hpp"
 #include "support/program.hpp"
-#include "support/report.hpp"
 
 namespace {
 
@@ -34,12 +35,15 @@ Input read_input(const tsdl::Recipe& recipe, const std::string& path) {
   return input;
 }
 
-std::string predictions_csv(const Input& input, const tsdl::Matrix<double>& probabilities) {
+/// Columns are named after the labels of their classes: probability_-1, probability_0,
+/// probability_1. A model with one output has one column, of its second class.
+std::string predictions_csv(const Input& input, const tsdl::Recipe& recipe,
+                            const tsdl::Matrix<double>& probabilities) {
   std::string text = input.times.empty() ? "row" : "time";
   if (probabilities.rows() == 1)
     text += ",probability";
   else
-    for (Index k = 0; k < probabilities.rows(); ++k) text += ",probability_" + std::to_string(k);
+    for (const std::string& name : examples::class_names(recipe)) text += ",probability_" + name;
   text += '\n';
   for (Index i = 0; i < input.windows.size(); ++i) {
     const Index row = input.windows.end_row(i);
@@ -52,35 +56,31 @@ std::string predictions_csv(const Input& input, const tsdl::Matrix<double>& prob
   return text;
 }
 
-template <class Model>
 int predict(const Options& o) {
-  const auto loaded = tsdl::load_model<Model>(o.model);
+  const auto loaded = tsdl::load_classifier<float>(o.model);
   const Input input = read_input(loaded.recipe, o.data);
-  const tsdl::Matrix<double> probabilities = tsdl::predict(loaded.model, input.windows);
+  const tsdl::Matrix<double> probabilities = std::visit(
+      [&](const auto& model) { return tsdl::predict(model, input.windows); }, loaded.model);
+  const Index classes = std::ssize(loaded.recipe.class_values);
+  if (probabilities.rows() > 1 && probabilities.rows() != classes)
+    throw tsdl::FormatError(o.model, ": ", probabilities.rows(), " outputs for ", classes,
+                            " classes");
   const std::filesystem::path out(o.out);
   tsdl::remove_stale_temporaries(out.has_parent_path() ? out.parent_path() : ".");
-  tsdl::write_file(out, predictions_csv(input, probabilities));
+  tsdl::write_file(out, predictions_csv(input, loaded.recipe, probabilities));
   std::printf("%s predictions in %s\n", examples::format_count(input.windows.size()).c_str(),
               o.out.c_str());
   return 0;
 }
 
-int run(const Options& o) {
-  const std::string kind = tsdl::read_model_info(o.model).kind;
-  if (kind == tsdl::BiLSTMClassifier<float>::kind())
-    return predict<tsdl::BiLSTMClassifier<float>>(o);
-  if (kind == tsdl::LSTMClassifier<float>::kind()) return predict<tsdl::LSTMClassifier<float>>(o);
-  throw tsdl::FormatError(o.model, ": a model of kind '", kind, "' is not known");
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Predict with a model that train_bilstm wrote.", "predict");
+  CLI::App app("Predict with a model that train_bilstm or train_baseline wrote.", "predict");
   Options options;
   app.option_defaults()->always_capture_default();
   app.add_option("--model", options.model, "Model file: best.safetensors")->required();
   app.add_option("--data", options.data, "CSV like the one it was trained on")->required();
-  app.add_option("--out", options.out, "CSV to write: time, probability");
-  return examples::run_program(app, argc, argv, [&] { return run(options); });
+  app.add_option("--out", options.out, "CSV to write: time, probability of each class");
+  return examples::run_program(app, argc, argv, [&] { return predict(options); });
 }

@@ -43,7 +43,7 @@ build() {
   [ "$dependencies" -eq 2 ] || fail "$name: $dependencies dependency files, not 2"
   find "$name" -name '*.cpp.o.d' -exec cat {} + >"$name.headers"
   grep -q 'tsdl/bilstm.hpp' "$name.headers" || fail "$name: the dependency files name no header"
-  ! grep -qiE 'nlohmann|CLI11|/CLI/|doctest' "$name.headers" || fail "$name: it needs other headers"
+  ! grep -qiE 'nlohmann|httplib|spdlog|CLI11|/CLI/|doctest' "$name.headers" || fail "$name: it needs other headers"
   ! grep -q '/tsdl/io/' "$name.headers" || fail "$name: bilstm.hpp includes io/"
   passed "$name: $(tail -n 1 stdout)"
 }

@@ -1,6 +1,7 @@
 // Numbers as text for people: the same bytes in every locale, "n/a" for what is not a number.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <charconv>
@@ -128,6 +129,35 @@ inline std::string pad_right(std::string_view text, std::size_t width) {
   std::string padded(text);
   if (padded.size() < width) padded.resize(width, ' ');
   return padded;
+}
+
+/// `text` broken at spaces so that lines have at most `width` characters, where words allow it. The
+/// first line starts after `indent` characters that stand there already, the others with as many
+/// spaces. Line ends in the text stay.
+inline std::string wrapped(std::string_view text, std::size_t indent, std::size_t width) {
+  std::string result;
+  std::size_t column = indent;
+  bool starts_line = true;
+  for (std::size_t at = 0; at < text.size();) {
+    if (text[at] == '\n') {
+      result += '\n';
+      if (++at < text.size() && text[at] != '\n') result.append(indent, ' ');
+      column = indent, starts_line = true;
+      continue;
+    }
+    const std::size_t word = std::min(text.find_first_not_of(' ', at), text.size());
+    const std::size_t end = std::min(text.find_first_of(" \n", word), text.size());
+    if (!starts_line && column + (end - at) > width) {
+      result.append("\n").append(indent, ' ').append(text.substr(word, end - word));
+      column = indent + (end - word);
+    } else {
+      result.append(text.substr(at, end - at));
+      column += end - at;
+    }
+    starts_line = false;
+    at = end;
+  }
+  return result;
 }
 
 }  // namespace examples

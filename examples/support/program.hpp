@@ -2,8 +2,6 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <charconv>
-#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -12,19 +10,6 @@
 #include "tsdl/core/error.hpp"
 
 namespace examples {
-
-/// Accepts digits that fit 64 bits and nothing else; CLI11 alone wraps what is negative or too
-/// large.
-inline CLI::Validator whole_number() {
-  return {[](std::string& text) -> std::string {
-            std::int64_t value = 0;
-            const char* end = text.data() + text.size();
-            const auto parsed = std::from_chars(text.data(), end, value);
-            const bool ok = parsed.ec == std::errc() && parsed.ptr == end && value >= 0;
-            return ok ? "" : "expected a whole number, got '" + text + "'";
-          },
-          "", "whole number"};
-}
 
 /// Parses the command line, runs work() and returns the exit status: work()'s own, or 2 after one
 /// line on stderr when options or input cannot be used.
@@ -41,6 +26,8 @@ int run_program(CLI::App& app, int argc, char** argv, const Work& work) {
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
     return 0;
+  } catch (const CLI::ConfigError& error) {
+    return refuse(error.what());
   } catch (const CLI::ParseError& error) {
     return refuse(std::string(error.what()) + " (--help lists the options)");
   }

@@ -1,18 +1,26 @@
 // The words around a training run: what is about to be trained, and what came of it.
 #pragma once
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "format.hpp"
-#include "tsdl/train/callbacks.hpp"
+#include "terminal.hpp"
+#include "tsdl/train/trainer.hpp"
 
 namespace examples {
 
-/// One line of the summary: a label in a column of its own, then text.
+/// One line of the summary: a label in a column of its own, then text, wrapped on a terminal.
 inline void say(const char* label, const std::string& text) {
-  std::printf("%-10s %s\n", label, text.c_str());
+  std::printf("%-10s %s\n", label, wrapped(text, 11, sentence_width(stdout)).c_str());
+}
+
+/// A paragraph, wrapped at 84 columns or at the terminal's.
+inline void say_paragraph(std::string_view text) {
+  std::puts(wrapped(text, 0, std::min<std::size_t>(84, sentence_width(stdout))).c_str());
 }
 
 /// history.csv: one row an epoch, empty where a figure is not defined. Shortest text that reads
@@ -34,29 +42,89 @@ inline std::string history_csv(const std::vector<tsdl::EpochRecord>& history) {
   return text;
 }
 
-/// The test set's figures beside those of the majority class, and whether the model beats it.
-inline void print_test(const tsdl::Metrics& m) {
+/// "stopped early after 11 epochs, best was epoch 1".
+inline void print_ending(const tsdl::History& history) {
+  std::string text = std::string(tsdl::to_string(history.status)) + " after " +
+                     std::to_string(history.epochs.size()) + " epochs";
+  if (history.best_epoch > 0) text += ", best was epoch " + std::to_string(history.best_epoch);
+  if (history.skipped_steps > 0)
+    text += ", " + std::to_string(history.skipped_steps) + " steps skipped";
+  std::puts("");
+  say_paragraph(text);
+}
+
+/// The figures of a part of the data beside those of the majority class, and whether the model
+/// beats it. `macro_f1` is shown where it is finite.
+inline void print_metrics(const std::string& part, const tsdl::Metrics& m,
+                          double macro_f1 = tsdl::Metrics::undefined) {
+  const std::size_t width = sentence_width(stdout);
+  const auto line = [&](const char* name, const std::string& value, std::string_view remark = {}) {
+    const std::string figure = "  " + pad_right(name, 17) + "  " + value;
+    if (remark.empty())
+      std::puts(figure.c_str());
+    else if (figure.size() + 3 + remark.size() <= width)
+      std::printf("%s   %s\n", figure.c_str(), std::string(remark).c_str());
+    else
+      std::printf("%s\n    %s\n", figure.c_str(), wrapped(remark, 4, width).c_str());
+  };
   const auto score = [](double value) {
     return is_finite(value) ? format_fixed(value, 4) : std::string("n/a");
   };
   const auto [low, high] = tsdl::wilson_interval(m.accuracy, m.count);
-  std::printf("\ntest, %s windows\n", format_count(m.count).c_str());
-  std::printf("  accuracy           %s   95%% interval %s to %s\n",
-              format_percent(m.accuracy).c_str(), format_percent(low).c_str(),
-              format_percent(high).c_str());
-  std::printf("  majority class     %s   accuracy of always predicting it, on the same rows\n",
-              format_percent(m.majority_accuracy).c_str());
-  std::printf("  balanced accuracy  %s\n", format_percent(m.balanced_accuracy).c_str());
-  std::printf("  ROC AUC            %s\n", score(m.roc_auc).c_str());
-  std::printf("  MCC                %s\n", score(m.mcc).c_str());
-  std::printf("  Brier score        %s\n", score(m.brier).c_str());
-  std::printf("  loss               %s\n\n", score(m.loss).c_str());
+  std::printf("\n%s, %s windows\n", part.c_str(), format_count(m.count).c_str());
+  line("accuracy", format_percent(m.accuracy),
+       "95% interval " + format_percent(low) + " to " + format_percent(high));
+  line("majority class", format_percent(m.majority_accuracy),
+       "accuracy of always predicting it, on the same rows");
+  line("balanced accuracy", format_percent(m.balanced_accuracy));
+  if (is_finite(macro_f1)) line("macro F1", score(macro_f1));
+  line("ROC AUC", score(m.roc_auc));
+  line("MCC", score(m.mcc));
+  line("Brier score", score(m.brier));
+  line("loss", score(m.loss));
+  std::puts("");
   if (low > m.majority_accuracy)
-    std::puts("The whole interval is above the majority class: the model has learnt something.");
+    say_paragraph(
+        "The whole interval is above the majority class: the model has learnt something.");
   else
-    std::puts(
-        "The interval is not above the majority class: this run does not show that the model\n"
-        "has learnt anything about these labels.");
+    say_paragraph(
+        "The interval is not above the majority class: this run does not show that the model has "
+        "learnt anything about these labels.");
+}
+
+/// The confusion matrix and each class's figures as text of at most `width` columns; `names` are
+/// the labels of the classes. A matrix that does not fit is left out, with a line that says so.
+inline std::string class_report(const tsdl::Confusion& confusion,
+                                const std::vector<std::string>& names, std::size_t width) {
+  std::size_t cell = 5;
+  for (const std::string& name : names) cell = std::max(cell, name.size());
+  for (const auto& row : confusion.counts)
+    for (const tsdl::Index count : row) cell = std::max(cell, format_count(count).size());
+  const std::size_t K = confusion.classes();
+  std::string text = "confusion matrix: rows are labels,\ncolumns what the model says\n";
+  if ((cell + 2) * (K + 1) <= width) {
+    text += std::string(cell + 2, ' ');
+    for (const std::string& name : names) text += "  " + pad_left(name, cell);
+    for (std::size_t k = 0; k < K; ++k) {
+      text += "\n  " + pad_left(names[k], cell);
+      for (const tsdl::Index count : confusion.counts[k])
+        text += "  " + pad_left(format_count(count), cell);
+    }
+  } else {
+    text += "  " + std::to_string(K) + " classes do not fit " + std::to_string(width) + " columns";
+  }
+  const auto row = [&](std::string_view name, std::string_view precision, std::string_view recall,
+                       std::string_view f1, std::string_view support) {
+    text += "\n" + pad_left(name, std::max<std::size_t>(cell, 5)) + ' ' + pad_left(precision, 9) +
+            ' ' + pad_left(recall, 7) + ' ' + pad_left(f1, 7) + ' ' + pad_left(support, 7);
+  };
+  text += '\n';
+  row("class", "precision", "recall", "F1", "windows");
+  const std::vector<tsdl::ClassFigures> figures = tsdl::class_figures(confusion);
+  for (std::size_t k = 0; k < K; ++k)
+    row(names[k], format_fixed(figures[k].precision, 4), format_fixed(figures[k].recall, 4),
+        format_fixed(figures[k].f1, 4), format_count(figures[k].support));
+  return text + '\n';
 }
 
 }  // namespace examples

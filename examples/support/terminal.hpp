@@ -39,6 +39,14 @@ inline std::size_t terminal_width(std::FILE* stream) {
   return 80;
 }
 
+/// The columns that sentences on `stream` may fill: those of a terminal, or COLUMNS; in a pipe or a
+/// file a sentence stays one line.
+inline std::size_t sentence_width(std::FILE* stream) {
+  const char* columns = std::getenv("COLUMNS");
+  const bool limited = ::isatty(::fileno(stream)) == 1 || (columns && *columns);
+  return limited ? terminal_width(stream) : std::numeric_limits<std::size_t>::max();
+}
+
 /// Whether `stream` is a terminal that understands escape sequences.
 inline bool is_terminal(std::FILE* stream) {
   const char* term = std::getenv("TERM");

@@ -1,8 +1,11 @@
-// Everything. Needs nlohmann-json beside Eigen and xsimd; <tsdl/bilstm.hpp> does not.
+// Everything but io/mlflow_rest.hpp, which needs cpp-httplib. Needs nlohmann-json beside Eigen and
+// xsimd; <tsdl/bilstm.hpp> does not.
 #pragma once
 
 #include "tsdl/bilstm.hpp"
+#include "tsdl/data/synthetic.hpp"
 #include "tsdl/gru.hpp"
 #include "tsdl/io/checkpoint.hpp"
 #include "tsdl/lstm.hpp"
+#include "tsdl/train/mlflow_folder.hpp"
 #include "tsdl/version.hpp"

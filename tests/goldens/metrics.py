@@ -3,7 +3,7 @@
 
 Run: python3 metrics.py (needs numpy and scikit-learn). Each case is a block of lines: `case,name,K`
 (K columns of probabilities, 1: of class 1), `labels`, `probabilities` (row by row), then one line a
-metric. An empty cell is undefined. Made with scikit-learn 1.2.1.
+metric: of one value, of one a class, or (confusion) of a matrix row by row. An empty cell is undefined. Made with scikit-learn 1.2.1.
 """
 import pathlib
 import warnings
@@ -53,6 +53,17 @@ def figures(labels, p):
     return result
 
 
+def by_class(labels, p):
+    K = p.shape[1]
+    predicted = (p[:, 0] >= 0.5).astype(int) if K == 1 else p.argmax(axis=1)
+    every = np.arange(max(K, 2))
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=every, zero_division=0)
+    return {"confusion": metrics.confusion_matrix(labels, predicted, labels=every).ravel(),
+            "precision": precision, "recall": recall, "f1": f1, "support": support,
+            "macro_f1": [metrics.f1_score(labels, predicted, average="macro", zero_division=0)]}
+
+
 cases = {
     "weak": binary(101, 0.4),
     "strong": binary(40, 4.0),
@@ -79,3 +90,5 @@ with open(pathlib.Path(__file__).with_suffix(".csv"), "w") as out:
         out.write(",".join(["probabilities", *(repr(float(v)) for v in p.ravel())]) + "\n")
         for metric, value in figures(labels, p).items():
             out.write(f"{metric},{'' if value is None else repr(float(value))}\n")
+        for metric, values in by_class(labels, p).items():
+            out.write(",".join([metric, *(repr(v.item()) for v in np.asarray(values))]) + "\n")

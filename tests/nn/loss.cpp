@@ -138,6 +138,23 @@ TEST_CASE("the loss of a model follows from its outputs") {
   CHECK(std::holds_alternative<CrossEntropy>(tsdl::default_loss(2)));
 }
 
+TEST_CASE_TEMPLATE("balanced class weights are scikit-learn's", Scalar, float, double) {
+  // compute_class_weight("balanced", classes=[0, 1, 2], y=[0, 0, 0, 1, 2, 2])
+  const std::vector<Scalar> labels = {0, 0, 0, 1, 2, 2};
+  const std::vector<double> weights = tsdl::balanced_class_weights<Scalar>(labels, 3);
+  REQUIRE(weights.size() == 3);
+  CHECK(weights[0] == doctest::Approx(0.6666666666666666).epsilon(1e-15));
+  CHECK(weights[1] == doctest::Approx(2.0).epsilon(1e-15));
+  CHECK(weights[2] == doctest::Approx(1.0).epsilon(1e-15));
+  const std::vector<Scalar> even = {0, 0, 1, 1};
+  CHECK(tsdl::balanced_class_weights<Scalar>(even, 2) == std::vector<double>{1, 1});
+  for (const Scalar bad : {Scalar{3}, Scalar{-1}, Scalar{0.5}}) {
+    const std::vector<Scalar> with = {0, 1, 2, bad};
+    CHECK_THROWS_AS(tsdl::balanced_class_weights<Scalar>(with, 3), tsdl::DataError);
+  }
+  CHECK_THROWS_AS(tsdl::balanced_class_weights<Scalar>(even, 3), tsdl::DataError);
+}
+
 TEST_CASE_TEMPLATE("labels and options that a loss cannot take are refused", Scalar, float,
                    double) {
   const Scalar nan = std::numeric_limits<Scalar>::quiet_NaN();

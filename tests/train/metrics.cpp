@@ -34,7 +34,7 @@ double rounded(double x) { return std::round(x * 1e4) / 1e4; }
 TEST_CASE("metrics: scikit-learn's values") {
   const auto lines = test::golden_lines("metrics.csv");
   int cases = 0;
-  for (std::size_t at = 0; at < lines.size(); at += 9) {
+  for (std::size_t at = 0; at < lines.size(); at += 15) {
     REQUIRE(lines[at][0] == "case");
     REQUIRE(lines[at + 1][0] == "labels");
     REQUIRE(lines[at + 2][0] == "probabilities");
@@ -55,6 +55,73 @@ TEST_CASE("metrics: scikit-learn's values") {
     ++cases;
   }
   CHECK(cases == 16);
+}
+
+TEST_CASE("metrics: scikit-learn's confusion matrix, and its figures of each class") {
+  const auto lines = test::golden_lines("metrics.csv");
+  std::size_t classes = 0;
+  for (std::size_t at = 0; at < lines.size(); at += 15) {
+    CAPTURE(lines[at][1]);
+    const Index columns = std::stoll(lines[at][2]);
+    const std::vector<double> labels = numbers(lines[at + 1]), p = numbers(lines[at + 2]);
+    const tsdl::Confusion confusion = tsdl::confusion_matrix(p, columns, labels);
+    const std::size_t K = confusion.classes();
+    REQUIRE(K == static_cast<std::size_t>(columns == 1 ? 2 : columns));
+    std::vector<double> counts;
+    for (const auto& row : confusion.counts) {
+      REQUIRE(row.size() == K);
+      counts.insert(counts.end(), row.begin(), row.end());
+    }
+    CHECK(lines[at + 9][0] == "confusion");
+    CHECK(counts == numbers(lines[at + 9]));
+    const std::vector<tsdl::ClassFigures> figures = tsdl::class_figures(confusion);
+    REQUIRE(figures.size() == K);
+    const char* names[] = {"precision", "recall", "f1", "support"};
+    for (std::size_t i = 0; i < 4; ++i) {
+      REQUIRE(lines[at + 10 + i][0] == names[i]);
+      const std::vector<double> expected = numbers(lines[at + 10 + i]);
+      REQUIRE(expected.size() == K);
+      for (std::size_t k = 0; k < K; ++k) {
+        const double found[] = {figures[k].precision, figures[k].recall, figures[k].f1,
+                                static_cast<double>(figures[k].support)};
+        CHECK(test::close_to(found[i], expected[k], 1e-12));
+      }
+    }
+    REQUIRE(lines[at + 14][0] == "macro_f1");
+    CHECK(test::close_to(tsdl::macro_f1(confusion), test::golden_number(lines[at + 14][1]), 1e-12));
+    classes += K;
+  }
+  CHECK(classes == 10 * 2 + 2 + 4 * 3 + 5);
+}
+
+TEST_CASE("metrics: a confusion matrix by hand, rows are what was, columns what was said") {
+  // Labels 0 0 1 2, predicted 1 0 1 1: class 2 is never predicted.
+  const tsdl::Confusion confusion = tsdl::confusion_matrix(
+      std::vector<double>{0.1, 0.8, 0.1, 0.9, 0.1, 0.0, 0.2, 0.6, 0.2, 0.3, 0.4, 0.3}, 3,
+      std::vector<double>{0, 0, 1, 2});
+  const std::vector<std::vector<Index>> expected = {{1, 1, 0}, {0, 1, 0}, {0, 1, 0}};
+  CHECK(confusion.counts == expected);
+  CHECK(confusion.actual(0) == 2);
+  CHECK(confusion.predicted(1) == 3);
+  const auto figures = tsdl::class_figures(confusion);
+  CHECK(figures[0].precision == 1.0);
+  CHECK(figures[0].recall == 0.5);
+  CHECK(figures[1].precision == doctest::Approx(1.0 / 3));
+  CHECK(figures[1].f1 == 0.5);
+  CHECK(figures[2].precision == 0.0);
+  CHECK(figures[2].f1 == 0.0);
+  CHECK(tsdl::macro_f1(confusion) == doctest::Approx((2.0 / 3 + 0.5) / 3));
+}
+
+TEST_CASE("metrics: no samples, or none with numbers, have no macro F1") {
+  const double nan = std::nan("");
+  CHECK(std::isnan(tsdl::macro_f1(tsdl::confusion_matrix({}, 3, {}))));
+  const std::vector<double> p = {nan, 0.2, 0.8}, labels = {1, 0, 1};
+  const tsdl::Confusion confusion = tsdl::confusion_matrix(p, 1, labels);
+  CHECK(confusion.actual(0) + confusion.actual(1) == 2);
+  CHECK_THROWS_AS(tsdl::confusion_matrix(p, 1, std::vector<double>{0, 2, 1}), tsdl::DataError);
+  CHECK_THROWS_AS(tsdl::confusion_matrix(p, 2, labels), tsdl::ShapeError);
+  CHECK_THROWS_AS(tsdl::confusion_matrix(p, 0, labels), tsdl::ShapeError);
 }
 
 TEST_CASE("metrics: one class leaves undefined what compares two") {

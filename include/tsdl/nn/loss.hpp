@@ -1,7 +1,9 @@
 // Losses on logits: the mean over a batch, and its gradient.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <variant>
@@ -36,6 +38,28 @@ using Loss = std::variant<BCEWithLogits, CrossEntropy, MSE>;
 /// What a classifier with this many outputs is trained on unless something else is asked for.
 inline Loss default_loss(Index outputs) {
   return outputs == 1 ? Loss(BCEWithLogits{}) : Loss(CrossEntropy{});
+}
+
+/// Weights that give each of `classes` the same share of the loss, whatever its share of the
+/// labels. Equations: w[k] = N / (classes * number of labels k). Throws: DataError when a label is
+/// none of 0 ... classes - 1, or a class has no label. Source:
+/// sklearn.utils.class_weight.compute_class_weight("balanced").
+template <class Scalar>
+std::vector<double> balanced_class_weights(std::span<const Scalar> labels, Index classes) {
+  std::vector<double> counts(static_cast<std::size_t>(std::max<Index>(classes, 0)));
+  for (const Scalar label : labels) {
+    const auto y = static_cast<double>(label);
+    if (!(y >= 0 && y < static_cast<double>(classes) && y == std::floor(y)))
+      throw DataError("class weights: label ", y, " is not one of ", classes, " classes");
+    ++counts[static_cast<std::size_t>(y)];
+  }
+  const double share = static_cast<double>(labels.size()) / static_cast<double>(classes);
+  for (std::size_t k = 0; k < counts.size(); ++k) {
+    if (counts[k] == 0)
+      throw DataError("class weights: none of ", labels.size(), " labels is class ", k);
+    counts[k] = share / counts[k];
+  }
+  return counts;
 }
 
 /// A loss over some samples: divide `sum` by `weight` for the mean.

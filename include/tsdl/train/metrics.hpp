@@ -68,17 +68,42 @@ inline double roc_auc(std::span<const double> scores, const std::vector<bool>& p
   return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives);
 }
 
-namespace internal {
+/// How often which class was taken for which: counts[actual][predicted], one row and one column for
+/// each class.
+struct Confusion {
+  std::vector<std::vector<Index>> counts;
 
-/// confusion[actual][predicted].
-using Confusion = std::vector<std::vector<double>>;
+  std::size_t classes() const noexcept { return counts.size(); }
+  /// How many samples are of class k.
+  Index actual(std::size_t k) const {
+    return std::accumulate(counts[k].begin(), counts[k].end(), Index{0});
+  }
+  /// How many samples were taken for class k.
+  Index predicted(std::size_t k) const {
+    return std::accumulate(counts.begin(), counts.end(), Index{0},
+                           [k](Index sum, const auto& row) { return sum + row[k]; });
+  }
+};
+
+/// How well one class was told from the others. What would be a division by zero is 0: the
+/// precision of a class that was never predicted, the recall of one that does not occur.
+/// Equations: precision = hits / predicted, recall = hits / actual, F1 = 2 hits / (predicted +
+/// actual). Source: sklearn.metrics.precision_recall_fscore_support with zero_division=0.
+struct ClassFigures {
+  double precision = 0;
+  double recall = 0;
+  double f1 = 0;
+  Index support = 0;  ///< samples of this class
+};
+
+namespace internal {
 
 inline double balanced_accuracy(const Confusion& confusion) {
   double recalls = 0, classes = 0;
-  for (std::size_t k = 0; k < confusion.size(); ++k) {
-    const double actual = std::accumulate(confusion[k].begin(), confusion[k].end(), 0.0);
+  for (std::size_t k = 0; k < confusion.classes(); ++k) {
+    const auto actual = static_cast<double>(confusion.actual(k));
     if (actual == 0) continue;
-    recalls += confusion[k][k] / actual;
+    recalls += static_cast<double>(confusion.counts[k][k]) / actual;
     classes += 1;
   }
   return classes < 2 ? Metrics::undefined : recalls / classes;
@@ -88,14 +113,11 @@ inline double balanced_accuracy(const Confusion& confusion) {
 inline double matthews(const Confusion& confusion) {
   double correct = 0, total = 0, product = 0, actual_squares = 0, predicted_squares = 0;
   std::size_t classes = 0;
-  for (std::size_t k = 0; k < confusion.size(); ++k) {
-    double actual = 0, predicted = 0;
-    for (std::size_t j = 0; j < confusion.size(); ++j) {
-      actual += confusion[k][j];
-      predicted += confusion[j][k];
-    }
+  for (std::size_t k = 0; k < confusion.classes(); ++k) {
+    const auto actual = static_cast<double>(confusion.actual(k));
+    const auto predicted = static_cast<double>(confusion.predicted(k));
     classes += actual > 0;
-    correct += confusion[k][k];
+    correct += static_cast<double>(confusion.counts[k][k]);
     total += actual;
     product += actual * predicted;
     actual_squares += actual * actual;
@@ -107,7 +129,69 @@ inline double matthews(const Confusion& confusion) {
   return scale == 0 ? 0.0 : (correct * total - product) / scale;
 }
 
+/// Throws: ShapeError when there are not `columns` probabilities for each label.
+inline void check_probabilities(std::span<const double> probabilities, Index columns,
+                                std::size_t labels) {
+  if (columns < 1 || probabilities.size() != labels * static_cast<std::size_t>(columns))
+    throw ShapeError("metrics: ", labels, " labels with ", probabilities.size(), " probabilities");
+}
+
+/// Throws: DataError when the label is none of `classes`.
+inline std::size_t class_of(double label, std::size_t classes) {
+  if (!(label >= 0 && label < static_cast<double>(classes) && label == std::floor(label)))
+    throw DataError("metrics: label ", label, " is not one of ", classes, " classes");
+  return static_cast<std::size_t>(label);
+}
+
 }  // namespace internal
+
+/// Counts what N probabilities of class 1 (`columns` 1; predicted is p >= 0.5) or N rows of K
+/// probabilities (predicted is the first largest) say of labels 0 ... K - 1. A sample with a
+/// probability that is NaN is left out.
+/// Throws: ShapeError when sizes disagree; DataError when a label is not a class.
+inline Confusion confusion_matrix(std::span<const double> probabilities, Index columns,
+                                  std::span<const double> labels) {
+  internal::check_probabilities(probabilities, columns, labels.size());
+  const auto width = static_cast<std::size_t>(columns), K = width == 1 ? 2 : width;
+  Confusion confusion{std::vector<std::vector<Index>>(K, std::vector<Index>(K))};
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const double* p = probabilities.data() + i * width;
+    const std::size_t actual = internal::class_of(labels[i], K);
+    if (std::any_of(p, p + width, is_nan)) continue;
+    const auto predicted = width == 1 ? static_cast<std::size_t>(p[0] >= 0.5)
+                                      : static_cast<std::size_t>(std::max_element(p, p + K) - p);
+    ++confusion.counts[actual][predicted];
+  }
+  return confusion;
+}
+
+/// Precision, recall and F1 of each class.
+inline std::vector<ClassFigures> class_figures(const Confusion& confusion) {
+  const auto ratio = [](Index part, Index whole) {
+    return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
+  };
+  std::vector<ClassFigures> figures;
+  for (std::size_t k = 0; k < confusion.classes(); ++k) {
+    const Index hits = confusion.counts[k][k], actual = confusion.actual(k);
+    const Index predicted = confusion.predicted(k);
+    figures.push_back(
+        {ratio(hits, predicted), ratio(hits, actual), ratio(2 * hits, predicted + actual), actual});
+  }
+  return figures;
+}
+
+/// The mean F1 of the classes that occur among labels or predictions, each with the same weight;
+/// NaN without samples. Source: sklearn.metrics.f1_score with average="macro", zero_division=0.
+inline double macro_f1(const Confusion& confusion) {
+  const std::vector<ClassFigures> figures = class_figures(confusion);
+  double sum = 0, classes = 0;
+  for (std::size_t k = 0; k < figures.size(); ++k) {
+    if (figures[k].support == 0 && confusion.predicted(k) == 0) continue;
+    sum += figures[k].f1;
+    classes += 1;
+  }
+  return classes == 0 ? Metrics::undefined : sum / classes;
+}
 
 /// Metrics of N probabilities of class 1 (`columns` 1; predicted is p >= 0.5) or of N rows of K
 /// probabilities (predicted is the first largest) against labels 0 ... K - 1. The loss is not set;
@@ -115,37 +199,29 @@ inline double matthews(const Confusion& confusion) {
 /// sizes disagree; DataError when a label is not a class.
 inline Metrics classification_metrics(std::span<const double> probabilities, Index columns,
                                       std::span<const double> labels) {
-  const auto K = static_cast<std::size_t>(columns == 1 ? 2 : columns);
-  const std::size_t width = columns == 1 ? 1 : K, n = labels.size();
-  if (columns < 1 || probabilities.size() != n * width)
-    throw ShapeError("metrics: ", n, " labels with ", probabilities.size(), " probabilities");
+  internal::check_probabilities(probabilities, columns, labels.size());
+  const auto width = static_cast<std::size_t>(columns), K = width == 1 ? 2 : width;
+  const std::size_t n = labels.size();
   Metrics result;
   result.count = static_cast<Index>(n);
   if (n == 0 || std::any_of(probabilities.begin(), probabilities.end(), is_nan)) return result;
-  internal::Confusion confusion(K, std::vector<double>(K));
+  const Confusion confusion = confusion_matrix(probabilities, columns, labels);
   double brier = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    const double* p = probabilities.data() + i * width;
-    const double y = labels[i];
-    if (!(y >= 0 && y < static_cast<double>(K) && y == std::floor(y)))
-      throw DataError("metrics: label ", y, " is not one of ", K, " classes");
-    const auto actual = static_cast<std::size_t>(y);
-    const auto predicted = columns == 1 ? static_cast<std::size_t>(p[0] >= 0.5)
-                                        : static_cast<std::size_t>(std::max_element(p, p + K) - p);
-    confusion[actual][predicted] += 1;
     for (std::size_t k = 0; k < width; ++k) {
-      const double error = p[k] - (columns == 1 ? y : (k == actual ? 1.0 : 0.0));
+      const double hit = labels[i] == static_cast<double>(k) ? 1 : 0;
+      const double error = probabilities[i * width + k] - (width == 1 ? labels[i] : hit);
       brier += error * error;
     }
   }
   const auto total = static_cast<double>(n);
-  double correct = 0, majority = 0;
+  Index correct = 0, majority = 0;
   for (std::size_t k = 0; k < K; ++k) {
-    correct += confusion[k][k];
-    majority = std::max(majority, std::accumulate(confusion[k].begin(), confusion[k].end(), 0.0));
+    correct += confusion.counts[k][k];
+    majority = std::max(majority, confusion.actual(k));
   }
-  result.accuracy = correct / total;
-  result.majority_accuracy = majority / total;
+  result.accuracy = static_cast<double>(correct) / total;
+  result.majority_accuracy = static_cast<double>(majority) / total;
   result.balanced_accuracy = internal::balanced_accuracy(confusion);
   result.mcc = internal::matthews(confusion);
   result.brier = brier / total;

@@ -1,0 +1,136 @@
+// What every training program does with a trainer: callbacks, resuming, display, an orderly stop.
+#pragma once
+
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+#include "display.hpp"
+#include "logging.hpp"
+#include "report.hpp"
+#include "signals.hpp"
+#include "tracking.hpp"
+#include "tsdl/io/checkpoint.hpp"
+#include "tsdl/train/trainer.hpp"
+
+namespace examples {
+
+/// The files of a run, all in one directory.
+struct RunFiles {
+  std::filesystem::path out;
+
+  std::filesystem::path best() const { return out / "best.safetensors"; }
+  std::filesystem::path last() const { return out / "last.state.safetensors"; }
+  std::filesystem::path history() const { return out / "history.csv"; }
+  std::filesystem::path chart() const { return out / "loss.svg"; }
+  std::filesystem::path config() const { return out / "config.toml"; }
+};
+
+struct TrainingOptions {
+  RunFiles files;
+  tsdl::Index patience = 10;  ///< epochs without improvement before stopping; 0: no early stopping
+  bool reduce_rate = true;    ///< half the learning rate after five epochs without improvement
+  bool resume = false;
+  std::string title, subtitle;  ///< of the chart
+  std::string config;           ///< what config.toml shall hold; empty: it is not written
+};
+
+/// Trains to the end, to a signal, or until a callback stops it; files and tracker follow each
+/// epoch. Throws: what the trainer and its callbacks throw; tsdl::Error when --resume finds another
+/// run.
+template <class Model>
+tsdl::History run_training(tsdl::Trainer<Model>& trainer, const tsdl::Prepared<float>& data,
+                           const TrainingOptions& o, TrackedRun& tracked, Log& log) {
+  const std::string fingerprint =
+      tsdl::fingerprint(data, trainer, "patience " + std::to_string(o.patience));
+  Display display({.out = o.files.out,
+                   .title = o.title,
+                   .subtitle = o.subtitle,
+                   .max_epochs = trainer.options().max_epochs,
+                   .windows = data.train.size()});
+  if (o.reduce_rate) trainer.add(tsdl::ReduceLROnPlateau{.factor = 0.5, .patience = 5});
+  if (o.patience > 0) trainer.add(tsdl::EarlyStopping{.patience = o.patience});
+  trainer.add(tsdl::Checkpoint{o.files.best(), data.recipe, o.files.last(), fingerprint});
+  trainer.add(tsdl::Observer{.on_batch = [&](const auto& state) { display.batch(state); },
+                             .on_epoch =
+                                 [&](const tsdl::TrainerState& state) {
+                                   const tsdl::EpochRecord& e = state.history.back();
+                                   log.info("epoch",
+                                            {{"epoch", e.epoch},
+                                             {"train_loss", e.train_loss},
+                                             {"validation_loss", e.validation.loss},
+                                             {"validation_accuracy", e.validation.accuracy},
+                                             {"learning_rate", e.learning_rate},
+                                             {"gradient_norm", e.gradient_norm},
+                                             {"best", state.improved}});
+                                   display.clear();
+                                   tracked.report();
+                                   display.epoch(state);
+                                 }});
+  trainer.add(tsdl::StopWhen{[] { return StopSignals::requested() != 0; }});
+
+  if (o.resume && std::filesystem::exists(o.files.last())) {
+    tsdl::resume(o.files.last(), trainer, fingerprint);
+    say("resumed", "after epoch " + std::to_string(trainer.state().epoch) + "\n");
+  } else if (o.resume) {
+    say("resumed", "nothing: no epoch was finished, so from the start\n");
+  }
+  if (!o.config.empty()) tsdl::write_file(o.files.config(), o.config);
+  tracked.start();
+  tracked.attach(trainer);
+  for (const tsdl::EpochRecord& record : trainer.state().history)
+    tracked.log_metrics(tsdl::tracked_metrics(record));
+  display.begin(trainer.state());
+  tsdl::History history = trainer.fit(data.train, data.validation);
+  display.clear();
+  print_ending(history);
+  return history;
+}
+
+/// How a tracker calls the end of a run.
+inline tsdl::RunStatus run_status(tsdl::Status status) noexcept {
+  if (status == tsdl::Status::interrupted) return tsdl::RunStatus::killed;
+  return status == tsdl::Status::diverged ? tsdl::RunStatus::failed : tsdl::RunStatus::finished;
+}
+
+/// 0; 1 when the loss diverged; as a shell counts a signal when one ended the run.
+inline int exit_status(tsdl::Status status) noexcept {
+  if (status == tsdl::Status::interrupted) return 128 + StopSignals::requested();
+  return status == tsdl::Status::diverged ? 1 : 0;
+}
+
+/// Ends a tracked run with the files of the run, and says where it can be looked at.
+inline void end_tracking(TrackedRun& tracked, tsdl::Status status, const RunFiles& files) {
+  tracked.end(run_status(status), {files.best(), files.history(), files.chart(), files.config()},
+              files.best());
+  const std::string location = tracked.location();
+  if (!location.empty()) std::printf("tracking %s\n", location.c_str());
+}
+
+/// Where the files are.
+inline void print_files(const RunFiles& files) {
+  std::printf("\nmodel    %s\nhistory  %s\nchart    %s\n", files.best().c_str(),
+              files.history().c_str(), files.chart().c_str());
+}
+
+/// Figures of a part of the data at the end of a run, as a tracker names them.
+inline std::vector<tsdl::TrackedMetric> final_metrics(const std::string& prefix,
+                                                      const tsdl::Metrics& m, double macro_f1,
+                                                      tsdl::Index step) {
+  std::vector<tsdl::TrackedMetric> metrics;
+  const auto add = [&](const char* key, double value) {
+    if (is_finite(value)) metrics.push_back({prefix + key, value, step});
+  };
+  add("loss", m.loss);
+  add("accuracy", m.accuracy);
+  add("majority_accuracy", m.majority_accuracy);
+  add("balanced_accuracy", m.balanced_accuracy);
+  add("macro_f1", macro_f1);
+  add("roc_auc", m.roc_auc);
+  add("mcc", m.mcc);
+  add("brier", m.brier);
+  return metrics;
+}
+
+}  // namespace examples

@@ -1,0 +1,386 @@
+// A client of MLflow's REST API: one request at a time, each answer checked, errors typed.
+//
+// Needs cpp-httplib 0.11 or later: header-only as its authors ship it, with a library to link where
+// a system splits it (Debian and Ubuntu: -lcpp-httplib and the macros of its pkg-config file), and
+// threads. https needs CPPHTTPLIB_OPENSSL_SUPPORT and OpenSSL.
+#pragma once
+
+#include <httplib.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tsdl/core/error.hpp"
+
+#undef _res  // a macro of <resolv.h>, which httplib.h includes; Eigen has variables of that name
+
+namespace tsdl::inline TSDL_ABI {
+
+/// A request that did not succeed. The message names server, request, and the server's own
+/// error_code and message; never a credential.
+class MLflowError : public Error {
+ public:
+  MLflowError(int status, std::string code, bool passing, const std::string& message)
+      : Error(message), status_(status), code_(std::move(code)), passing_(passing) {}
+  /// Of HTTP; 0: there was no answer, or the request could not be made.
+  int status() const noexcept { return status_; }
+  /// MLflow's, as in RESOURCE_DOES_NOT_EXIST; empty when the answer had none.
+  const std::string& code() const noexcept { return code_; }
+  /// Whether the same request may succeed later: no answer, 5xx, 429.
+  bool passing() const noexcept { return passing_; }
+
+ private:
+  int status_;
+  std::string code_;
+  bool passing_;
+};
+
+/// Who asks: a token, or else a user and a password, or nobody.
+struct MLflowAccess {
+  std::string username{};
+  std::string password{};
+  std::string token{};
+  std::string certificates{};  ///< PEM file of authorities to trust; empty: the system's
+
+  /// From MLFLOW_TRACKING_USERNAME, _PASSWORD, _TOKEN and _SERVER_CERT_PATH.
+  /// Source: https://mlflow.org/docs/latest/self-hosting/security/basic-http-auth.html
+  static MLflowAccess from_environment() {
+    const auto read = [](const char* name) {
+      const char* value = std::getenv(name);
+      return std::string(value ? value : "");
+    };
+    return {read("MLFLOW_TRACKING_USERNAME"), read("MLFLOW_TRACKING_PASSWORD"),
+            read("MLFLOW_TRACKING_TOKEN"), read("MLFLOW_TRACKING_SERVER_CERT_PATH")};
+  }
+};
+
+struct MLflowTimeouts {
+  std::chrono::milliseconds connect{3000};
+  std::chrono::milliseconds read{10000};  ///< and write: between two pieces of an answer or request
+  std::chrono::milliseconds artifact{60000};  ///< for the answer to a file, which is stored first
+};
+
+/// A run as the server knows it.
+struct MLflowRun {
+  std::string experiment_id;
+  std::string run_id;
+  std::string artifact_uri;
+};
+
+namespace internal {
+
+/// What stands between "http://" and the first path: for httplib; and the path below it.
+struct MLflowAddress {
+  std::string server;  ///< scheme://host:port
+  std::string base;    ///< "" or "/path"
+};
+
+/// Throws: Error when it is not an address of a server. The text is not repeated where it could
+/// hold a password.
+inline MLflowAddress parse_mlflow_uri(std::string uri) {
+  while (uri.ends_with('/')) uri.pop_back();
+  const std::size_t scheme = uri.starts_with("http://") ? 7 : uri.starts_with("https://") ? 8 : 0;
+  const std::size_t path = std::min(uri.find_first_of("/?#", scheme), uri.size());
+  const std::string authority = uri.substr(scheme, path - scheme);
+  if (authority.find('@') != std::string::npos)
+    throw Error("MLflow: user and password do not belong into the address: set ",
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD");
+  if (scheme == 0 || authority.empty() || uri.find_first_of("?# ") != std::string::npos)
+    throw Error("MLflow: '", uri, "' is not an address like http://localhost:5000");
+#ifndef CPPHTTPLIB_OPENSSL_SUPPORT
+  if (scheme == 8) throw Error("MLflow: ", uri, ": this build has no OpenSSL: only http works");
+#endif
+  return {uri.substr(0, path), uri.substr(path)};
+}
+
+/// Percent-encodes all but letters, digits and "-._~", and what `also` keeps.
+inline std::string url_encoded(std::string_view text, std::string_view also = {}) {
+  static constexpr char digits[] = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (plain || std::string_view("-._~").find(c) != std::string_view::npos ||
+        also.find(c) != std::string_view::npos) {
+      out += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      out += {'%', digits[byte / 16], digits[byte % 16]};
+    }
+  }
+  return out;
+}
+
+/// What a server said, as part of one line.
+inline std::string as_one_line(std::string text) {
+  if (text.size() > 300) text = text.substr(0, 300) + "...";
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';
+  return text;
+}
+
+/// Keeps a write to a closed connection from ending the process: SIGPIPE is held back in this
+/// thread, and dropped if it came.
+class WithoutSigpipe {
+ public:
+  WithoutSigpipe() {
+    sigemptyset(&sigpipe_);
+    sigaddset(&sigpipe_, SIGPIPE);
+    was_pending_ = pending();
+    pthread_sigmask(SIG_BLOCK, &sigpipe_, &before_);
+  }
+  WithoutSigpipe(const WithoutSigpipe&) = delete;
+  WithoutSigpipe& operator=(const WithoutSigpipe&) = delete;
+  ~WithoutSigpipe() {
+    int signal = 0;
+    if (!was_pending_ && pending()) sigwait(&sigpipe_, &signal);
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  static bool pending() {
+    sigset_t waiting;
+    sigemptyset(&waiting);
+    sigpending(&waiting);
+    return sigismember(&waiting, SIGPIPE) == 1;
+  }
+  sigset_t sigpipe_{};
+  sigset_t before_{};
+  bool was_pending_ = false;
+};
+
+}  // namespace internal
+
+/// Speaks to one tracking server. Used from one thread, but for stop(). Every call throws
+/// MLflowError; none is repeated here.
+/// Source: https://mlflow.org/docs/latest/rest-api.html
+class MLflowClient {
+ public:
+  using Json = nlohmann::json;
+
+  /// Connects to nothing yet. Throws: Error when `uri` is not http:// or https:// and a host, or is
+  /// https:// in a build without OpenSSL.
+  explicit MLflowClient(const std::string& uri, const MLflowAccess& access = {},
+                        const MLflowTimeouts& timeouts = {})
+      : address_(internal::parse_mlflow_uri(uri)), timeouts_(timeouts), http_(address_.server) {
+    if (!http_.is_valid()) throw Error("MLflow: ", uri, " cannot be used as an address");
+    http_.set_connection_timeout(timeouts.connect);
+    http_.set_write_timeout(timeouts.read);
+#ifdef CPPHTTPLIB_OPENSSL_SUPPORT
+    if (!access.certificates.empty()) http_.set_ca_cert_path(access.certificates.c_str());
+#endif
+    for (const std::string* text : {&access.username, &access.password, &access.token})
+      if (text->find_first_of("\r\n") != std::string::npos)
+        throw Error("MLflow: user, password or token has a line break");
+    if (!access.token.empty())
+      http_.set_bearer_token_auth(access.token);
+    else if (!access.username.empty())
+      http_.set_basic_auth(access.username, access.password);
+  }
+
+  /// The address, without a slash at its end.
+  std::string uri() const { return address_.server + address_.base; }
+
+  /// Ends the request that is under way in another thread; it and every later one throws.
+  void stop() {
+    stopped_ = true;
+    http_.stop();
+  }
+
+  /// The experiment of that name, which is made if there is none.
+  std::string experiment_id(const std::string& name) {
+    try {
+      return experiment_by_name(name);
+    } catch (const MLflowError& error) {
+      if (error.code() != "RESOURCE_DOES_NOT_EXIST") throw;
+    }
+    try {
+      return needed(post("experiments/create", {{"name", name}}), "experiment_id");
+    } catch (const MLflowError& error) {
+      if (error.code() != "RESOURCE_ALREADY_EXISTS") throw;
+    }
+    return experiment_by_name(name);  // another process was faster
+  }
+
+  /// Runs that have a tag, ordered by id. Deleted ones do not count.
+  std::vector<MLflowRun> runs_with_tag(const std::string& experiment_id, const std::string& key,
+                                       const std::string& value) {
+    const Json answer = post("runs/search", {{"experiment_ids", Json::array({experiment_id})},
+                                             {"filter", "tags.`" + key + "` = '" + value + "'"},
+                                             {"max_results", 100}});
+    std::vector<MLflowRun> runs;
+    for (const Json& run : member(answer, "runs")) runs.push_back(run_of(run));
+    std::sort(runs.begin(), runs.end(),
+              [](const MLflowRun& a, const MLflowRun& b) { return a.run_id < b.run_id; });
+    return runs;
+  }
+
+  MLflowRun create_run(const std::string& experiment_id, const std::string& name,
+                       std::int64_t start_time, const Json& tags) {
+    Json body = {{"experiment_id", experiment_id}, {"start_time", start_time}, {"tags", tags}};
+    if (!name.empty()) body["run_name"] = name;  // or else the server finds one
+    const Json answer = post("runs/create", body);
+    return run_of(member(answer, "run"));
+  }
+
+  void delete_run(const std::string& run_id) { post("runs/delete", {{"run_id", run_id}}); }
+
+  /// At most 1000 metrics, 100 params, 100 tags, 1000 together, 1 MB.
+  void log_batch(const std::string& run_id, const Json& metrics, const Json& params,
+                 const Json& tags) {
+    post("runs/log-batch",
+         {{"run_id", run_id}, {"metrics", metrics}, {"params", params}, {"tags", tags}});
+  }
+
+  /// `status`: FINISHED, FAILED or KILLED.
+  void end_run(const std::string& run_id, const std::string& status, std::int64_t end_time) {
+    post("runs/update", {{"run_id", run_id}, {"status", status}, {"end_time", end_time}});
+  }
+
+  /// Sends a file through the server's artifact service, piece by piece, to `path` below the run's
+  /// artifacts. Throws: also when the server keeps artifacts where only a client of that storage
+  /// can write, or when the file cannot be read.
+  void put_artifact(const MLflowRun& run, const std::string& path,
+                    const std::filesystem::path& file) {
+    const std::string target = proxied(run) + internal::url_encoded("/" + path, "/");
+    std::error_code code;
+    const auto bytes = std::filesystem::file_size(file, code);
+    std::ifstream in(file, std::ios::binary);
+    if (code || !in) throw refused(file.string() + ": cannot be read");
+    std::string piece(std::size_t{1} << 16, '\0');
+    const auto provide = [&](std::size_t, std::size_t left, httplib::DataSink& sink) {
+      in.read(piece.data(), static_cast<std::streamsize>(std::min(left, piece.size())));
+      const auto got = static_cast<std::size_t>(in.gcount());
+      return got > 0 && sink.write(piece.data(), got);
+    };
+    const std::string type = "application/octet-stream";
+    send("PUT " + path, timeouts_.artifact, [&] {
+      return bytes == 0 ? http_.Put(target, std::string(), type)
+                        : http_.Put(target, static_cast<std::size_t>(bytes), provide, type);
+    });
+  }
+
+  /// Registers an artifact of the run as a version of `model`, which is made if there is none; a
+  /// version of this run and artifact that exists is left as the only one.
+  void register_model(const MLflowRun& run, const std::string& model, const std::string& artifact) {
+    try {
+      post("registered-models/create", {{"name", model}});
+    } catch (const MLflowError& error) {
+      if (error.code() != "RESOURCE_ALREADY_EXISTS") throw;
+    }
+    const std::string source = run.artifact_uri + "/" + artifact;
+    const Json found = get("model-versions/search", "filter", "run_id='" + run.run_id + "'");
+    for (const Json& known : member(found, "model_versions"))
+      if (text(known, "name") == model && text(known, "source") == source) return;
+    post("model-versions/create", {{"name", model}, {"source", source}, {"run_id", run.run_id}});
+  }
+
+ private:
+  /// What stands under `key`; null when nothing does.
+  static Json member(const Json& json, const char* key) {
+    const auto found = json.is_object() ? json.find(key) : json.end();
+    return found != json.end() ? *found : Json();
+  }
+  static std::string text(const Json& json, const char* key) {
+    const Json found = member(json, key);
+    return found.is_string() ? found.get<std::string>() : std::string();
+  }
+  std::string needed(const Json& json, const char* key) const {
+    std::string found = text(json, key);
+    if (found.empty())
+      throw refused(std::string("the answer has no '") + key + "': is this an MLflow server?");
+    return found;
+  }
+
+  std::string experiment_by_name(const std::string& name) {
+    const Json answer = get("experiments/get-by-name", "experiment_name", name);
+    return needed(member(answer, "experiment"), "experiment_id");
+  }
+
+  MLflowRun run_of(const Json& run) const {
+    const Json info = member(run, "info");
+    return {needed(info, "experiment_id"), needed(info, "run_id"), needed(info, "artifact_uri")};
+  }
+
+  /// Where the artifact service takes what belongs to the run.
+  std::string proxied(const MLflowRun& run) const {
+    std::string_view path = run.artifact_uri;
+    const std::string_view scheme = "mlflow-artifacts:";
+    if (!path.starts_with(scheme))
+      throw refused("the server keeps artifacts at " + run.artifact_uri +
+                    ", where it does not take files: it needs --serve-artifacts");
+    path.remove_prefix(scheme.size());
+    if (path.starts_with("//")) path.remove_prefix(std::min(path.find('/', 2), path.size()));
+    return address_.base + "/api/2.0/mlflow-artifacts/artifacts" + internal::url_encoded(path, "/");
+  }
+
+  Json get(const std::string& endpoint, const char* key, const std::string& value) {
+    const std::string path = api(endpoint) + "?" + key + "=" + internal::url_encoded(value);
+    return send("GET " + endpoint, timeouts_.read, [&] { return http_.Get(path); });
+  }
+
+  Json post(const std::string& endpoint, const Json& body) {
+    const std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return send("POST " + endpoint, timeouts_.read,
+                [&] { return http_.Post(api(endpoint), text, "application/json"); });
+  }
+
+  std::string api(const std::string& endpoint) const {
+    return address_.base + "/api/2.0/mlflow/" + endpoint;
+  }
+
+  /// Makes the request and gives its answer as JSON.
+  template <class Request>
+  Json send(const std::string& what, std::chrono::milliseconds timeout, const Request& request) {
+    const internal::WithoutSigpipe guard;
+    const std::string where = uri() + ": " + what + ": ";
+    if (stopped_) throw MLflowError(0, {}, true, where + "stopped");
+    http_.set_read_timeout(timeout);
+    const httplib::Result result = request();
+    if (!result)
+      throw MLflowError(0, {}, true, where + "no answer (" + to_string(result.error()) + ")");
+    const bool good = result->status / 100 == 2;
+    if (good && result->body.empty()) return Json::object();
+    Json answer = Json::parse(result->body, nullptr, /*allow_exceptions=*/false);
+    const bool readable = answer.is_object();
+    if (good && readable) return answer;
+    if (good)
+      throw MLflowError(200, {}, false,
+                        where + "the answer is not JSON: is this an MLflow server?");
+    throw failure(where, result->status, readable ? answer : Json::object(), result->body);
+  }
+
+  static MLflowError failure(const std::string& where, int status, const Json& answer,
+                             const std::string& body) {
+    const std::string code = text(answer, "error_code"), message = text(answer, "message");
+    // An MLflow server that does not serve artifacts says 503, and will go on saying so.
+    const bool passing =
+        (status >= 500 && status != 501 && body.find("--serve-artifacts") == std::string::npos) ||
+        status == 429 || status == 408;
+    std::string what = where + std::to_string(status);
+    if (!code.empty()) what += " " + internal::as_one_line(code);
+    if (const std::string& said = message.empty() ? body : message; !said.empty())
+      what += ": " + internal::as_one_line(said);
+    return {status, code, passing, what};
+  }
+
+  MLflowError refused(const std::string& what) const { return {0, {}, false, uri() + ": " + what}; }
+
+  internal::MLflowAddress address_;
+  MLflowTimeouts timeouts_;
+  httplib::Client http_;
+  std::atomic<bool> stopped_ = false;
+};
+
+}  // namespace tsdl::inline TSDL_ABI

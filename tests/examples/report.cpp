@@ -1,0 +1,137 @@
+// The words around a run: broken at the width of a terminal, whole in a pipe; classes by their
+// names.
+#include "../../examples/support/report.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <limits>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "../../examples/support/data.hpp"
+#include "../../examples/support/signals.hpp"
+#include "support/files.hpp"
+
+namespace {
+
+constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
+
+std::size_t widest(const std::string& text) {
+  std::istringstream in(text);
+  std::size_t most = 0;
+  for (std::string line; std::getline(in, line);) most = std::max(most, line.size());
+  return most;
+}
+
+/// The exit status of a process with the system's own answer to signals, not doctest's.
+template <class Action>
+int status_with_signals(const Action& action) {
+  return test::status_of_child([&] {
+    for (const int signal : {SIGINT, SIGTERM}) ::signal(signal, SIG_DFL);
+    return action();
+  });
+}
+
+}  // namespace
+
+TEST_CASE("wrapped text breaks at spaces, indented, and keeps its words") {
+  CHECK(examples::wrapped("one two three", 0, 7) == "one two\nthree");
+  CHECK(examples::wrapped("one two three", 2, 7) == "one\n  two\n  three");
+  CHECK(examples::wrapped("one two three", 0, no_limit) == "one two three");
+  CHECK(examples::wrapped("a/path/without/any/space and more", 2, 10) ==
+        "a/path/without/any/space\n  and more");
+  CHECK(examples::wrapped("first\nsecond line", 0, 80) == "first\nsecond line");
+  CHECK(examples::wrapped("ends\n", 4, 80) == "ends\n");
+  CHECK(examples::wrapped("two  spaces", 0, 80) == "two  spaces");
+  CHECK(examples::wrapped("", 3, 10).empty());
+  const std::string words = "a bb ccc dddd eeeee ffffff ggggggg hhhhhhhh";
+  for (std::size_t width = 8; width < 50; ++width) {
+    CHECK(widest(examples::wrapped(words, 0, width)) <= width);
+    std::string joined = examples::wrapped(words, 0, width);
+    std::replace(joined.begin(), joined.end(), '\n', ' ');
+    CHECK(joined == words);
+  }
+}
+
+TEST_CASE("the report of three classes") {
+  const tsdl::Confusion confusion{{{34, 60, 12}, {20, 1200, 44}, {0, 0, 0}}};
+  CHECK(examples::class_report(confusion, {"-1", "0", "1"}, 40) ==
+        "confusion matrix: rows are labels,\n"
+        "columns what the model says\n"
+        "            -1      0      1\n"
+        "     -1     34     60     12\n"
+        "      0     20  1,200     44\n"
+        "      1      0      0      0\n"
+        "\n"
+        "class precision  recall      F1 windows\n"
+        "   -1    0.6296  0.3208  0.4250     106\n"
+        "    0    0.9524  0.9494  0.9509   1,264\n"
+        "    1    0.0000  0.0000  0.0000       0\n");
+}
+
+TEST_CASE("a matrix of many classes that does not fit is left out, the classes are not") {
+  const std::size_t K = 30;
+  tsdl::Confusion confusion{std::vector<std::vector<tsdl::Index>>(K, std::vector<tsdl::Index>(K))};
+  std::vector<std::string> names;
+  for (std::size_t k = 0; k < K; ++k) names.push_back(std::to_string(k));
+  const std::string narrow = examples::class_report(confusion, names, 80);
+  CHECK(test::contains(narrow, "30 classes do not fit 80 columns"));
+  CHECK(widest(narrow) <= 80);
+  CHECK(test::contains(narrow, "\n   29    0.0000"));
+  CHECK_FALSE(test::contains(examples::class_report(confusion, names, 220), "do not fit"));
+}
+
+TEST_CASE("classes are named after their labels") {
+  tsdl::Recipe recipe;
+  recipe.class_values = {-1, 0, 1};
+  CHECK(examples::class_names(recipe) == std::vector<std::string>{"-1", "0", "1"});
+  recipe.class_values = {0.5, 1e20};
+  CHECK(examples::class_names(recipe)[0] == "0.5");
+}
+
+TEST_CASE("synthetic candles for N rows leave exactly N ends of labelled windows") {
+  for (const char* label : {"threshold", "triple_barrier", "range", "direction"})
+    for (const tsdl::Index length : {1, 60})
+      for (const tsdl::Index rows : {1, 37}) {
+        CAPTURE(label);
+        CAPTURE(length);
+        const examples::DataOptions options{
+            .features = "technical23", .label = label, .seq_len = length};
+        const tsdl::Recipe recipe = examples::recipe_of(options);
+        const tsdl::Candles candles = examples::synthetic_candles_for(recipe, rows, 5);
+        const auto features = tsdl::engineer_features(candles, tsdl::feature_set(recipe.features));
+        const tsdl::Labels labels = tsdl::make_labels(candles, recipe.label);
+        CHECK(std::ssize(tsdl::window_ends(features, labels.values, length, 1)) == rows);
+      }
+}
+
+TEST_CASE("the first signal is a request, the second one kills, and the scope's end restores") {
+  CHECK(status_with_signals([] {
+          const examples::StopSignals signals;
+          if (examples::StopSignals::requested() != 0) return 1;
+          ::raise(SIGTERM);
+          return examples::StopSignals::requested() == SIGTERM ? 7 : 2;
+        }) == 7);
+  for (const int first : {SIGINT, SIGTERM})
+    for (const int second : {SIGINT, SIGTERM})
+      CHECK(status_with_signals([&] {
+              const examples::StopSignals signals;
+              ::raise(first);
+              ::raise(second);
+              return 0;
+            }) == 128 + second);
+  CHECK(status_with_signals([] {
+          { const examples::StopSignals signals; }
+          ::raise(SIGINT);
+          return 0;
+        }) == 128 + SIGINT);
+  CHECK(status_with_signals([] {  // ignored before, ignored after
+          ::signal(SIGINT, SIG_IGN);
+          const examples::StopSignals signals;
+          ::raise(SIGINT);
+          ::raise(SIGINT);
+          return examples::StopSignals::requested();
+        }) == 0);
+}
