@@ -29,7 +29,7 @@ class ConfigFile : public CLI::ConfigTOML {
  public:
   ConfigFile(CLI::App& app, std::vector<ConfigTable> tables)
       : app_(app), tables_(std::move(tables)) {
-    commentChar = '\0';  // next_line takes comments out; CLI11 2.1 takes text after a '#' too
+    commentChar = '\0';  // next_line removes comments: CLI11 2.1 cuts text in quotes at a '#'
   }
 
   /// The options as a file that sets them again: those of the command line, of the file, and
