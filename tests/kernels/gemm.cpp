@@ -46,8 +46,8 @@ double error_of(const tsdl::RowMajorMatrix<Scalar>& actual, const tsdl::Matrix<d
   return top / (unit<Scalar> * static_cast<double>(length + 1));
 }
 
-template <class Scalar, kernels::Start start>
-void check_multiply(Index J, Index K, Index N) {
+template <class Scalar>
+void check_multiply(kernels::Start start, Index J, Index K, Index N) {
   INFO("J ", J, " K ", K, " N ", N, " start ", static_cast<int>(start));
   constexpr Scalar untouched = 77;
   constexpr Index W = kernels::lanes<Scalar>;
@@ -69,8 +69,8 @@ void check_multiply(Index J, Index K, Index N) {
   const Index stride = N + 3;
   std::vector<Scalar> out(static_cast<std::size_t>((J + 1) * stride), untouched);
   for (Index j = 0; j < J; ++j) std::copy_n(&before(j, 0), N, out.data() + j * stride);
-  kernels::multiply<start>(out.data(), stride, {a.data(), K, 1, K, 0}, packed.data(), bias.data(),
-                           J, N);
+  kernels::multiply(start, out.data(), stride, {a.data(), K, 1, K, 0}, packed.data(), bias.data(),
+                    J, N);
   tsdl::RowMajorMatrix<Scalar> actual(J, N);
   Index changed = 0;
   for (Index j = 0; j <= J; ++j)
@@ -88,8 +88,8 @@ void check_multiply(Index J, Index K, Index N) {
   for (const Index part : {Index{1}, (J + 1) / 2}) {
     tsdl::RowMajorMatrix<Scalar> pieces = before;
     for (Index j = 0; j < J; j += part)
-      kernels::multiply<start>(&pieces(j, 0), N, {&a(j, 0), K, 1, K, 0}, packed.data(), bias.data(),
-                               std::min(part, J - j), N);
+      kernels::multiply(start, &pieces(j, 0), N, {&a(j, 0), K, 1, K, 0}, packed.data(), bias.data(),
+                        std::min(part, J - j), N);
     CHECK(std::memcmp(pieces.data(), actual.data(),
                       static_cast<std::size_t>(J * N) * sizeof(Scalar)) == 0);
   }
@@ -105,11 +105,11 @@ TEST_CASE_TEMPLATE("multiply agrees with Eigen for each start, whatever J is spl
     for (const Index J : {1, 2, 5, 6, 7, 13}) {
       if (N < 1) continue;
       const Index K = 1 + (7 * J + N) % 19;
-      check_multiply<Scalar, kernels::Start::zero>(J, K, N);
-      check_multiply<Scalar, kernels::Start::bias>(J, K, N);
-      check_multiply<Scalar, kernels::Start::previous>(J, K, N);
+      check_multiply<Scalar>(kernels::Start::zero, J, K, N);
+      check_multiply<Scalar>(kernels::Start::bias, J, K, N);
+      check_multiply<Scalar>(kernels::Start::previous, J, K, N);
     }
-  check_multiply<Scalar, kernels::Start::bias>(9, 300, 5 * W + 2);
+  check_multiply<Scalar>(kernels::Start::bias, 9, 300, 5 * W + 2);
 }
 
 TEST_CASE_TEMPLATE("multiply is one fused chain by ascending k", Scalar, float, double) {
@@ -120,8 +120,8 @@ TEST_CASE_TEMPLATE("multiply is one fused chain by ascending k", Scalar, float, 
   for (Scalar& value : bias) value = static_cast<Scalar>(random.uniform(-1.0, 1.0));
   tsdl::RowMajorMatrix<Scalar> out(J, N);
   const Buffer<Scalar> packed = packed_by_columns(b);
-  kernels::multiply<kernels::Start::bias>(out.data(), N, {a.data(), K, 1, K, 0}, packed.data(),
-                                          bias.data(), J, N);
+  kernels::multiply(kernels::Start::bias, out.data(), N, {a.data(), K, 1, K, 0}, packed.data(),
+                    bias.data(), J, N);
   Index different = 0;
   for (Index j = 0; j < J; ++j)
     for (Index n = 0; n < N; ++n) {
@@ -154,9 +154,9 @@ TEST_CASE_TEMPLATE("multiply reads a left operand in several blocks", Scalar, fl
             memory[static_cast<std::size_t>(k / length * block_stride + j * row + k % length)]);
     tsdl::RowMajorMatrix<Scalar> out(J, N);
     const Scalar* none = nullptr;
-    kernels::multiply<kernels::Start::zero>(out.data(), N,
-                                            {memory.data(), row, blocks, length, block_stride},
-                                            packed_by_columns(b).data(), none, J, N);
+    kernels::multiply(kernels::Start::zero, out.data(), N,
+                      {memory.data(), row, blocks, length, block_stride},
+                      packed_by_columns(b).data(), none, J, N);
     const tsdl::Matrix<double> expected = a.lazyProduct(b.template cast<double>());
     CHECK(error_of(out, expected, K) <= 1.0);
   }

@@ -290,7 +290,7 @@ TEST_CASE("MLflow folder: metrics grow by whole lines over many pages") {
     Metrics batch;
     for (int k = 0; k < n; ++k) {
       batch.push_back({"m", 1.0 / (i + k + 1), i});
-      lines.push_back(tsdl::internal::number_text(batch.back().value) + " " + std::to_string(i));
+      lines.push_back(tsdl::internal::metric_text(batch.back().value) + " " + std::to_string(i));
     }
     tracker.log_metrics(batch);
   }

@@ -96,7 +96,7 @@ void check_metrics(const StoredRun& run, const Progress& progress) {
     for (int i = 0; i < lines; ++i)
       if (const std::string line = at->second[static_cast<std::size_t>(i)].substr(14);
           line !=
-          tsdl::internal::number_text(loss ? metric_value(i) : 0.5) + " " + std::to_string(i))
+          tsdl::internal::metric_text(loss ? metric_value(i) : 0.5) + " " + std::to_string(i))
         FAIL_CHECK(key << " " << i << ": " << line);
   }
 }

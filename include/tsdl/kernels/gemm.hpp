@@ -102,9 +102,10 @@ enum class Start { zero, bias, previous };
 namespace internal {
 
 /// One tile: rows j ... j + M - 1, vectors n / W ... n / W + V - 1.
-template <Start start, Index M, Index V, class Scalar>
-TSDL_INLINE void product_tile(Scalar* out, Index out_stride, const Rows<Scalar>& rows, Index j,
-                              const Scalar* panel, const Scalar* bias, Index n, Index N) noexcept {
+template <Index M, Index V, class Scalar>
+TSDL_INLINE void product_tile(Start start, Scalar* out, Index out_stride, const Rows<Scalar>& rows,
+                              Index j, const Scalar* panel, const Scalar* bias, Index n,
+                              Index N) noexcept {
   constexpr Index W = lanes<Scalar>;
   Vec<Scalar> acc[M][V];
   TSDL_UNROLL
@@ -113,9 +114,11 @@ TSDL_INLINE void product_tile(Scalar* out, Index out_stride, const Rows<Scalar>&
     for (Index v = 0; v < V; ++v) {
       const Index column = n + v * W;
       const Scalar* old = out + (j + m) * out_stride + column;
-      if constexpr (start == Start::zero) acc[m][v] = Vec<Scalar>(Scalar{0});
-      if constexpr (start == Start::bias) acc[m][v] = load(bias + column);
-      if constexpr (start == Start::previous)
+      if (start == Start::zero)
+        acc[m][v] = Vec<Scalar>(Scalar{0});
+      else if (start == Start::bias)
+        acc[m][v] = load(bias + column);
+      else
         acc[m][v] = column + W <= N ? load_unaligned(old) : load_partial(old, N - column);
     }
   }
@@ -141,9 +144,9 @@ TSDL_INLINE void product_tile(Scalar* out, Index out_stride, const Rows<Scalar>&
 /// out[j][n] = start + sum_k rows[j][k] * B[k][n].
 /// Shapes: out J rows of N values, `out_stride` apart; packed K x N; bias (Start::bias only) N
 /// values padded to a multiple of W. Memory beyond column N is neither read nor written.
-template <Start start, class Scalar>
-void multiply(Scalar* out, Index out_stride, const Rows<Scalar>& rows, const Scalar* packed,
-              const Scalar* bias, Index J, Index N) noexcept {
+template <class Scalar>
+void multiply(Start start, Scalar* out, Index out_stride, const Rows<Scalar>& rows,
+              const Scalar* packed, const Scalar* bias, Index J, Index N) noexcept {
   constexpr Index W = lanes<Scalar>;
   const Index K = rows.blocks * rows.length;
   for (Index n = 0; n < N; n += panel_width<Scalar>) {
@@ -151,8 +154,8 @@ void multiply(Scalar* out, Index out_stride, const Rows<Scalar>& rows, const Sca
     with_constant<panel_vectors>(vectors, [&](auto V) noexcept {
       for (Index j = 0; j < J; j += tile_samples)
         with_constant<tile_samples>(std::min(tile_samples, J - j), [&](auto M) noexcept {
-          internal::product_tile<start, M(), V()>(out, out_stride, rows, j, packed + K * n, bias, n,
-                                                  N);
+          internal::product_tile<M(), V()>(start, out, out_stride, rows, j, packed + K * n, bias, n,
+                                           N);
         });
     });
   }

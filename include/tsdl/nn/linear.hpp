@@ -83,8 +83,8 @@ class Linear {
   }
 
   void forward(Scalar* y, const Scalar* x, Index B) const noexcept {
-    kernels::multiply<kernels::Start::bias>(y, out_, {x, in_, 1, in_, 0}, weights_.data(),
-                                            bias_.data(), B, out_);
+    kernels::multiply(kernels::Start::bias, y, out_, {x, in_, 1, in_, 0}, weights_.data(),
+                      bias_.data(), B, out_);
   }
 
   /// Accumulates: the gradients of weight and bias. Assigns: dx. Allocates: when the cache must
@@ -108,9 +108,8 @@ class Linear {
         bias.gradient[first + n] += cache.dweights[in_ * width + n];
       }
     }
-    kernels::multiply<kernels::Start::zero>(dx, in_, {dy, out_, 1, out_, 0},
-                                            weights_transposed_.data(),
-                                            static_cast<const Scalar*>(nullptr), B, in_);
+    kernels::multiply(kernels::Start::zero, dx, in_, {dy, out_, 1, out_, 0},
+                      weights_transposed_.data(), static_cast<const Scalar*>(nullptr), B, in_);
   }
 
  private:

@@ -249,9 +249,9 @@ class RecurrentLayer {
       add_to_sums(cache, tile, t, step.saved);
       // dh_prev = W_hh^T da, and what the cell left in dh when h_prev enters h beside the products
       constexpr auto start = Cell::h_enters ? kernels::Start::previous : kernels::Start::zero;
-      kernels::multiply<start>(step.dh, Hp, gate_rows(cache, tile, s, first_h_slot),
-                               weights_hh_transposed_.data(), static_cast<const Scalar*>(nullptr),
-                               step.samples, Hp);
+      kernels::multiply(start, step.dh, Hp, gate_rows(cache, tile, s, first_h_slot),
+                        weights_hh_transposed_.data(), static_cast<const Scalar*>(nullptr),
+                        step.samples, Hp);
     }
   }
 
@@ -271,16 +271,9 @@ class RecurrentLayer {
     const Extent& e = cache.extent;
     const Index s = reverse_ ? e.T - 1 - t : t, b = e.first(tile), samples = e.samples(tile);
     if (s >= e.steps) return;
-    const auto rows = gate_rows(cache, tile, s, 0);
-    const Scalar* none = nullptr;
-    if (add)
-      kernels::multiply<kernels::Start::previous>(dx.column(t, b), dx.sample_stride, rows,
-                                                  weights_ih_transposed_.data(), none, samples,
-                                                  dx.inputs);
-    else
-      kernels::multiply<kernels::Start::zero>(dx.column(t, b), dx.sample_stride, rows,
-                                              weights_ih_transposed_.data(), none, samples,
-                                              dx.inputs);
+    kernels::multiply(add ? kernels::Start::previous : kernels::Start::zero, dx.column(t, b),
+                      dx.sample_stride, gate_rows(cache, tile, s, 0), weights_ih_transposed_.data(),
+                      static_cast<const Scalar*>(nullptr), samples, dx.inputs);
   }
 
   /// Weight gradients are cut into tasks of one panel times this many rows of the pack.
