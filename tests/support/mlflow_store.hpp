@@ -22,31 +22,31 @@ struct Meta {
   std::map<std::string, std::string> text;  ///< without quotes and escapes
 };
 
-struct StoredRun {
+struct FolderRun {
   std::filesystem::path folder;
   Meta meta;
   std::map<std::string, std::string> params, tags, artifacts;
   std::map<std::string, std::vector<std::string>> metrics;  ///< their lines
 };
 
-struct StoredExperiment {
+struct FolderExperiment {
   Meta meta;
-  std::map<std::string, StoredRun> runs;
+  std::map<std::string, FolderRun> runs;
 };
 
-struct StoredModel {
+struct FolderModel {
   Meta meta;
   std::map<std::int64_t, Meta> versions;
 };
 
 struct Store {
-  std::map<std::string, StoredExperiment> experiments;
-  std::map<std::string, StoredModel> models;
+  std::map<std::string, FolderExperiment> experiments;
+  std::map<std::string, FolderModel> models;
   std::size_t left_behind = 0;  ///< folders of unfinished work, which MLflow passes over
 
   /// The one experiment of that name.
-  const StoredExperiment& named(const std::string& name) const {
-    const StoredExperiment* found = nullptr;
+  const FolderExperiment& named(const std::string& name) const {
+    const FolderExperiment* found = nullptr;
     for (const auto& [id, experiment] : experiments) {
       if (experiment.meta.text.at("name") != name) continue;
       if (found) throw std::runtime_error("two experiments are named " + name);
@@ -110,8 +110,8 @@ inline std::map<std::string, std::string> files_below(const std::filesystem::pat
   return files;
 }
 
-inline StoredRun read_run(const std::filesystem::path& folder) {
-  StoredRun run;
+inline FolderRun read_run(const std::filesystem::path& folder) {
+  FolderRun run;
   run.folder = folder;
   run.meta = read_meta(
       folder, {"artifact_uri", "deleted_time", "end_time", "entry_point_name", "experiment_id",
@@ -143,7 +143,7 @@ inline Store read_store(const std::filesystem::path& root) {
       ++store.left_behind;
     } else if (name == "models") {
       for (const auto& model : std::filesystem::directory_iterator(entry)) {
-        StoredModel& stored = store.models[model.path().filename().string()];
+        FolderModel& stored = store.models[model.path().filename().string()];
         stored.meta = read_meta(model, {"aliases", "creation_timestamp", "description",
                                         "last_updated_timestamp", "name"});
         for (const auto& part : std::filesystem::directory_iterator(model)) {
@@ -159,7 +159,7 @@ inline Store read_store(const std::filesystem::path& root) {
     } else {
       if (!std::regex_match(name, std::regex("0|[1-9][0-9]{17}")))
         throw std::runtime_error("not the id of an experiment: " + name);
-      StoredExperiment& experiment = store.experiments[name];
+      FolderExperiment& experiment = store.experiments[name];
       experiment.meta = read_meta(entry, {"artifact_location", "creation_time", "experiment_id",
                                           "last_update_time", "lifecycle_stage", "name"});
       for (const auto& run : std::filesystem::directory_iterator(entry))

@@ -21,9 +21,9 @@
 namespace {
 
 using test::contains;
+using test::FolderRun;
 using test::message_of;
 using test::Store;
-using test::StoredRun;
 using test::TemporaryDirectory;
 using tsdl::MLflowFolder;
 using tsdl::RunStatus;
@@ -41,7 +41,7 @@ tsdl::MLflowFolderOptions options(const std::filesystem::path& directory, std::u
           .random = [next = id]() mutable { return next++; }};
 }
 
-StoredRun only_run(const std::filesystem::path& root, const std::string& experiment) {
+FolderRun only_run(const std::filesystem::path& root, const std::string& experiment) {
   const Store store = test::read_store(root);
   const auto& runs = store.named(experiment).runs;
   REQUIRE(runs.size() == 1);
@@ -89,10 +89,10 @@ TEST_CASE("MLflow folder: every rule of the format, in an experiment of two runs
   REQUIRE(experiment.runs.size() == 2);
   const std::string run_id = "000000000000001f0000000000000020";
   REQUIRE(experiment.runs.contains(run_id));
-  const StoredRun& run = experiment.runs.at(run_id);
-  const StoredRun& killed = experiment.runs.at("abcdef0123456789abcdef012345678a");
+  const FolderRun& run = experiment.runs.at(run_id);
+  const FolderRun& killed = experiment.runs.at("abcdef0123456789abcdef012345678a");
   const auto meta = [&](const char* key) { return run.meta.text.at(key); };
-  const auto is = [](const StoredRun& of, const char* key, const char* raw) {
+  const auto is = [](const FolderRun& of, const char* key, const char* raw) {
     return of.meta.raw.at(key) == raw;
   };
   const std::string uri = "file://" + std::regex_replace(root.string(), std::regex(" "), "%20");
@@ -178,7 +178,7 @@ TEST_CASE("MLflow folder: running is 1, failed is 4, a name is made up, renaming
   const TemporaryDirectory directory;
   MLflowFolder tracker(options(directory.path(), 0x12345678'00000000u));
   tracker.start({});
-  StoredRun run = only_run(directory.path(), "Default");
+  FolderRun run = only_run(directory.path(), "Default");
   CHECK(run.meta.raw.at("status") == "1");
   CHECK(run.meta.raw.at("end_time") == "null");
   CHECK(run.meta.text.at("run_name") == "run-12345678");

@@ -18,8 +18,8 @@
 
 namespace {
 
+using test::FolderRun;
 using test::Store;
-using test::StoredRun;
 using test::TemporaryDirectory;
 
 /// What a child has finished doing, in memory that outlives it.
@@ -86,7 +86,7 @@ std::string artifact(int i) { return std::string(20'000, static_cast<char>('a' +
   ::_exit(1);
 }
 
-void check_metrics(const StoredRun& run, const Progress& progress) {
+void check_metrics(const FolderRun& run, const Progress& progress) {
   for (const char* key : {"m/loss", "other"}) {
     const bool loss = key[0] == 'm';
     const auto at = run.metrics.find(key);
@@ -101,7 +101,7 @@ void check_metrics(const StoredRun& run, const Progress& progress) {
   }
 }
 
-void check_rest(const StoredRun& run, const Progress& progress) {
+void check_rest(const FolderRun& run, const Progress& progress) {
   int params = 0, artifacts = 0;
   for (const auto& [key, value] : run.params) {
     if (key == "given" || key == "deep/er") continue;
@@ -159,7 +159,7 @@ void kill_once(const std::filesystem::path& root, const std::filesystem::path& f
   CHECK(runs >= runs_before + (progress->started ? 1 : 0));
   CHECK(runs <= runs_before + 1);
   if (!fresh || runs == 0) return;
-  const StoredRun run = store.named("killed").runs.begin()->second;
+  const FolderRun run = store.named("killed").runs.begin()->second;
   check_metrics(run, *progress);
   check_rest(run, *progress);
   const auto model = store.models.find("model");

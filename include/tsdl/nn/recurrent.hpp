@@ -119,7 +119,9 @@ class RecurrentLayer {
   void prepare(Cache& cache, const Sequence<const Scalar>& x, Extent extent, bool training) const {
     cache.extent = extent;
     cache.choose_line(line_of(x), kernels::tile_samples);
-    cache.projection.resize(cache.line.count * panels() * gate_width);
+    // Room also for the small batches that may follow a large one.
+    const Index small = extent.T * std::min(extent.B, kernels::tile_samples - 1);
+    cache.projection.resize(std::max(cache.line.count, small) * panels() * gate_width);
     cache.training = training;
     cache.has_initial = false;
     const Index state = extent.tile() * panels() * W;  // of one tile, one step
