@@ -376,15 +376,16 @@ class RecurrentLayer {
   void add_to_sums(Cache& cache, Index tile, Index t, const Scalar* da) const noexcept {
     const Extent& e = cache.extent;
     Scalar* bias = cache.dbias.data() + tile * panels() * slot_width;
-    Scalar* columns = cache.dcolumns.data() + tile * cache.tile_columns() * panels() * gate_width;
-    for (Index p = 0; p < panels(); ++p) {
-      const Scalar* rows = da + p * e.tile() * slot_width;
-      kernels::add_rows<Cell::slots>(bias + p * slot_width, rows, slot_width, e.samples(tile));
-      if (cache.shared)
-        kernels::add_each<Cell::gates>(columns + (cache.line.at(t, 0) * panels() + p) * gate_width,
-                                       cache.line.sample * panels() * gate_width, rows, slot_width,
-                                       e.samples(tile));
-    }
+    for (Index p = 0; p < panels(); ++p)
+      kernels::add_rows<Cell::slots>(bias + p * slot_width, da + p * e.tile() * slot_width,
+                                     slot_width, e.samples(tile));
+    if (!cache.shared) return;
+    const Index stride = panels() * gate_width;
+    Scalar* columns =
+        cache.dcolumns.data() + (tile * cache.tile_columns() + cache.line.at(t, 0)) * stride;
+    for (Index p = 0; p < panels(); ++p)
+      kernels::add_each<Cell::gates>(columns + p * gate_width, cache.line.sample * stride,
+                                     da + p * e.tile() * slot_width, slot_width, e.samples(tile));
   }
   /// rows += sum over the columns of x, k ... of each times what its windows' da add up to.
   void add_shared_products(const Cache& cache, const Sequence<const Scalar>& x, Index k,
