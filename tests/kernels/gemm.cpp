@@ -189,8 +189,9 @@ TEST_CASE_TEMPLATE("the pack functions put every element where packed_offset say
       CHECK(std::equal(columns.begin(), columns.end(), parts.begin(), parts.end()));
       // The layout of the comment on top of gemm.hpp, counted here by walking through it.
       Index place = 0, wrong = 0;
-      for (Index panel = 0; panel < N; panel += 4 * W) {
-        const Index width = std::min(4 * W, tsdl::round_up(N, W) - panel);
+      for (Index panel = 0, width = 0; panel < N; panel += width) {
+        const Index left = (tsdl::round_up(N, W) - panel) / W;
+        width = (left >= 4 ? 4 : left >= 2 ? 2 : 1) * W;
         for (Index k = 0; k < K; ++k)
           for (Index n = panel; n < panel + width; ++n, ++place) {
             wrong += columns[place] != (n < N ? b(k, n) : Scalar{0});
@@ -200,6 +201,18 @@ TEST_CASE_TEMPLATE("the pack functions put every element where packed_offset say
       CHECK(wrong == 0);
       CHECK(place == columns.size());
     }
+}
+
+TEST_CASE("for_each_rows covers every row once, in order, with no more tile sizes than it says") {
+  for (Index count = 0; count <= 40; ++count) {
+    Index next = 0;
+    kernels::for_each_rows(count, [&](auto M, Index j) {
+      CHECK(j == next);
+      CHECK((M == kernels::tile_samples || M == 4 || M == 2 || M == 1));
+      next += M();
+    });
+    CHECK(next == count);
+  }
 }
 
 template <class Scalar_, Index Vectors>

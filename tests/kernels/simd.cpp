@@ -42,18 +42,6 @@ TEST_CASE_TEMPLATE("partial loads and stores touch the first count lanes only", 
   }
 }
 
-TEST_CASE("with_constant passes each number on as a constant") {
-  for (Index n = 1; n <= 6; ++n) {
-    Index seen = 0, calls = 0;
-    kernels::with_constant<6>(n, [&](auto constant) {
-      seen = std::integral_constant<Index, constant()>::value;
-      ++calls;
-    });
-    CHECK(seen == n);
-    CHECK(calls == 1);
-  }
-}
-
 #if defined(__SSE2__) || defined(__aarch64__)
 TEST_CASE_TEMPLATE("DenormalGuard flushes while it lives and restores the mode", Scalar, float,
                    double) {

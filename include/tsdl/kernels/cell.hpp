@@ -67,9 +67,7 @@ struct BackwardStep {
 template <class F>
 TSDL_INLINE void for_each_tile(Index panels, Index samples, const F& f) noexcept {
   for (Index p = 0; p < panels; ++p)
-    for (Index b = 0; b < samples; b += tile_samples)
-      with_constant<tile_samples>(std::min(tile_samples, samples - b),
-                                  [&](auto M) noexcept { f(M, p, b); });
+    for_each_rows(samples, [&](auto M, Index b) noexcept { f(M, p, b); });
 }
 
 /// Starts the chains of M samples from a bias of V vectors.

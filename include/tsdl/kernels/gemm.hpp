@@ -5,28 +5,41 @@
 //   add_outer     dB[k][n] += sum_j a[j][k] * d[j][n]                 (weight gradients)
 // where j runs over samples or over (step, sample), k over what is contracted, n over lanes.
 //
-// B is packed once per update into panels of up to four vectors:
-//   [panel][k][vector][W],   column n = (panel * 4 + vector) * W + lane,
-// so that a tile of M samples by four vectors reads it strictly forward, one aligned load per
-// vector, while a[j][k] is broadcast. Each out[j][n] is one chain of fused multiply-adds by
-// ascending k; it depends neither on M nor on which samples share the tile.
+// B is packed once per update into panels of four vectors, and two and one where fewer are left:
+//   [panel][k][vector][W],   column n = (first vector of the panel + vector) * W + lane,
+// so that a tile of M rows by V vectors reads it strictly forward, one aligned load per vector,
+// while a[j][k] is broadcast. Each out[j][n] is one chain of fused multiply-adds by ascending k; it
+// depends neither on M nor on V nor on which rows share the tile.
 #pragma once
 
 #include <algorithm>
-#include <cstddef>
+#include <type_traits>
 
 #include "tsdl/kernels/simd.hpp"
 
 namespace tsdl::inline TSDL_ABI::kernels {
 
-/// Vectors in a panel: the four gates of an LSTM, and enough to hide the latency of a load.
+/// Vectors in a full panel: the four gates of an LSTM, and enough to hide the latency of a load.
 inline constexpr Index panel_vectors = 4;
 
 template <class Scalar>
 inline constexpr Index panel_width = panel_vectors* lanes<Scalar>;
 
-/// Samples in a register tile: 4 * M accumulators, one operand, and a broadcast or two.
+/// Rows in a full register tile: 4 * M accumulators, one operand, and a broadcast or two.
 inline constexpr Index tile_samples = vector_registers == 32 ? 6 : 2;
+
+/// Calls f(M, j) for the register tiles that cover rows 0 ... count - 1: full ones and then, for
+/// few sizes to compile, 4, 2 and 1 rows. M is a std::integral_constant.
+template <Index M = tile_samples, class F>
+TSDL_INLINE void for_each_rows(Index count, const F& f, Index j = 0) noexcept {
+  for (; j + M <= count; j += M) f(std::integral_constant<Index, M>{}, j);
+  if constexpr (M > 1) for_each_rows<(M > 4 ? 4 : M / 2)>(count, f, j);
+}
+
+/// Vectors in the panel at whose beginning `left` of them are left.
+constexpr Index vectors_of_panel(Index left) noexcept {
+  return left >= panel_vectors ? panel_vectors : left >= 2 ? 2 : 1;
+}
 
 /// Values in the pack of a K x N matrix.
 template <class Scalar>
@@ -38,10 +51,13 @@ constexpr Index packed_size(Index K, Index N) noexcept {
 template <class Scalar>
 constexpr Index packed_offset(Index K, Index N, Index k, Index n) noexcept {
   constexpr Index W = lanes<Scalar>;
-  const Index panel = n / panel_width<Scalar>;
-  const Index first = panel * panel_width<Scalar>;
-  const Index vectors = std::min(panel_vectors, (round_up(N, W) - first) / W);
-  return K * first + k * vectors * W + (n - first);
+  const Index all = round_up(N, W) / W, vector = n / W;
+  Index first = vector / panel_vectors * panel_vectors, vectors = vectors_of_panel(all - first);
+  if (vector - first >= vectors) {  // the one after two
+    first += vectors;
+    vectors = 1;
+  }
+  return (K * first + k * vectors + vector - first) * W + n % W;
 }
 
 /// Packs `count` adjacent values as rows k0, k0 + 1, ... of column n.
@@ -59,14 +75,14 @@ void pack_row(Scalar* packed, Index K, Index N, Index k, Index n0, const Scalar*
               Index count) noexcept {
   for (Index done = 0; done < count;) {
     const Index n = n0 + done;
-    const Index run = std::min(count - done, round_up(n + 1, panel_width<Scalar>) - n);
+    const Index run = std::min(count - done, lanes<Scalar> - n % lanes<Scalar>);
     std::copy_n(values + done, run, packed + packed_offset<Scalar>(K, N, k, n));
     done += run;
   }
 }
 
-/// The inner loop: acc[m][v] = fma(a[m * a_stride + k], panel[k][v], acc[m][v]) for k = 0 ... K
-/// - 1.
+/// The inner loop: acc[m][v] = fma(a[m * a_stride + k], panel[k][v], acc[m][v])
+/// for k = 0 ... K - 1.
 template <Index M, Index V, class Scalar>
 TSDL_INLINE void multiply_tile(Vec<Scalar> (&acc)[M][V], const Scalar* a, Index a_stride,
                                const Scalar* panel, Index K) noexcept {
@@ -94,6 +110,10 @@ struct Rows {
   Index blocks;
   Index length;
   Index block_stride;
+  /// The rows from j on.
+  Rows from(Index j) const noexcept {
+    return {data + j * stride, stride, blocks, length, block_stride};
+  }
 };
 
 /// What a product's accumulators start from.
@@ -101,41 +121,66 @@ enum class Start { zero, bias, previous };
 
 namespace internal {
 
-/// One tile: rows j ... j + M - 1, vectors n / W ... n / W + V - 1.
+/// One tile: M rows of V vectors. `out` and `bias` begin at the panel's first column, `a` at the
+/// tile's first row.
 template <Index M, Index V, class Scalar>
-TSDL_INLINE void product_tile(Start start, Scalar* out, Index out_stride, const Rows<Scalar>& rows,
-                              Index j, const Scalar* panel, const Scalar* bias, Index n,
-                              Index N) noexcept {
+TSDL_INLINE void product_tile(Start start, Scalar* out, Index out_stride, const Rows<Scalar>& a,
+                              const Scalar* panel, const Scalar* bias) noexcept {
   constexpr Index W = lanes<Scalar>;
   Vec<Scalar> acc[M][V];
   TSDL_UNROLL
   for (Index m = 0; m < M; ++m) {
     TSDL_UNROLL
-    for (Index v = 0; v < V; ++v) {
-      const Index column = n + v * W;
-      const Scalar* old = out + (j + m) * out_stride + column;
-      if (start == Start::zero)
-        acc[m][v] = Vec<Scalar>(Scalar{0});
-      else if (start == Start::bias)
-        acc[m][v] = load(bias + column);
-      else
-        acc[m][v] = column + W <= N ? load_unaligned(old) : load_partial(old, N - column);
-    }
+    for (Index v = 0; v < V; ++v)
+      acc[m][v] = start == Start::zero   ? Vec<Scalar>(Scalar{0})
+                  : start == Start::bias ? load(bias + v * W)
+                                         : load_unaligned(out + m * out_stride + v * W);
   }
-  for (Index block = 0; block < rows.blocks; ++block)
-    multiply_tile<M, V>(acc, rows.data + j * rows.stride + block * rows.block_stride, rows.stride,
-                        panel + block * rows.length * V * W, rows.length);
+  for (Index block = 0; block < a.blocks; ++block)
+    multiply_tile<M, V>(acc, a.data + block * a.block_stride, a.stride,
+                        panel + block * a.length * V * W, a.length);
   TSDL_UNROLL
   for (Index m = 0; m < M; ++m) {
     TSDL_UNROLL
-    for (Index v = 0; v < V; ++v) {
-      const Index column = n + v * W;
-      Scalar* to = out + (j + m) * out_stride + column;
-      if (column + W <= N)
-        store_unaligned(to, acc[m][v]);
-      else
-        store_partial(to, acc[m][v], N - column);
-    }
+    for (Index v = 0; v < V; ++v) store_unaligned(out + m * out_stride + v * W, acc[m][v]);
+  }
+}
+
+/// All rows of one panel of V vectors.
+template <Index V, class Scalar>
+void multiply_panel(Start start, Scalar* out, Index out_stride, const Rows<Scalar>& rows,
+                    const Scalar* panel, const Scalar* bias, Index J) noexcept {
+  for_each_rows(J, [&](auto M, Index j) noexcept {
+    product_tile<M(), V>(start, out + j * out_stride, out_stride, rows.from(j), panel, bias);
+  });
+}
+
+template <class Scalar>
+void multiply_panel(Index vectors, Start start, Scalar* out, Index out_stride,
+                    const Rows<Scalar>& rows, const Scalar* panel, const Scalar* bias,
+                    Index J) noexcept {
+  if (vectors == panel_vectors)
+    multiply_panel<panel_vectors>(start, out, out_stride, rows, panel, bias, J);
+  else if (vectors == 2)
+    multiply_panel<2>(start, out, out_stride, rows, panel, bias, J);
+  else
+    multiply_panel<1>(start, out, out_stride, rows, panel, bias, J);
+}
+
+/// The last panel of a product whose rows end inside a vector: through whole vectors of its own.
+template <class Scalar>
+void multiply_edge(Index vectors, Start start, Scalar* out, Index out_stride,
+                   const Rows<Scalar>& rows, const Scalar* panel, const Scalar* bias, Index J,
+                   Index columns) noexcept {
+  alignas(64) Scalar whole[tile_samples * panel_width<Scalar>] = {};
+  const Index width = vectors * lanes<Scalar>;
+  for (Index j = 0; j < J; j += tile_samples) {
+    const Index count = std::min(tile_samples, J - j);
+    for (Index m = 0; start == Start::previous && m < count; ++m)
+      std::copy_n(out + (j + m) * out_stride, columns, whole + m * width);
+    multiply_panel(vectors, start, whole, width, rows.from(j), panel, bias, count);
+    for (Index m = 0; m < count; ++m)
+      std::copy_n(whole + m * width, columns, out + (j + m) * out_stride);
   }
 }
 
@@ -149,15 +194,14 @@ void multiply(Start start, Scalar* out, Index out_stride, const Rows<Scalar>& ro
               const Scalar* packed, const Scalar* bias, Index J, Index N) noexcept {
   constexpr Index W = lanes<Scalar>;
   const Index K = rows.blocks * rows.length;
-  for (Index n = 0; n < N; n += panel_width<Scalar>) {
-    const Index vectors = std::min(panel_vectors, (round_up(N, W) - n) / W);
-    with_constant<panel_vectors>(vectors, [&](auto V) noexcept {
-      for (Index j = 0; j < J; j += tile_samples)
-        with_constant<tile_samples>(std::min(tile_samples, J - j), [&](auto M) noexcept {
-          internal::product_tile<M(), V()>(start, out, out_stride, rows, j, packed + K * n, bias, n,
-                                           N);
-        });
-    });
+  for (Index n = 0; n < N;) {
+    const Index vectors = vectors_of_panel((round_up(N, W) - n) / W), columns = N - n;
+    const Scalar *panel = packed + K * n, *from = bias ? bias + n : nullptr;
+    if (columns >= vectors * W)
+      internal::multiply_panel(vectors, start, out + n, out_stride, rows, panel, from, J);
+    else
+      internal::multiply_edge(vectors, start, out + n, out_stride, rows, panel, from, J, columns);
+    n += vectors * W;
   }
 }
 
@@ -222,12 +266,10 @@ void add_outer(Scalar* out, Columns<Scalar> a, Columns<Scalar> d, Index steps, I
   for (Index t = 0; t < steps; t += steps_at_once) {
     const Index count = std::min(steps_at_once, steps - t);
     const Columns<Scalar> right{d.data + t * d.step_stride, d.step_stride, d.sample_stride};
-    for (Index k = 0; k < K; k += tile_samples) {
+    for_each_rows(K, [&](auto M, Index k) noexcept {
       const Columns<Scalar> left{a.data + t * a.step_stride + k, a.step_stride, a.sample_stride};
-      with_constant<tile_samples>(std::min(tile_samples, K - k), [&](auto M) noexcept {
-        internal::outer_tile<M(), V>(out + k * V * lanes<Scalar>, left, right, count, samples);
-      });
-    }
+      internal::outer_tile<M(), V>(out + k * V * lanes<Scalar>, left, right, count, samples);
+    });
   }
 }
 

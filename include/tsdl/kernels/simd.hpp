@@ -121,16 +121,4 @@ class DenormalGuard {
   DenormalGuard& operator=(const DenormalGuard&) = delete;
 };
 
-/// Calls f(std::integral_constant<Index, n>) for the run-time n in 1 ... Max.
-template <Index Max, class F>
-TSDL_INLINE void with_constant(Index n, const F& f) noexcept {
-  if constexpr (Max > 1) {
-    if (n < Max) {
-      with_constant<Max - 1>(n, f);
-      return;
-    }
-  }
-  f(std::integral_constant<Index, Max>{});
-}
-
 }  // namespace tsdl::inline TSDL_ABI::kernels
