@@ -263,7 +263,7 @@ TEST_CASE_TEMPLATE("add_outer adds products of columns, add_rows and add_each th
       const kernels::Columns<Scalar> left{a.data() + a_of(0), backwards ? -a_step : a_step,
                                           a_sample};
       const kernels::Columns<Scalar> right{d.data(), g.samples * width, width};
-      kernels::add_outer<V>(out.data(), left, right, g.steps, g.samples, g.K);
+      kernels::add_outer<V, Scalar>({1, out.data(), 0, right, 0}, left, g.steps, g.samples, g.K);
       Buffer<Scalar> each(g.samples * 2 * width);
       for (Index t = 0; t < g.steps; ++t) {
         const Scalar* rows = d.data() + t * g.samples * width;

@@ -82,11 +82,10 @@ TSDL_INLINE Exponential<Scalar> exponential(const Vec<Scalar>& y,
   return {std::bit_cast<V>(exponent), fma(V(r * r), p, r)};
 }
 
-/// x within [low, high]; NaN stays NaN, which min and max do not promise.
+/// x within [low, high]; NaN stays NaN: it is the second operand of both.
 template <class Scalar>
 TSDL_INLINE Vec<Scalar> clamped(const Vec<Scalar>& x, Scalar low, Scalar high) noexcept {
-  const Vec<Scalar> below = xsimd::select(x > Vec<Scalar>(high), Vec<Scalar>(high), x);
-  return xsimd::select(x < Vec<Scalar>(low), Vec<Scalar>(low), below);
+  return xsimd::max(Vec<Scalar>(low), xsimd::min(Vec<Scalar>(high), x));
 }
 
 }  // namespace kernels::internal

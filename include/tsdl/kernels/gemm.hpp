@@ -81,6 +81,22 @@ void pack_row(Scalar* packed, Index K, Index N, Index k, Index n0, const Scalar*
   }
 }
 
+/// out[c * out_stride + r] = in[r * in_stride + c] for r < rows <= W, c < columns.
+template <class Scalar>
+void transpose(Scalar* out, Index out_stride, const Scalar* in, Index in_stride, Index rows,
+               Index columns) noexcept {
+  for (Index c = 0; c < columns; ++c)
+    for (Index r = 0; r < rows; ++r) out[c * out_stride + r] = in[r * in_stride + c];
+}
+
+/// out[r * out_stride + c] += in[c * in_stride + r] for r < rows <= W, c < columns.
+template <class Scalar>
+void add_transposed(Scalar* out, Index out_stride, const Scalar* in, Index in_stride, Index rows,
+                    Index columns) noexcept {
+  for (Index c = 0; c < columns; ++c)
+    for (Index r = 0; r < rows; ++r) out[r * out_stride + c] += in[c * in_stride + r];
+}
+
 /// The inner loop: acc[m][v] = fma(a[m * a_stride + k], panel[k][v], acc[m][v])
 /// for k = 0 ... K - 1.
 template <Index M, Index V, class Scalar>
@@ -216,7 +232,7 @@ struct Columns {
 
 /// Columns that one chain of a weight gradient runs over before it is added to memory. Constant, so
 /// that sums do not depend on the number of threads; two levels keep float's error small.
-inline constexpr Index outer_block = 256;
+inline constexpr Index outer_block = 64;
 
 namespace internal {
 
@@ -257,20 +273,34 @@ TSDL_INLINE void outer_tile(Scalar* out, const Columns<Scalar>& a, const Columns
 
 }  // namespace internal
 
-/// dB[k][n] += sum over (t, b) of a[t][b][k] * d[t][b][n], for one panel of d (V vectors, aligned).
-/// Shapes: out [K][V][W], the panel's part of a packed gradient; a has K adjacent values a column.
+/// The right operand of a weight gradient, panel by panel, and where the sums go.
+template <class Scalar>
+struct OuterPanels {
+  Index count;
+  Scalar* out;  ///< [K][V][W] a panel: its part of a packed gradient
+  Index out_stride;
+  Columns<Scalar> d;  ///< V vectors a column, aligned
+  Index d_stride;     ///< from panel to panel
+};
+
+/// dB[k][n] += sum over (t, b) of a[t][b][k] * d[t][b][n]. Shapes: a has K adjacent values a
+/// column. A block of columns is met by all panels before the next is read: it is far larger than a
+/// cache.
 template <Index V = panel_vectors, class Scalar>
-void add_outer(Scalar* out, Columns<Scalar> a, Columns<Scalar> d, Index steps, Index samples,
-               Index K) noexcept {
+void add_outer(const OuterPanels<Scalar>& panels, const Columns<Scalar>& a, Index steps,
+               Index samples, Index K) noexcept {
   const Index steps_at_once = std::max(Index{1}, outer_block / samples);
-  for (Index t = 0; t < steps; t += steps_at_once) {
-    const Index count = std::min(steps_at_once, steps - t);
-    const Columns<Scalar> right{d.data + t * d.step_stride, d.step_stride, d.sample_stride};
-    for_each_rows(K, [&](auto M, Index k) noexcept {
-      const Columns<Scalar> left{a.data + t * a.step_stride + k, a.step_stride, a.sample_stride};
-      internal::outer_tile<M(), V>(out + k * V * lanes<Scalar>, left, right, count, samples);
-    });
-  }
+  for (Index t = 0; t < steps; t += steps_at_once)
+    for (Index p = 0; p < panels.count; ++p) {
+      Columns<Scalar> right = panels.d;
+      right.data += t * right.step_stride + p * panels.d_stride;
+      for_each_rows(K, [&](auto M, Index k) noexcept {
+        Columns<Scalar> left = a;
+        left.data += t * left.step_stride + k;
+        internal::outer_tile<M(), V>(panels.out + p * panels.out_stride + k * V * lanes<Scalar>,
+                                     left, right, std::min(steps_at_once, steps - t), samples);
+      });
+    }
 }
 
 /// sum[n] += sum over b of d[b][n], V vectors wide: the gradient of a bias.

@@ -99,7 +99,8 @@ class Linear {
         std::copy_n(dy + b * out_ + first, count, cache.dy.data() + b * width);
       cache.dweights.assign((in_ + 1) * width, Scalar{0});
       const kernels::Columns<Scalar> right{cache.dy.data(), 0, width};
-      kernels::add_outer(cache.dweights.data(), {x, 0, in_}, right, Index{1}, B, in_);
+      kernels::add_outer<kernels::panel_vectors, Scalar>({1, cache.dweights.data(), 0, right, 0},
+                                                         {x, 0, in_}, Index{1}, B, in_);
       kernels::add_rows<kernels::panel_vectors>(cache.dweights.data() + in_ * width,
                                                 cache.dy.data(), width, B);
       for (Index n = 0; n < count; ++n) {

@@ -1,10 +1,9 @@
 // One recurrent layer in one direction: parameters, packs, and the loops over time of a tile.
 //
-// The layer owns weights and, beside them, two packs that repack() derives: one whose rows are x
-// and h and whose columns are gates, for the forward pass, and the transposes of its two halves,
-// for dh_prev = W_hh^T da and dx = W_ih^T da. Everything that a pass computes lives in a Cache of
-// the caller's. A cell (kernels/cell.hpp) supplies the arithmetic of one step; time, direction,
-// tiles and weight gradients are here, once for all cells.
+// The layer owns its parameters and, beside them, what repack() derives from them
+// (recurrent_packs.hpp). Everything that a pass computes lives in a Cache of the caller's. A cell
+// (kernels/cell.hpp) supplies the arithmetic of one step; time, direction, tiles and weight
+// gradients are here, once for all cells.
 //
 //   symbol      shape                       meaning
 //   s           0 ... steps - 1             a step in the order in which this direction runs
@@ -34,6 +33,7 @@
 #include "tsdl/nn/init.hpp"
 #include "tsdl/nn/parameter.hpp"
 #include "tsdl/nn/recurrent_cache.hpp"
+#include "tsdl/nn/recurrent_packs.hpp"
 
 namespace tsdl::inline TSDL_ABI {
 
@@ -43,29 +43,23 @@ class RecurrentLayer {
   using Scalar = typename Cell::Scalar;
   using Cache = DirectionCache<Scalar>;
   static constexpr Index W = Cell::W;
-  static constexpr Index gate_width = Cell::gates * W, slot_width = Cell::slots * W;
-  /// Where the slots of the chains over h begin; those over x begin at 0.
-  static constexpr Index first_h_slot = Cell::slots - Cell::gates;
+  using Packs = RecurrentPacks<Cell>;
+  static constexpr Index gate_width = Packs::gate_width, slot_width = Packs::slot_width;
 
   Parameter<Scalar> weight_ih, weight_hh, bias_ih, bias_hh;
 
   RecurrentLayer(const std::string& prefix, Index layer, bool reverse, InputLayout inputs, Index H)
-      : inputs_(inputs), hidden_(H), reverse_(reverse) {
+      : packs_(inputs, H), inputs_(inputs), hidden_(H), reverse_(reverse) {
     const std::string suffix = "_l" + std::to_string(layer) + (reverse ? "_reverse" : "");
     const Index rows = Cell::gates * H;
     weight_ih = Parameter<Scalar>::matrix(prefix + "weight_ih" + suffix, rows, inputs.values());
     weight_hh = Parameter<Scalar>::matrix(prefix + "weight_hh" + suffix, rows, H);
     bias_ih = Parameter<Scalar>::vector(prefix + "bias_ih" + suffix, rows);
     bias_hh = Parameter<Scalar>::vector(prefix + "bias_hh" + suffix, rows);
-    const Index N = panels() * gate_width;
-    weights_.assign((inputs.columns() + H) * N, Scalar{0});
-    bias_.assign(panels() * slot_width, Scalar{0});
-    weights_hh_transposed_.assign(kernels::packed_size<Scalar>(N, padded_hidden()), Scalar{0});
-    weights_ih_transposed_.assign(kernels::packed_size<Scalar>(N, inputs.columns()), Scalar{0});
   }
 
   Index hidden() const noexcept { return hidden_; }
-  Index panels() const noexcept { return round_up(hidden_, W) / W; }
+  Index panels() const noexcept { return packs_.panels(); }
   Index padded_hidden() const noexcept { return panels() * W; }  ///< Hp
   const InputLayout& inputs() const noexcept { return inputs_; }
 
@@ -86,34 +80,7 @@ class RecurrentLayer {
   }
 
   /// Derives the packs from the parameters.
-  void repack() noexcept {
-    const Index H = hidden_, I = inputs_.columns(), N = panels() * gate_width;
-    std::fill(bias_.begin(), bias_.end(), Scalar{0});
-    for (std::size_t gate = 0; gate < Cell::gates; ++gate)
-      for (Index unit = 0; unit < H; ++unit) {
-        const Index row = static_cast<Index>(gate) * H + unit, p = unit / W, lane = unit % W;
-        const Index over_x = Cell::x_slot[gate], over_h = Cell::h_slot[gate] - first_h_slot;
-        const Index from_x = p * gate_width + over_x * W + lane,  // rows of the transposes
-            from_h = p * gate_width + over_h * W + lane;
-        const Scalar* x_weights = weight_ih.value.data() + row * inputs_.values();
-        const Scalar* h_weights = weight_hh.value.data() + row * H;
-        Scalar* panel = weights_.data() + p * (I + H) * gate_width + lane;
-        for (Index segment = 0; segment < inputs_.segments; ++segment) {
-          const Scalar* values = x_weights + segment * inputs_.width;
-          const Index column = segment * inputs_.padded;
-          for (Index k = 0; k < inputs_.width; ++k)
-            panel[(column + k) * gate_width + over_x * W] = values[k];
-          kernels::pack_row(weights_ih_transposed_.data(), N, I, from_x, column, values,
-                            inputs_.width);
-        }
-        for (Index k = 0; k < H; ++k) panel[(I + k) * gate_width + over_h * W] = h_weights[k];
-        kernels::pack_row(weights_hh_transposed_.data(), N, padded_hidden(), from_h, Index{0},
-                          h_weights, H);
-        Scalar* bias = bias_.data() + p * slot_width + lane;
-        bias[Cell::x_slot[gate] * W] += bias_ih.value[row];
-        bias[Cell::h_slot[gate] * W] += bias_hh.value[row];
-      }
-  }
+  void repack() noexcept { packs_.derive(weight_ih, weight_hh, bias_ih, bias_hh); }
 
   /// Sizes the cache for a pass over x and clears the initial state. Allocates: when it must grow.
   void prepare(Cache& cache, const Sequence<const Scalar>& x, Extent extent, bool training) const {
@@ -154,7 +121,7 @@ class RecurrentLayer {
     kernels::project<Cell::gates, Scalar>(
         {cache.projection.data() + first * panels() * gate_width, x.data + first * unit, unit,
          std::min(columns_per_task, cache.line.count - first), inputs_.columns(), panels(),
-         weights_.data(), inputs_.columns() + hidden_, bias_.data(), Cell::slots});
+         packs_.weights.data(), inputs_.columns() + hidden_, packs_.bias.data(), Cell::slots});
   }
 
   /// Runs all steps of one tile. y: the layer's output, at this direction's columns.
@@ -172,8 +139,8 @@ class RecurrentLayer {
     step.panels = panels();
     step.x_stride = x.sample_stride;
     step.projected_stride = cache.line.sample * panels() * gate_width;
-    step.weights = weights_.data();
-    step.bias = bias_.data();
+    step.weights = packs_.weights.data();
+    step.bias = packs_.bias.data();
     step.h_stride = y.sample_stride;
     for (Index s = 0; s < e.steps; ++s) {
       const Index t = time(e, s);
@@ -251,8 +218,8 @@ class RecurrentLayer {
       add_to_sums(cache, tile, t, step.saved);
       // dh_prev = W_hh^T da, and what the cell left in dh when h_prev enters h beside the products
       constexpr auto start = Cell::h_enters ? kernels::Start::previous : kernels::Start::zero;
-      kernels::multiply(start, step.dh, Hp, gate_rows(cache, tile, s, first_h_slot),
-                        weights_hh_transposed_.data(), static_cast<const Scalar*>(nullptr),
+      kernels::multiply(start, step.dh, Hp, gate_rows(cache, tile, s, Packs::first_h_slot),
+                        packs_.weights_hh_transposed.data(), static_cast<const Scalar*>(nullptr),
                         step.samples, Hp);
     }
   }
@@ -274,52 +241,62 @@ class RecurrentLayer {
     const Index s = reverse_ ? e.T - 1 - t : t, b = e.first(tile), samples = e.samples(tile);
     if (s >= e.steps) return;
     kernels::multiply(add ? kernels::Start::previous : kernels::Start::zero, dx.column(t, b),
-                      dx.sample_stride, gate_rows(cache, tile, s, 0), weights_ih_transposed_.data(),
-                      static_cast<const Scalar*>(nullptr), samples, dx.inputs);
+                      dx.sample_stride, gate_rows(cache, tile, s, 0),
+                      packs_.weights_ih_transposed.data(), static_cast<const Scalar*>(nullptr),
+                      samples, dx.inputs);
   }
 
-  /// Weight gradients are cut into tasks of one panel times this many rows of the pack.
-  static constexpr Index rows_per_task = 48;
+  /// Weight gradients are cut into tasks of so many panels times so many rows of the pack.
+  static constexpr Index panels_per_task = 2, rows_per_task = 128;
   static constexpr Index columns_per_task = 24;
 
-  Index weight_gradient_tasks() const noexcept { return panels() * chunks(); }
+  Index weight_gradient_tasks() const noexcept {
+    return (panels() + panels_per_task - 1) / panels_per_task * chunks();
+  }
 
   /// One task: its part of dW_ih, dW_hh and the biases' gradients, summed over all steps and
   /// samples in constant order, then added to the parameters' gradients.
   void weight_gradient(Cache& cache, const Sequence<const Scalar>& x,
                        const Sequence<const Scalar>& y, Index task) noexcept {
-    const Index p = task / chunks(), chunk = task % chunks();
+    const Index first = task / chunks() * panels_per_task, chunk = task % chunks();
+    const Panels part{first, std::min(first + panels_per_task, panels())};
     const Index I = inputs_.columns(), H = hidden_;
-    Scalar* panel = cache.dweights.data() + p * (I + H) * gate_width;
     if (chunk < input_chunks()) {
       const Index k = chunk * rows_per_task, count = std::min(rows_per_task, I - k);
-      Scalar* rows = cleared(panel + k * gate_width, count * gate_width);
+      clear(cache, part, k, count);
       if (cache.shared)
-        add_shared_products(cache, x, k, rows, p, count);
+        add_shared_products(cache, x, k, part, count);
       else
-        add_products(cache, x, k, 0, rows, p, 0, count);
-      for (Index i = k; i < k + count; ++i)
-        if (i % inputs_.padded < inputs_.width)
-          scatter(panel + i * gate_width, p, Cell::x_slot, weight_ih,
-                  i / inputs_.padded * inputs_.width + i % inputs_.padded);
+        add_products(cache, x, k, 0, k, part, 0, count);
+      for (Index p = part.begin; p < part.end; ++p)
+        for (Index i = k; i < k + count;) {  // runs of columns that are no padding
+          const Index inside = i % inputs_.padded,
+                      run = std::min(k + count - i, inputs_.padded - inside);
+          packs_.add_gradient(weight_ih, i / inputs_.padded * inputs_.width + inside,
+                              row(cache, p, i), std::min(run, inputs_.width - inside), p,
+                              Cell::x_slot, 0);
+          i += run;
+        }
     } else if (chunk + 1 < chunks()) {
       const Index k = (chunk - input_chunks()) * rows_per_task;
       const Index count = std::min(rows_per_task, H - k);
-      Scalar* rows = cleared(panel + (I + k) * gate_width, count * gate_width);
+      clear(cache, part, I + k, count);
       if (cache.has_initial) {
         const Sequence<const Scalar> h0{
             cache.h0.data(), padded_hidden(), cache.extent.T, cache.extent.B, 0, padded_hidden()};
-        add_products(cache, h0, k, 0, rows, p, first_h_slot, count, 1);
+        add_products(cache, h0, k, 0, I + k, part, Packs::first_h_slot, count, 1);
       }
-      add_products(cache, y, k, 1, rows, p, first_h_slot, count);
-      for (Index i = 0; i < count; ++i)
-        scatter(rows + i * gate_width, p, Cell::h_slot, weight_hh, k + i, first_h_slot);
+      add_products(cache, y, k, 1, I + k, part, Packs::first_h_slot, count);
+      for (Index p = part.begin; p < part.end; ++p)
+        packs_.add_gradient(weight_hh, k, row(cache, p, I + k), count, p, Cell::h_slot,
+                            Packs::first_h_slot);
     } else {
-      for (Index tile = 0; tile < cache.extent.tiles(); ++tile) {
-        const Scalar* row = cache.dbias.data() + (tile * panels() + p) * slot_width;
-        scatter(row, p, Cell::x_slot, bias_ih, 0);
-        scatter(row, p, Cell::h_slot, bias_hh, 0);
-      }
+      for (Index tile = 0; tile < cache.extent.tiles(); ++tile)
+        for (Index p = part.begin; p < part.end; ++p) {
+          const Scalar* sums = cache.dbias.data() + (tile * panels() + p) * slot_width;
+          packs_.add_gradient(bias_ih, 0, sums, 1, p, Cell::x_slot, 0);
+          packs_.add_gradient(bias_hh, 0, sums, 1, p, Cell::h_slot, 0);
+        }
     }
   }
 
@@ -331,9 +308,16 @@ class RecurrentLayer {
   Index chunks() const noexcept {
     return input_chunks() + (hidden_ + rows_per_task - 1) / rows_per_task + 1;
   }
-  static Scalar* cleared(Scalar* values, Index count) noexcept {
-    std::fill_n(values, count, Scalar{0});
-    return values;
+  struct Panels {
+    Index begin, end;
+  };
+  /// Row k of panel p of the packed gradient.
+  Scalar* row(Cache& cache, Index p, Index k) const noexcept {
+    return cache.dweights.data() + (p * (inputs_.columns() + hidden_) + k) * gate_width;
+  }
+  void clear(Cache& cache, Panels part, Index k, Index count) const noexcept {
+    for (Index p = part.begin; p < part.end; ++p)
+      std::fill_n(row(cache, p, k), count * gate_width, Scalar{0});
   }
   /// Values of one vector per unit in one tile and step.
   Index state_block(const Cache& cache) const noexcept {
@@ -387,24 +371,28 @@ class RecurrentLayer {
       kernels::add_each<Cell::gates>(columns + p * gate_width, cache.line.sample * stride,
                                      da + p * e.tile() * slot_width, slot_width, e.samples(tile));
   }
-  /// rows += sum over the columns of x, k ... of each times what its windows' da add up to.
-  void add_shared_products(const Cache& cache, const Sequence<const Scalar>& x, Index k,
-                           Scalar* rows, Index p, Index count) const noexcept {
+  /// Rows k ... of `part` += sum over the columns of x, k ... of each, times what its windows' da
+  /// add up to.
+  void add_shared_products(Cache& cache, const Sequence<const Scalar>& x, Index k, Panels part,
+                           Index count) const noexcept {
     const Extent& e = cache.extent;
     const Index stride = panels() * gate_width, columns = cache.tile_columns();
     for (Index tile = 0; tile < e.tiles(); ++tile) {
+      const Scalar* sums = cache.dcolumns.data() + tile * columns * stride;
       const Index reached = cache.line.at(e.T - 1, e.samples(tile) - 1) + 1;
-      kernels::add_outer<Cell::gates>(
-          rows, {x.column(0, e.first(tile)) + k, cache.line.unit, 0},
-          {cache.dcolumns.data() + tile * columns * stride + p * gate_width, stride, 0}, reached,
-          Index{1}, count);
+      kernels::add_outer<Cell::gates, Scalar>({part.end - part.begin,
+                                               row(cache, part.begin, k),
+                                               row_stride(),
+                                               {sums + part.begin * gate_width, stride, 0},
+                                               gate_width},
+                                              {x.column(0, e.first(tile)) + k, cache.line.unit, 0},
+                                              reached, Index{1}, count);
     }
   }
-  /// rows += sum over steps s >= `lag` of left(s - lag)[k ...] times da(s), `gates` slots from
-  /// `slot` on.
-  void add_products(const Cache& cache, const Sequence<const Scalar>& left, Index k, Index lag,
-                    Scalar* rows, Index p, Index slot, Index count,
-                    Index steps = -1) const noexcept {
+  /// Rows `to` ... of `part` += sum over steps s >= `lag` of left(s - lag)[k ...] times da(s),
+  /// `gates` slots from `slot` on.
+  void add_products(Cache& cache, const Sequence<const Scalar>& left, Index k, Index lag, Index to,
+                    Panels part, Index slot, Index count, Index steps = -1) const noexcept {
     const Extent& e = cache.extent;
     if (steps < 0) steps = e.steps - lag;
     if (steps == 0) return;
@@ -412,25 +400,18 @@ class RecurrentLayer {
       const kernels::Columns<Scalar> a{left.column(time(e, 0), e.first(tile)) + k,
                                        reverse_ ? -left.step_stride : left.step_stride,
                                        left.sample_stride};
-      kernels::add_outer<Cell::gates>(rows, a, gate_columns(cache, tile, lag, p, slot), steps,
-                                      e.samples(tile), count);
+      kernels::add_outer<Cell::gates, Scalar>(
+          {part.end - part.begin, row(cache, part.begin, to), row_stride(),
+           gate_columns(cache, tile, lag, part.begin, slot), e.tile() * slot_width},
+          a, steps, e.samples(tile), count);
     }
   }
-  /// Adds one row of a packed gradient, whose first vector is that of `first_slot`, to a column of
-  /// PyTorch's matrix.
-  void scatter(const Scalar* row, Index p, const std::array<Index, Cell::gates>& slots,
-               Parameter<Scalar>& parameter, Index column, Index first_slot = 0) const noexcept {
-    const Index units = std::min(W, hidden_ - p * W);
-    for (std::size_t gate = 0; gate < slots.size(); ++gate)
-      for (Index lane = 0; lane < units; ++lane)
-        parameter.gradient[(static_cast<Index>(gate) * hidden_ + p * W + lane) * parameter.cols +
-                           column] += row[(slots[gate] - first_slot) * W + lane];
-  }
+  Index row_stride() const noexcept { return (inputs_.columns() + hidden_) * gate_width; }
 
+  Packs packs_;
   InputLayout inputs_;
   Index hidden_;
   bool reverse_;
-  Buffer<Scalar> weights_, bias_, weights_hh_transposed_, weights_ih_transposed_;
 };
 
 }  // namespace tsdl::inline TSDL_ABI
