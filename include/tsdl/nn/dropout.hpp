@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #include "tsdl/core/random.hpp"
@@ -22,27 +23,29 @@ inline constexpr std::uint64_t dropout_stream = std::uint64_t{1} << 40;
 
 /// Drops units of one column and scales the rest by 1 / (1 - p), so that the mean stays.
 /// out[u] = kept[u] ? in[u] / (1 - p) : 0, for D runs of H units that are padded to Hp.
-/// The mask is Philox(seed, dropout_stream + update) at counter (unit / 4, sample, t, layer).
-/// Source: Srivastava et al. 2014, in the inverted form of torch.nn.Dropout.
+/// The mask is Philox(seed, dropout_stream + update) at counter (unit / 8, sample, t, layer), half
+/// a word a unit: p is rounded to a multiple of 2^-16.
 template <class Scalar>
 void dropout_column(Scalar* out, std::uint8_t* kept, const Scalar* in, const Philox& philox,
                     double p, Index layer, Index t, Index b, Index D, Index H, Index Hp) noexcept {
-  const auto threshold = static_cast<std::uint32_t>(p * 0x1p32);
+  const auto threshold = static_cast<std::uint16_t>(std::min(p * 0x1p16 + 0.5, 65535.0));
   const auto scale = static_cast<Scalar>(1.0 / (1.0 - p));
-  constexpr Index at_once = 64;
-  std::uint32_t words[at_once];
+  constexpr Index at_once = 64, of_counter = 8;
+  std::uint16_t draws[at_once];
   for (Index d = 0; d < D; ++d) {
     for (Index u = 0; u < H;) {
-      const Index unit = d * H + u, first = unit / 4 * 4, skipped = unit - first;
+      const Index unit = d * H + u, first = unit / of_counter * of_counter, skipped = unit - first;
       const Index count = std::min(at_once - skipped, H - u), j = d * Hp + u;
-      for (Index i = 0; i < skipped + count; i += 4) {
-        const Philox::Words four =
-            philox(static_cast<std::uint32_t>((first + i) / 4), static_cast<std::uint32_t>(b),
-                   static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(layer));
-        std::copy(four.begin(), four.end(), words + i);
+      for (Index i = 0; i < skipped + count; i += of_counter) {
+        const Philox::Words words = philox(
+            static_cast<std::uint32_t>((first + i) / of_counter), static_cast<std::uint32_t>(b),
+            static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(layer));
+        for (std::size_t half = 0; half < of_counter; ++half)
+          draws[i + static_cast<Index>(half)] =
+              static_cast<std::uint16_t>(words[half / 2] >> (half % 2 * 16));
       }
       for (Index i = 0; i < count; ++i) {  // without a branch, which would be a guess
-        const bool keep = words[skipped + i] >= threshold;
+        const bool keep = draws[skipped + i] >= threshold;
         const Scalar scaled = in[j + i] * scale;
         kept[j + i] = keep;
         out[j + i] = keep ? scaled : Scalar{0};
