@@ -1,11 +1,10 @@
 // Gate activations as policies: a value, and the derivative written in terms of that value.
 //
-// Both functions are one exponential and one division. With y reduced to n ln 2 + r, |r| <= ln 2 /
-// 2,
+// Both functions are one exponential and one division. With y = n ln 2 + r, |r| <= ln(2) / 2,
 //
-//   exp(y) = 2^n (1 + t)       t = r + r^2 q(r)       q: a polynomial
-//   sigmoid(x) = 1 / (1 + exp(-x))
-//   tanh(x) = E / (E + 2)      E = expm1(2 |x|) = 2^n t + (2^n - 1), with the sign of x
+//   exp(y) = 2^n (1 + t)             t = r + r^2 q(r), q a polynomial
+//   sigmoid(x) = E / (1 + E)         E = exp(x)
+//   tanh(x) = E / (E + 2)            E = expm1(2 |x|) = 2^n t + (2^n - 1), with the sign of x
 //
 // so that near 0 tanh has t's relative error and far out sigmoid has that of exp. The coefficients
 // of q and their errors: tests/goldens/exp_coefficients.py.
@@ -32,9 +31,8 @@ struct ExpConstants<float> {
   static constexpr int mantissa_bits = 23;
   static constexpr float bias = 0x1.8p23f + 127;  ///< n + bias has n's exponent as its low bits
   static constexpr float log2_e = 0x1.715476p0f, ln2_high = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f;
-  static constexpr float largest = 88.0f;     ///< exp of it is finite
-  static constexpr float least = -87.33654f;  ///< below it sigmoid is not a normal number
-  static constexpr float saturated = 9.1f;    ///< from it on tanh is 1
+  static constexpr float vanishing = -88.0f;  ///< exp of it, no normal number, comes out as 0
+  static constexpr float saturated = 9.1f;    ///< from it on tanh is 1, and sigmoid from twice it
   static constexpr std::array<float, 5> accurate = {0.5f, 0.16666577f, 0.041666555f, 0.0083631791f,
                                                     0.0013926184f};
   static constexpr std::array<float, 3> fast = {0.5f, 0.16741914f, 0.041792011f};
@@ -47,8 +45,7 @@ struct ExpConstants<double> {
   static constexpr double bias = 0x1.8p52 + 1023;
   static constexpr double log2_e = 0x1.71547652b82fep0, ln2_high = 0x1.62e42fefa38p-1,
                           ln2_low = 0x1.ef35793c7673p-45;
-  static constexpr double largest = 708.5;
-  static constexpr double least = -708.3964185322641;
+  static constexpr double vanishing = -709.1;
   static constexpr double saturated = 20.0;
   static constexpr std::array<double, 10> accurate = {
       0.50000000000000010221,     0.16666666666666667453,   0.041666666666624127873,
@@ -66,26 +63,33 @@ struct Exponential {
   Vec<Scalar> scale, t;
 };
 
-/// Range: |y| up to ExpConstants::largest; NaN goes into t.
+/// sum of q[k] r^k, in pairs: the chain of dependent operations is half as long as Horner's.
+template <class Scalar, std::size_t Terms>
+TSDL_INLINE Vec<Scalar> polynomial(const Vec<Scalar>& r, const Vec<Scalar>& r_squared,
+                                   const std::array<Scalar, Terms>& q) noexcept {
+  using V = Vec<Scalar>;
+  const auto pair = [&](std::size_t k) {
+    return k + 1 < Terms ? fma(V(q[k + 1]), r, V(q[k])) : V(q[k]);
+  };
+  constexpr std::size_t last = (Terms - 1) / 2 * 2;
+  V sum = pair(last);
+  TSDL_UNROLL
+  for (std::size_t k = 2; k <= last; k += 2) sum = fma(sum, r_squared, pair(last - k));
+  return sum;
+}
+
+/// Range: from ExpConstants::vanishing to its negative; NaN goes into t.
 template <class Scalar, std::size_t Terms>
 TSDL_INLINE Exponential<Scalar> exponential(const Vec<Scalar>& y,
                                             const std::array<Scalar, Terms>& q) noexcept {
   using C = ExpConstants<Scalar>;
   using V = Vec<Scalar>;
   using Bits = xsimd::batch<typename C::Integer>;
-  const V n = xsimd::nearbyint(y * V(C::log2_e));
-  const V r = fma(n, V(-C::ln2_low), fma(n, V(-C::ln2_high), y));
-  V p(q[Terms - 1]);
-  TSDL_UNROLL
-  for (std::size_t k = 2; k <= Terms; ++k) p = fma(p, r, V(q[Terms - k]));
-  const Bits exponent = std::bit_cast<Bits>(V(n + V(C::bias))) << C::mantissa_bits;
-  return {std::bit_cast<V>(exponent), fma(V(r * r), p, r)};
-}
-
-/// x within [low, high]; NaN stays NaN: it is the second operand of both.
-template <class Scalar>
-TSDL_INLINE Vec<Scalar> clamped(const Vec<Scalar>& x, Scalar low, Scalar high) noexcept {
-  return xsimd::max(Vec<Scalar>(low), xsimd::min(Vec<Scalar>(high), x));
+  const V biased = opaque(fma(y, V(C::log2_e), V(C::bias)));  // rounds to n + bias
+  const V n = biased - V(C::bias);
+  const V r = fma(n, V(-C::ln2_low), fma(n, V(-C::ln2_high), y)), r_squared = r * r;
+  const Bits exponent = std::bit_cast<Bits>(biased) << C::mantissa_bits;
+  return {std::bit_cast<V>(exponent), fma(r_squared, polynomial(r, r_squared, q), r)};
 }
 
 }  // namespace kernels::internal
@@ -99,17 +103,17 @@ struct ExpActivation {
   static TSDL_INLINE kernels::Vec<Scalar> sigmoid(const kernels::Vec<Scalar>& x) noexcept {
     using C = kernels::internal::ExpConstants<Scalar>;
     using V = kernels::Vec<Scalar>;
-    const V y = kernels::internal::clamped(V(-x), -C::largest, C::largest);
+    // The bound comes first in both: NaN, as the second, stays.
+    const V y = xsimd::max(V(C::vanishing), xsimd::min(V(2 * C::saturated), x));
     const auto e = kernels::internal::exponential(y, Precision::template coefficients<Scalar>());
-    const V one(Scalar{1});
-    const V value = Precision::ratio(one, V(one + kernels::fma(e.scale, e.t, e.scale)));
-    return xsimd::select(x < V(C::least), V(Scalar{0}), value);
+    const V exp = kernels::fma(e.scale, e.t, e.scale);
+    return Precision::ratio(exp, V(V(Scalar{1}) + exp));
   }
   template <class Scalar>
   static TSDL_INLINE kernels::Vec<Scalar> tanh(const kernels::Vec<Scalar>& x) noexcept {
     using C = kernels::internal::ExpConstants<Scalar>;
     using V = kernels::Vec<Scalar>;
-    const V a = kernels::internal::clamped(V(xsimd::abs(x)), Scalar{0}, C::saturated);
+    const V a = xsimd::min(V(C::saturated), xsimd::abs(x));
     const auto e =
         kernels::internal::exponential(V(a + a), Precision::template coefficients<Scalar>());
     const V expm1 = kernels::fma(e.scale, e.t, V(e.scale - V(Scalar{1})));

@@ -93,6 +93,20 @@ TSDL_INLINE Vec<Scalar> fma(const Vec<Scalar>& a, const Vec<Scalar>& b,
 #endif
 }
 
+/// The same value, of which the compiler knows nothing: under -ffast-math it would cancel what is
+/// added and taken away to round.
+template <class Scalar>
+TSDL_INLINE Vec<Scalar> opaque(Vec<Scalar> value) noexcept {
+#if defined(__AVX512F__)
+  __asm__("" : "+v"(value.data));
+#elif defined(__SSE2__)
+  __asm__("" : "+x"(value.data));
+#elif defined(__aarch64__)
+  __asm__("" : "+w"(value.data));
+#endif
+  return value;
+}
+
 /// Flushes denormals to zero while it lives: a decaying cell state must not cost a hundred cycles a
 /// step. Every public call that computes enters one, and so does every task of a parallel region.
 class DenormalGuard {
