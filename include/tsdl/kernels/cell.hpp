@@ -25,6 +25,8 @@
 // exactly 0 and so do their gradients.
 #pragma once
 
+#include <type_traits>
+
 #include "tsdl/kernels/gemm.hpp"
 
 namespace tsdl::inline TSDL_ABI::kernels {
@@ -33,6 +35,8 @@ template <class Scalar>
 struct ForwardStep {
   Index samples, tile;  ///< samples in this tile, and its capacity
   Index inputs, hidden, panels;
+  bool descending;  ///< the order of panels: where steps take turns, one finds the other's last
+                    ///< weights in the cache
   const Scalar* x;
   Index x_stride;           ///< from sample to sample
   const Scalar* projected;  ///< the chains over x as project() left them; null: not made
@@ -62,40 +66,57 @@ struct BackwardStep {
   Scalar* saved;          ///< in: gates; out: da
 };
 
-/// Calls f(M, p, b) for panel p and the M samples from b on, M a compile-time number, until a
-/// step's samples are covered.
-template <class F>
-TSDL_INLINE void for_each_tile(Index panels, Index samples, const F& f) noexcept {
-  for (Index p = 0; p < panels; ++p)
-    for_each_rows(samples, [&](auto M, Index b) noexcept { f(M, p, b); });
+/// Calls f(M, Q, p, b) for the M samples from b on and the Q panels from p on, both compile-time
+/// numbers, until a step is covered. A single sample takes two panels at once: one has too few
+/// chains to keep the multipliers busy.
+template <class Scalar, class F>
+TSDL_INLINE void for_each_tile(const ForwardStep<Scalar>& s, const F& f) noexcept {
+  constexpr std::integral_constant<Index, 1> one{};
+  constexpr std::integral_constant<Index, 2> two{};
+  const Index at_once = s.samples == 1 ? 2 : 1;
+  for (Index i = 0; i < s.panels; i += at_once) {
+    const Index p = s.descending ? (s.panels - 1 - i) / at_once * at_once : i;
+    if (s.samples > 1)
+      for_each_rows(s.samples, [&](auto M, Index b) noexcept { f(M, one, p, b); });
+    else if (p + 1 < s.panels)
+      f(one, two, p, Index{0});
+    else
+      f(one, one, p, Index{0});
+  }
 }
 
 /// Starts the chains of M samples from a bias of V vectors.
-template <Index M, Index V, class Scalar>
-TSDL_INLINE void start_chains(Vec<Scalar> (&acc)[M][V], const Scalar* bias) noexcept {
+template <Index M, Index V, Index Q = 1, class Scalar>
+TSDL_INLINE void start_chains(Vec<Scalar> (&acc)[Q * M][V], const Scalar* bias,
+                              Index bias_stride = 0) noexcept {
   TSDL_UNROLL
-  for (Index v = 0; v < V; ++v) {
-    const Vec<Scalar> start = load(bias + v * lanes<Scalar>);
+  for (Index q = 0; q < Q; ++q) {
     TSDL_UNROLL
-    for (Index m = 0; m < M; ++m) acc[m][v] = start;
+    for (Index v = 0; v < V; ++v) {
+      const Vec<Scalar> start = load(bias + q * bias_stride + v * lanes<Scalar>);
+      TSDL_UNROLL
+      for (Index m = 0; m < M; ++m) acc[q * M + m][v] = start;
+    }
   }
 }
 
-/// The chains over x of M samples: bias, then x by ascending k; or what project() made of them.
-template <Index M, Index V, class Scalar>
-TSDL_INLINE void chains_over_x(Vec<Scalar> (&acc)[M][V], const ForwardStep<Scalar>& s,
-                               const Scalar* panel, const Scalar* bias, Index p, Index b) noexcept {
+/// The chains over x of M samples and Q panels: bias, then x by ascending k; or what project() made
+/// of them. `panel` and `bias` are those of panel p, the next ones a stride further.
+template <Index M, Index V, Index Q, class Scalar>
+TSDL_INLINE void chains_over_x(Vec<Scalar> (&acc)[Q * M][V], const ForwardStep<Scalar>& s,
+                               const Scalar* panel, Index panel_stride, const Scalar* bias,
+                               Index bias_stride, Index p, Index b) noexcept {
   constexpr Index W = lanes<Scalar>;
   if (!s.projected) {
-    start_chains(acc, bias);
-    multiply_tile<M, V>(acc, s.x + b * s.x_stride, s.x_stride, panel, s.inputs);
+    start_chains<M, V, Q>(acc, bias, bias_stride);
+    multiply_tile<M, V, Q>(acc, s.x + b * s.x_stride, s.x_stride, panel, s.inputs, panel_stride);
     return;
   }
   TSDL_UNROLL
-  for (Index m = 0; m < M; ++m) {
+  for (Index j = 0; j < Q * M; ++j) {
     TSDL_UNROLL
     for (Index v = 0; v < V; ++v)
-      acc[m][v] = load(s.projected + (b + m) * s.projected_stride + (p * V + v) * W);
+      acc[j][v] = load(s.projected + (b + j % M) * s.projected_stride + ((p + j / M) * V + v) * W);
   }
 }
 
@@ -117,7 +138,7 @@ template <Index M, Index V, class Scalar>
 TSDL_INLINE void project_tile(const Projection<Scalar>& s, Index p, Index c) noexcept {
   constexpr Index W = lanes<Scalar>;
   Vec<Scalar> acc[M][V];
-  start_chains(acc, s.bias + p * s.bias_vectors * W);
+  start_chains<M, V>(acc, s.bias + p * s.bias_vectors * W);
   multiply_tile<M, V>(acc, s.x + c * s.x_stride, s.x_stride, s.weights + p * s.weight_rows * V * W,
                       s.inputs);
   TSDL_UNROLL
@@ -133,9 +154,9 @@ TSDL_INLINE void project_tile(const Projection<Scalar>& s, Index p, Index c) noe
 /// the bits of one that makes them itself.
 template <Index V, class Scalar>
 void project(const Projection<Scalar>& s) noexcept {
-  for_each_tile(s.panels, s.count, [&](auto M, Index p, Index c) noexcept {
-    internal::project_tile<M(), V>(s, p, c);
-  });
+  for (Index p = 0; p < s.panels; ++p)
+    for_each_rows(s.count,
+                  [&](auto M, Index c) noexcept { internal::project_tile<M(), V>(s, p, c); });
 }
 
 /// dL/dh of one sample and panel: from step t + 1 and from above.

@@ -97,21 +97,25 @@ void add_transposed(Scalar* out, Index out_stride, const Scalar* in, Index in_st
     for (Index r = 0; r < rows; ++r) out[r * out_stride + c] += in[c * in_stride + r];
 }
 
-/// The inner loop: acc[m][v] = fma(a[m * a_stride + k], panel[k][v], acc[m][v])
-/// for k = 0 ... K - 1.
-template <Index M, Index V, class Scalar>
-TSDL_INLINE void multiply_tile(Vec<Scalar> (&acc)[M][V], const Scalar* a, Index a_stride,
-                               const Scalar* panel, Index K) noexcept {
+/// The inner loop, over Q panels, `panel_stride` values apart, at once:
+/// acc[q * M + m][v] = fma(a[m * a_stride + k], panel[q][k][v], acc[q * M + m][v]), k = 0 ... K
+/// - 1.
+template <Index M, Index V, Index Q = 1, class Scalar>
+TSDL_INLINE void multiply_tile(Vec<Scalar> (&acc)[Q * M][V], const Scalar* a, Index a_stride,
+                               const Scalar* panel, Index K, Index panel_stride = 0) noexcept {
   constexpr Index W = lanes<Scalar>;
   for (Index k = 0; k < K; ++k, panel += V * W) {
-    Vec<Scalar> b[V];
     TSDL_UNROLL
-    for (Index v = 0; v < V; ++v) b[v] = load(panel + v * W);
-    TSDL_UNROLL
-    for (Index m = 0; m < M; ++m) {
-      const Vec<Scalar> broadcast(a[m * a_stride + k]);
+    for (Index q = 0; q < Q; ++q) {
+      Vec<Scalar> b[V];
       TSDL_UNROLL
-      for (Index v = 0; v < V; ++v) acc[m][v] = fma(broadcast, b[v], acc[m][v]);
+      for (Index v = 0; v < V; ++v) b[v] = load(panel + q * panel_stride + v * W);
+      TSDL_UNROLL
+      for (Index m = 0; m < M; ++m) {
+        const Vec<Scalar> broadcast(a[m * a_stride + k]);
+        TSDL_UNROLL
+        for (Index v = 0; v < V; ++v) acc[q * M + m][v] = fma(broadcast, b[v], acc[q * M + m][v]);
+      }
     }
   }
 }

@@ -40,8 +40,8 @@ struct GRUCell {
   /// One step forward. A pre-activation is one chain: bias, x by ascending k, h by ascending k; n's
   /// is two, joined by r.
   static void forward(const kernels::ForwardStep<Scalar>& s) noexcept {
-    kernels::for_each_tile(s.panels, s.samples,
-                           [&](auto M, Index p, Index b) noexcept { forward_tile<M()>(s, p, b); });
+    kernels::for_each_tile(
+        s, [&](auto M, auto Q, Index p, Index b) noexcept { forward_tile<M(), Q()>(s, p, b); });
   }
 
   /// One step backward, up to the gradients of the pre-activations; leaves dh * z in dh.
@@ -64,30 +64,31 @@ struct GRUCell {
   }
 
  private:
-  template <Index M>
+  template <Index M, Index Q>
   static TSDL_INLINE void forward_tile(const kernels::ForwardStep<Scalar>& s, Index p,
                                        Index b) noexcept {
-    const Scalar* panel = s.weights + p * (s.inputs + s.hidden) * gates * W;
+    const Index stride = (s.inputs + s.hidden) * gates * W;
+    const Scalar* panel = s.weights + p * stride;
     const Scalar* bias = s.bias + p * slots * W;
-    Vec over_x[M][gates], over_h[M][gates];  // n r z, then r z q
-    kernels::chains_over_x(over_x, s, panel, bias, p, b);
-    const Vec b_hn = kernels::load(bias + 3 * W);
+    Vec over_x[Q * M][gates], over_h[Q * M][gates];  // n r z, then r z q
+    kernels::chains_over_x<M, gates, Q>(over_x, s, panel, stride, bias, slots * W, p, b);
     TSDL_UNROLL
-    for (Index m = 0; m < M; ++m) {
+    for (Index m = 0; m < Q * M; ++m) {
       over_h[m][0] = over_x[m][1];
       over_h[m][1] = over_x[m][2];
-      over_h[m][2] = b_hn;
+      over_h[m][2] = kernels::load(bias + (m / M * slots + 3) * W);  // b_hn
     }
-    kernels::multiply_tile<M, gates>(over_h, s.h_prev + b * s.h_prev_stride, s.h_prev_stride,
-                                     panel + s.inputs * gates * W, s.hidden);
+    kernels::multiply_tile<M, gates, Q>(over_h, s.h_prev + b * s.h_prev_stride, s.h_prev_stride,
+                                        panel + s.inputs * gates * W, s.hidden, stride);
     TSDL_UNROLL
-    for (Index m = 0; m < M; ++m) {
+    for (Index m = 0; m < Q * M; ++m) {
+      const Index sample = b + m % M, at = p + m / M;
       const Vec r = Activation::sigmoid(over_h[m][0]), z = Activation::sigmoid(over_h[m][1]),
                 q = over_h[m][2], n = Activation::tanh(kernels::fma(r, q, over_x[m][0]));
-      const Vec h_prev = kernels::load(s.h_prev + (b + m) * s.h_prev_stride + p * W);
-      kernels::store(s.h + (b + m) * s.h_stride + p * W, kernels::fma(z, Vec(h_prev - n), n));
+      const Vec h_prev = kernels::load(s.h_prev + sample * s.h_prev_stride + at * W);
+      kernels::store(s.h + sample * s.h_stride + at * W, kernels::fma(z, Vec(h_prev - n), n));
       if (s.saved) {
-        Scalar* saved = s.saved + (p * s.tile + b + m) * slots * W;
+        Scalar* saved = s.saved + (at * s.tile + sample) * slots * W;
         kernels::store(saved, n);
         kernels::store(saved + W, r);
         kernels::store(saved + 2 * W, z);

@@ -37,8 +37,8 @@ struct LSTMCell {
 
   /// One step forward. A pre-activation is one chain: bias, x by ascending k, h by ascending k.
   static void forward(const kernels::ForwardStep<Scalar>& s) noexcept {
-    kernels::for_each_tile(s.panels, s.samples,
-                           [&](auto M, Index p, Index b) noexcept { forward_tile<M()>(s, p, b); });
+    kernels::for_each_tile(
+        s, [&](auto M, auto Q, Index p, Index b) noexcept { forward_tile<M(), Q()>(s, p, b); });
   }
 
   /// One step backward, up to the gradients of the pre-activations.
@@ -63,23 +63,25 @@ struct LSTMCell {
   }
 
  private:
-  template <Index M>
+  template <Index M, Index Q>
   static TSDL_INLINE void forward_tile(const kernels::ForwardStep<Scalar>& s, Index p,
                                        Index b) noexcept {
-    const Scalar* panel = s.weights + p * (s.inputs + s.hidden) * gates * W;
-    Vec a[M][gates];
-    kernels::chains_over_x(a, s, panel, s.bias + p * slots * W, p, b);
-    kernels::multiply_tile<M, gates>(a, s.h_prev + b * s.h_prev_stride, s.h_prev_stride,
-                                     panel + s.inputs * gates * W, s.hidden);
+    const Index stride = (s.inputs + s.hidden) * gates * W;
+    const Scalar* panel = s.weights + p * stride;
+    Vec a[Q * M][gates];
+    kernels::chains_over_x<M, gates, Q>(a, s, panel, stride, s.bias + p * slots * W, slots * W, p,
+                                        b);
+    kernels::multiply_tile<M, gates, Q>(a, s.h_prev + b * s.h_prev_stride, s.h_prev_stride,
+                                        panel + s.inputs * gates * W, s.hidden, stride);
     TSDL_UNROLL
-    for (Index m = 0; m < M; ++m) {
-      const Index unit = p * s.tile + b + m;
+    for (Index m = 0; m < Q * M; ++m) {
+      const Index sample = b + m % M, at = p + m / M, unit = at * s.tile + sample;
       const Vec i = Activation::sigmoid(a[m][0]), f = Activation::sigmoid(a[m][1]),
                 g = Activation::tanh(a[m][2]), o = Activation::sigmoid(a[m][3]);
       const Vec c =
           kernels::fma(f, kernels::load(s.cells_prev + unit * cell_vectors * W), Vec(i * g));
       const Vec tanh_c = Activation::tanh(c);
-      kernels::store(s.h + (b + m) * s.h_stride + p * W, Vec(o * tanh_c));
+      kernels::store(s.h + sample * s.h_stride + at * W, Vec(o * tanh_c));
       kernels::store(s.cells + unit * cell_vectors * W, c);
       kernels::store(s.cells + unit * cell_vectors * W + W, tanh_c);
       if (s.saved) {

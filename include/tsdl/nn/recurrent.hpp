@@ -144,6 +144,7 @@ class RecurrentLayer {
     step.h_stride = y.sample_stride;
     for (Index s = 0; s < e.steps; ++s) {
       const Index t = time(e, s);
+      step.descending = s % 2 != 0;
       step.x = x.column(t, b);
       if (cache.line.count > 0)
         step.projected = cache.projection.data() + cache.line.at(t, b) * panels() * gate_width;
@@ -155,6 +156,26 @@ class RecurrentLayer {
       Cell::forward(step);
       cells_prev = step.cells;
     }
+  }
+
+  /// One step of one sample, for streams: x and h_prev one column each, h another one; cells, the
+  /// state beside h, in place. Shapes: x inputs().columns(); h_prev, h padded_hidden();
+  /// cells [P][C][W]. Steps that take turns in `descending` find weights in the cache.
+  void step(const Scalar* x, const Scalar* h_prev, Scalar* h, Scalar* cells,
+            bool descending) const noexcept {
+    kernels::ForwardStep<Scalar> step{};
+    step.samples = step.tile = 1;
+    step.inputs = inputs_.columns();
+    step.hidden = hidden_;
+    step.panels = panels();
+    step.descending = descending;
+    step.x = x;
+    step.h_prev = h_prev;
+    step.cells_prev = step.cells = cells;
+    step.weights = packs_.weights.data();
+    step.bias = packs_.bias.data();
+    step.h = h;
+    Cell::forward(step);
   }
 
   /// Writes the state after the last step. Shapes: h, c B x H, dense; either may be null.

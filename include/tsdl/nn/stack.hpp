@@ -69,6 +69,9 @@ class RecurrentStack {
   Index directions() const noexcept { return options_.bidirectional ? 2 : 1; }
   Index output_size() const noexcept { return directions() * options_.hidden_size; }
 
+  /// One layer in one direction; its packs are current after repack().
+  const Layer& layer(Index l, Index d = 0) const noexcept { return at(l, d); }
+
   /// Calls f(Parameter&) for each tensor in PyTorch's order. Call repack() afterwards: the values
   /// may have changed. A const stack hands out const parameters and needs no repack().
   template <class F>
