@@ -2,7 +2,6 @@
 #include <memory>
 #include <span>
 #include <tsdl/bilstm.hpp>
-#include <tsdl/nn/stream.hpp>
 
 #include "contest.hpp"
 

@@ -256,6 +256,18 @@ TEST_CASE("allocation: none in a prediction after the first") {
   check_prediction<BiGRU>(2);
 }
 
+TEST_CASE("allocation: none in a stream") {
+  const tsdl::GRU<float> stack({.input_size = 3, .hidden_size = 5, .num_layers = 2}, 1);
+  tsdl::RecurrentStream<tsdl::GRUCell<float>> stream(stack);
+  const float x[] = {0.1f, 0.2f, 0.3f};
+  float sum = 0;
+  CHECK(count([&] {
+          for (int i = 0; i < 100; ++i) sum += stream.push(x)[0];
+          stream.reset();
+        }) == 0);
+  CHECK(sum != 0);
+}
+
 TEST_CASE("allocation: none where a step is skipped") {
   Network<BiLSTM> network(settings[0]);
   for (float& value : network.toy.series->values) value = std::numeric_limits<float>::infinity();
