@@ -184,16 +184,18 @@ void weight_gradient(benchmark::State& state) {
   });
 }
 
-/// One activation over a buffer in L1.
+/// One activation over a buffer in L1, four vectors side by side.
 template <class Activation, bool Tanh, class Scalar>
 void activation(benchmark::State& state) {
   constexpr Index size = 1024, W = kernels::lanes<Scalar>;
   Buffer<Scalar> x(size), y(size);
   for (Index i = 0; i < size; ++i) x[i] = static_cast<Scalar>(0.02 * static_cast<double>(i) - 10);
   bench::measure<Scalar>(state, static_cast<double>(size), 0.0, [&] {
-    for (Index i = 0; i < size; i += W) {
-      const auto value = kernels::load(x.data() + i);
-      kernels::store(y.data() + i, Tanh ? Activation::tanh(value) : Activation::sigmoid(value));
+    for (Index i = 0; i < size; i += 4 * W) {
+      kernels::Vec<Scalar> values[4];
+      for (Index j = 0; j < 4; ++j) values[j] = kernels::load(x.data() + i + j * W);
+      Activation::template apply<(Tanh ? 0 : 4)>(values);
+      for (Index j = 0; j < 4; ++j) kernels::store(y.data() + i + j * W, values[j]);
     }
   });
 }

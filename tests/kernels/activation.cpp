@@ -35,15 +35,18 @@ Values<Scalar> mapped(const Values<Scalar>& x, const F& f) {
   return y;
 }
 
+/// Sigmoid and tanh of one vector.
 template <class Activation>
 constexpr auto sigmoid = [](const auto& x) {
-  using Scalar = typename std::remove_cvref_t<decltype(x)>::value_type;
-  return Activation::template sigmoid<Scalar>(x);
+  std::remove_cvref_t<decltype(x)> y[1] = {x};
+  Activation::template apply<1>(y);
+  return y[0];
 };
 template <class Activation>
 constexpr auto tanh_ = [](const auto& x) {
-  using Scalar = typename std::remove_cvref_t<decltype(x)>::value_type;
-  return Activation::template tanh<Scalar>(x);
+  std::remove_cvref_t<decltype(x)> y[1] = {x};
+  Activation::template apply<0>(y);
+  return y[0];
 };
 
 /// Both signs of every magnitude from the least normal number to the largest, and fine steps where
@@ -174,6 +177,25 @@ TEST_CASE_TEMPLATE("a value does not depend on its lane nor on its neighbours", 
   CHECK((values_that_depend_on_place<Scalar, tsdl::Fast>()) == 0);
 }
 
+TEST_CASE_TEMPLATE("vectors side by side have the values that each has alone", Scalar, float,
+                   double) {
+  using V = kernels::Vec<Scalar>;
+  tsdl::RandomStream random(4);
+  Index different = 0;
+  for (int round = 0; round < 200; ++round) {
+    V x[5], alone[5];
+    for (Index j = 0; j < 5; ++j) {
+      tsdl::Buffer<Scalar> values(kernels::lanes<Scalar>);
+      for (Scalar& value : values) value = static_cast<Scalar>(random.uniform(-30.0, 30.0));
+      x[j] = kernels::load(values.data());
+      alone[j] = j < 3 ? sigmoid<tsdl::Accurate>(x[j]) : tanh_<tsdl::Accurate>(x[j]);
+    }
+    tsdl::Accurate::apply<3>(x);
+    for (Index j = 0; j < 5; ++j) different += !xsimd::all(x[j] == alone[j]);
+  }
+  CHECK(different == 0);
+}
+
 TEST_CASE_TEMPLATE("slopes are the derivatives, written in terms of the value", Scalar, float,
                    double) {
   using V = kernels::Vec<Scalar>;
@@ -188,7 +210,9 @@ TEST_CASE_TEMPLATE("slopes are the derivatives, written in terms of the value", 
     CHECK(std::abs(static_cast<double>(of_tanh.get(0)) - 1.0 / (c * c)) <= 4 * unit);
     CHECK(tsdl::LinearGates::sigmoid_slope<Scalar>(V(static_cast<Scalar>(x))).get(0) == 1);
     CHECK(tsdl::LinearGates::tanh_slope<Scalar>(V(static_cast<Scalar>(x))).get(0) == 1);
-    CHECK(tsdl::LinearGates::sigmoid<Scalar>(V(static_cast<Scalar>(x))).get(0) ==
-          static_cast<Scalar>(x));
+    V same[2] = {V(static_cast<Scalar>(x)), V(static_cast<Scalar>(-x))};
+    tsdl::LinearGates::apply<1>(same);
+    CHECK(same[0].get(0) == static_cast<Scalar>(x));
+    CHECK(same[1].get(0) == static_cast<Scalar>(-x));
   }
 }

@@ -57,39 +57,42 @@ struct ExpConstants<double> {
                                                  0.0013926183587713494542};
 };
 
-/// exp(y) = scale * (1 + t).
-template <class Scalar>
-struct Exponential {
-  Vec<Scalar> scale, t;
-};
-
-/// sum of q[k] r^k, in pairs: the chain of dependent operations is half as long as Horner's.
-template <class Scalar, std::size_t Terms>
-TSDL_INLINE Vec<Scalar> polynomial(const Vec<Scalar>& r, const Vec<Scalar>& r_squared,
-                                   const std::array<Scalar, Terms>& q) noexcept {
-  using V = Vec<Scalar>;
-  const auto pair = [&](std::size_t k) {
-    return k + 1 < Terms ? fma(V(q[k + 1]), r, V(q[k])) : V(q[k]);
-  };
-  constexpr std::size_t last = (Terms - 1) / 2 * 2;
-  V sum = pair(last);
-  TSDL_UNROLL
-  for (std::size_t k = 2; k <= last; k += 2) sum = fma(sum, r_squared, pair(last - k));
-  return sum;
-}
-
+/// exp(y) = scale * (1 + t), of N numbers side by side: one after the other they would leave the
+/// multipliers idle, since each operation of a chain waits for the last.
 /// Range: from ExpConstants::vanishing to its negative; NaN goes into t.
-template <class Scalar, std::size_t Terms>
-TSDL_INLINE Exponential<Scalar> exponential(const Vec<Scalar>& y,
-                                            const std::array<Scalar, Terms>& q) noexcept {
+template <class Scalar, Index N, std::size_t Terms>
+TSDL_INLINE void exponential(const Vec<Scalar> (&y)[N], Vec<Scalar> (&scale)[N],
+                             Vec<Scalar> (&t)[N], const std::array<Scalar, Terms>& q) noexcept {
   using C = ExpConstants<Scalar>;
   using V = Vec<Scalar>;
   using Bits = xsimd::batch<typename C::Integer>;
-  const V biased = opaque(fma(y, V(C::log2_e), V(C::bias)));  // rounds to n + bias
-  const V n = biased - V(C::bias);
-  const V r = fma(n, V(-C::ln2_low), fma(n, V(-C::ln2_high), y)), r_squared = r * r;
-  const Bits exponent = std::bit_cast<Bits>(biased) << C::mantissa_bits;
-  return {std::bit_cast<V>(exponent), fma(r_squared, polynomial(r, r_squared, q), r)};
+  V n[N], r[N], r_squared[N];
+  TSDL_UNROLL
+  for (Index j = 0; j < N; ++j) {
+    const V biased = opaque(fma(y[j], V(C::log2_e), V(C::bias)));  // rounds to n + bias
+    n[j] = biased - V(C::bias);
+    scale[j] = std::bit_cast<V>(std::bit_cast<Bits>(biased) << C::mantissa_bits);
+  }
+  TSDL_UNROLL
+  for (Index j = 0; j < N; ++j) r[j] = fma(n[j], V(-C::ln2_high), y[j]);
+  TSDL_UNROLL
+  for (Index j = 0; j < N; ++j) {
+    r[j] = fma(n[j], V(-C::ln2_low), r[j]);
+    r_squared[j] = r[j] * r[j];
+  }
+  // q in pairs: the chain of dependent operations is half as long as Horner's.
+  constexpr std::size_t last = (Terms - 1) / 2 * 2;
+  TSDL_UNROLL
+  for (Index j = 0; j < N; ++j)
+    t[j] = last + 1 < Terms ? fma(V(q[Terms - 1]), r[j], V(q[last])) : V(q[last]);
+  TSDL_UNROLL
+  for (std::size_t k = 2; k <= last; k += 2) {
+    TSDL_UNROLL
+    for (Index j = 0; j < N; ++j)
+      t[j] = fma(t[j], r_squared[j], fma(V(q[last - k + 1]), r[j], V(q[last - k])));
+  }
+  TSDL_UNROLL
+  for (Index j = 0; j < N; ++j) t[j] = fma(r_squared[j], t[j], r[j]);
 }
 
 }  // namespace kernels::internal
@@ -99,25 +102,29 @@ TSDL_INLINE Exponential<Scalar> exponential(const Vec<Scalar>& y,
 /// its neighbours.
 template <class Precision>
 struct ExpActivation {
-  template <class Scalar>
-  static TSDL_INLINE kernels::Vec<Scalar> sigmoid(const kernels::Vec<Scalar>& x) noexcept {
+  /// In place, side by side: sigmoid of the first S of N vectors, tanh of the others.
+  template <Index S, Index N, class Scalar>
+  static TSDL_INLINE void apply(kernels::Vec<Scalar> (&x)[N]) noexcept {
     using C = kernels::internal::ExpConstants<Scalar>;
     using V = kernels::Vec<Scalar>;
-    // The bound comes first in both: NaN, as the second, stays.
-    const V y = xsimd::max(V(C::vanishing), xsimd::min(V(2 * C::saturated), x));
-    const auto e = kernels::internal::exponential(y, Precision::template coefficients<Scalar>());
-    const V exp = kernels::fma(e.scale, e.t, e.scale);
-    return Precision::ratio(exp, V(V(Scalar{1}) + exp));
-  }
-  template <class Scalar>
-  static TSDL_INLINE kernels::Vec<Scalar> tanh(const kernels::Vec<Scalar>& x) noexcept {
-    using C = kernels::internal::ExpConstants<Scalar>;
-    using V = kernels::Vec<Scalar>;
-    const V a = xsimd::min(V(C::saturated), xsimd::abs(x));
-    const auto e =
-        kernels::internal::exponential(V(a + a), Precision::template coefficients<Scalar>());
-    const V expm1 = kernels::fma(e.scale, e.t, V(e.scale - V(Scalar{1})));
-    return xsimd::copysign(Precision::ratio(expm1, V(expm1 + V(Scalar{2}))), x);
+    V y[N], scale[N], t[N];
+    TSDL_UNROLL
+    for (Index j = 0; j < N; ++j) {
+      // The bound comes first in min and max: NaN, as the second, stays.
+      if (j < S) {
+        y[j] = xsimd::max(V(C::vanishing), xsimd::min(V(2 * C::saturated), x[j]));
+      } else {
+        y[j] = xsimd::min(V(C::saturated), xsimd::abs(x[j]));
+        y[j] = y[j] + y[j];
+      }
+    }
+    kernels::internal::exponential(y, scale, t, Precision::template coefficients<Scalar>());
+    TSDL_UNROLL
+    for (Index j = 0; j < N; ++j) {
+      const V e = kernels::fma(scale[j], t[j], j < S ? scale[j] : V(scale[j] - V(Scalar{1})));
+      const V ratio = Precision::ratio(e, V(e + V(static_cast<Scalar>(j < S ? 1 : 2))));
+      x[j] = j < S ? ratio : V(xsimd::copysign(ratio, x[j]));
+    }
   }
   /// d sigmoid(x) / dx where y = sigmoid(x).
   template <class Scalar>
@@ -169,14 +176,8 @@ using Fast = ExpActivation<kernels::internal::FastPrecision>;
 /// The identity in place of both functions: with it a network is a polynomial of its inputs, so a
 /// test can check wiring, gate order and direction of time almost exactly. For tests.
 struct LinearGates {
-  template <class Scalar>
-  static TSDL_INLINE kernels::Vec<Scalar> sigmoid(const kernels::Vec<Scalar>& x) noexcept {
-    return x;
-  }
-  template <class Scalar>
-  static TSDL_INLINE kernels::Vec<Scalar> tanh(const kernels::Vec<Scalar>& x) noexcept {
-    return x;
-  }
+  template <Index S, Index N, class Scalar>
+  static TSDL_INLINE void apply(kernels::Vec<Scalar> (&)[N]) noexcept {}
   template <class Scalar>
   static TSDL_INLINE kernels::Vec<Scalar> sigmoid_slope(const kernels::Vec<Scalar>&) noexcept {
     return kernels::Vec<Scalar>(Scalar{1});

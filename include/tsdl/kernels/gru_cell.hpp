@@ -80,19 +80,28 @@ struct GRUCell {
     }
     kernels::multiply_tile<M, gates, Q>(over_h, s.h_prev + b * s.h_prev_stride, s.h_prev_stride,
                                         panel + s.inputs * gates * W, s.hidden, stride);
+    Vec r[Q * M], z[Q * M], n[Q * M];
+    TSDL_UNROLL
+    for (Index m = 0; m < Q * M; ++m) {
+      Vec x[2] = {over_h[m][0], over_h[m][1]};
+      Activation::template apply<2>(x);
+      r[m] = x[0];
+      z[m] = x[1];
+      n[m] = kernels::fma(r[m], over_h[m][2], over_x[m][0]);
+    }
+    Activation::template apply<0>(n);
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) {
       const Index sample = b + m % M, at = p + m / M;
-      const Vec r = Activation::sigmoid(over_h[m][0]), z = Activation::sigmoid(over_h[m][1]),
-                q = over_h[m][2], n = Activation::tanh(kernels::fma(r, q, over_x[m][0]));
       const Vec h_prev = kernels::load(s.h_prev + sample * s.h_prev_stride + at * W);
-      kernels::store(s.h + sample * s.h_stride + at * W, kernels::fma(z, Vec(h_prev - n), n));
+      kernels::store(s.h + sample * s.h_stride + at * W,
+                     kernels::fma(z[m], Vec(h_prev - n[m]), n[m]));
       if (s.saved) {
         Scalar* saved = s.saved + (at * s.tile + sample) * slots * W;
-        kernels::store(saved, n);
-        kernels::store(saved + W, r);
-        kernels::store(saved + 2 * W, z);
-        kernels::store(saved + 3 * W, q);
+        kernels::store(saved, n[m]);
+        kernels::store(saved + W, r[m]);
+        kernels::store(saved + 2 * W, z[m]);
+        kernels::store(saved + 3 * W, over_h[m][2]);
       }
     }
   }

@@ -73,24 +73,31 @@ struct LSTMCell {
                                         b);
     kernels::multiply_tile<M, gates, Q>(a, s.h_prev + b * s.h_prev_stride, s.h_prev_stride,
                                         panel + s.inputs * gates * W, s.hidden, stride);
+    Vec o[Q * M], tanh_c[Q * M];
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) {
-      const Index sample = b + m % M, at = p + m / M, unit = at * s.tile + sample;
-      const Vec i = Activation::sigmoid(a[m][0]), f = Activation::sigmoid(a[m][1]),
-                g = Activation::tanh(a[m][2]), o = Activation::sigmoid(a[m][3]);
-      const Vec c =
+      const Index unit = (p + m / M) * s.tile + b + m % M;
+      Vec x[gates] = {a[m][0], a[m][1], a[m][3], a[m][2]};
+      Activation::template apply<3>(x);
+      const Vec i = x[0], f = x[1], g = x[3];
+      o[m] = x[2];
+      tanh_c[m] =
           kernels::fma(f, kernels::load(s.cells_prev + unit * cell_vectors * W), Vec(i * g));
-      const Vec tanh_c = Activation::tanh(c);
-      kernels::store(s.h + sample * s.h_stride + at * W, Vec(o * tanh_c));
-      kernels::store(s.cells + unit * cell_vectors * W, c);
-      kernels::store(s.cells + unit * cell_vectors * W + W, tanh_c);
+      kernels::store(s.cells + unit * cell_vectors * W, tanh_c[m]);
       if (s.saved) {
         Scalar* saved = s.saved + unit * slots * W;
         kernels::store(saved, i);
         kernels::store(saved + W, f);
         kernels::store(saved + 2 * W, g);
-        kernels::store(saved + 3 * W, o);
+        kernels::store(saved + 3 * W, o[m]);
       }
+    }
+    Activation::template apply<0>(tanh_c);
+    TSDL_UNROLL
+    for (Index m = 0; m < Q * M; ++m) {
+      const Index sample = b + m % M, at = p + m / M;
+      kernels::store(s.h + sample * s.h_stride + at * W, Vec(o[m] * tanh_c[m]));
+      kernels::store(s.cells + (at * s.tile + sample) * cell_vectors * W + W, tanh_c[m]);
     }
   }
 };
