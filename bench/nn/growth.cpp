@@ -111,7 +111,7 @@ double in_use() {
 ///   T B Hp D                   a layer: its output, and above the first its input's gradient
 ///   T B Hp D 5/4               a layer under dropout: what the next one reads, and the mask
 ///   G Hp (T + B)(1 + tiles)    a direction of the first layer, where windows share columns
-///   G Hp (T min(B, 5))         a direction of a further layer, for small batches
+///   G Hp T min(B, 5)           a direction of a further layer, for small batches
 ///   8 parameters               values, gradients, two moments, the best ones, packs
 template <class Model>
 double formula_bytes(const Shape& s, Index parameters) {
@@ -123,7 +123,7 @@ double formula_bytes(const Shape& s, Index parameters) {
   Index floats = s.T * rows * Hp * (S + C) * full + s.T * s.B * Hp * D * (2 * L - 1);
   if (s.options.dropout > 0) floats += s.T * s.B * Hp * D * (L - 1) * 5 / 4;
   floats += D * G * Hp * (s.T + s.B) * (1 + tiles);
-  floats += (full - D) * G * Hp * s.T * std::min(s.B, Index{5});
+  floats += (full - D) * G * Hp * s.T * std::min(s.B, tsdl::kernels::tile_samples - 1);
   return 4.0 * static_cast<double>(floats + 8 * parameters);
 }
 

@@ -131,16 +131,9 @@ class RecurrentLayer {
     const Index b = e.first(tile);
     const Index block = state_block(cache) * Cell::cell_vectors;
     const Scalar* cells_prev = cache.initial_cells.data() + tile * block;
-    kernels::ForwardStep<Scalar> step{};
-    step.samples = e.samples(tile);
-    step.tile = e.tile();
-    step.inputs = inputs_.columns();
-    step.hidden = hidden_;
-    step.panels = panels();
+    kernels::ForwardStep<Scalar> step = forward_step(e.samples(tile), e.tile());
     step.x_stride = x.sample_stride;
     step.projected_stride = cache.line.sample * panels() * gate_width;
-    step.weights = packs_.weights.data();
-    step.bias = packs_.bias.data();
     step.h_stride = y.sample_stride;
     for (Index s = 0; s < e.steps; ++s) {
       const Index t = time(e, s);
@@ -163,17 +156,11 @@ class RecurrentLayer {
   /// cells [P][C][W]. Steps that take turns in `descending` find weights in the cache.
   void step(const Scalar* x, const Scalar* h_prev, Scalar* h, Scalar* cells,
             bool descending) const noexcept {
-    kernels::ForwardStep<Scalar> step{};
-    step.samples = step.tile = 1;
-    step.inputs = inputs_.columns();
-    step.hidden = hidden_;
-    step.panels = panels();
+    kernels::ForwardStep<Scalar> step = forward_step(1, 1);
     step.descending = descending;
     step.x = x;
     step.h_prev = h_prev;
     step.cells_prev = step.cells = cells;
-    step.weights = packs_.weights.data();
-    step.bias = packs_.bias.data();
     step.h = h;
     Cell::forward(step);
   }
@@ -323,6 +310,18 @@ class RecurrentLayer {
 
  private:
   Index time(const Extent& e, Index s) const noexcept { return reverse_ ? e.T - 1 - s : s; }
+  /// What every step of this layer is given.
+  kernels::ForwardStep<Scalar> forward_step(Index samples, Index tile) const noexcept {
+    kernels::ForwardStep<Scalar> step{};
+    step.samples = samples;
+    step.tile = tile;
+    step.inputs = inputs_.columns();
+    step.hidden = hidden_;
+    step.panels = panels();
+    step.weights = packs_.weights.data();
+    step.bias = packs_.bias.data();
+    return step;
+  }
   Index input_chunks() const noexcept {
     return (inputs_.columns() + rows_per_task - 1) / rows_per_task;
   }
@@ -332,9 +331,11 @@ class RecurrentLayer {
   struct Panels {
     Index begin, end;
   };
-  /// Row k of panel p of the packed gradient.
+  /// From panel to panel of the packed gradient.
+  Index panel_stride() const noexcept { return (inputs_.columns() + hidden_) * gate_width; }
+  /// Row k of panel p of it.
   Scalar* row(Cache& cache, Index p, Index k) const noexcept {
-    return cache.dweights.data() + (p * (inputs_.columns() + hidden_) + k) * gate_width;
+    return cache.dweights.data() + p * panel_stride() + k * gate_width;
   }
   void clear(Cache& cache, Panels part, Index k, Index count) const noexcept {
     for (Index p = part.begin; p < part.end; ++p)
@@ -403,7 +404,7 @@ class RecurrentLayer {
       const Index reached = cache.line.at(e.T - 1, e.samples(tile) - 1) + 1;
       kernels::add_outer<Cell::gates, Scalar>({part.end - part.begin,
                                                row(cache, part.begin, k),
-                                               row_stride(),
+                                               panel_stride(),
                                                {sums + part.begin * gate_width, stride, 0},
                                                gate_width},
                                               {x.column(0, e.first(tile)) + k, cache.line.unit, 0},
@@ -422,12 +423,11 @@ class RecurrentLayer {
                                        reverse_ ? -left.step_stride : left.step_stride,
                                        left.sample_stride};
       kernels::add_outer<Cell::gates, Scalar>(
-          {part.end - part.begin, row(cache, part.begin, to), row_stride(),
+          {part.end - part.begin, row(cache, part.begin, to), panel_stride(),
            gate_columns(cache, tile, lag, part.begin, slot), e.tile() * slot_width},
           a, steps, e.samples(tile), count);
     }
   }
-  Index row_stride() const noexcept { return (inputs_.columns() + hidden_) * gate_width; }
 
   Packs packs_;
   InputLayout inputs_;

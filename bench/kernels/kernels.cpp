@@ -120,6 +120,13 @@ struct Layer {
   Buffer<float> weights, transposed, bias, projected, h, cells, saved, dh, dc;
 };
 
+/// Calls f(tile, step) for the steps of every tile, first to last or back.
+template <class Cell, class F>
+void each_step(const Layer<Cell>& layer, bool back, const F& f) {
+  for (Index i = 0; i < layer.tiles; ++i)
+    for (Index s = 0; s < steps; ++s) f(i, back ? steps - 1 - s : s);
+}
+
 /// Times work(layer).
 template <class Cell, class Work>
 void run(benchmark::State& state, bool products, const Work& work) {
@@ -132,8 +139,7 @@ void run(benchmark::State& state, bool products, const Work& work) {
 template <class Cell, bool Training>
 void step_forward(benchmark::State& state) {
   run<Cell>(state, true, [](Layer<Cell>& layer) {
-    for (Index i = 0; i < layer.tiles; ++i)
-      for (Index s = 0; s < steps; ++s) layer.forward(i, s, Training);
+    each_step(layer, false, [&](Index i, Index s) { layer.forward(i, s, Training); });
   });
 }
 
@@ -142,8 +148,7 @@ template <class Cell>
 void gates_forward(benchmark::State& state) {
   run<Cell>(state, false, [](Layer<Cell>& layer) {
     const Index H = std::exchange(layer.H, 0);
-    for (Index i = 0; i < layer.tiles; ++i)
-      for (Index s = 0; s < steps; ++s) layer.forward(i, s, false);
+    each_step(layer, false, [&](Index i, Index s) { layer.forward(i, s, false); });
     layer.H = H;
   });
 }
@@ -151,27 +156,24 @@ void gates_forward(benchmark::State& state) {
 template <class Cell>
 void gates_backward(benchmark::State& state) {
   run<Cell>(state, false, [](Layer<Cell>& layer) {
-    for (Index i = 0; i < layer.tiles; ++i)
-      for (Index s = steps; s-- > 0;) layer.backward(i, s);
+    each_step(layer, true, [&](Index i, Index s) { layer.backward(i, s); });
   });
 }
 
 template <class Cell>
 void step_backward(benchmark::State& state) {
   run<Cell>(state, true, [](Layer<Cell>& layer) {
-    for (Index i = 0; i < layer.tiles; ++i)
-      for (Index s = steps; s-- > 0;) {
-        layer.backward(i, s);
-        layer.dh_prev(i, s);
-      }
+    each_step(layer, true, [&](Index i, Index s) {
+      layer.backward(i, s);
+      layer.dh_prev(i, s);
+    });
   });
 }
 
 template <class Cell>
 void dh_prev(benchmark::State& state) {
   run<Cell>(state, true, [](Layer<Cell>& layer) {
-    for (Index i = 0; i < layer.tiles; ++i)
-      for (Index s = steps; s-- > 0;) layer.dh_prev(i, s);
+    each_step(layer, true, [&](Index i, Index s) { layer.dh_prev(i, s); });
   });
 }
 
