@@ -26,6 +26,7 @@ SOURCE = pathlib.Path(__file__).resolve().parent
 NETWORKS = [f"{kind}_{network}" for kind in ["train", "infer"] for network in "abg"]
 WORK = NETWORKS + ["window_a", "window_b"] + [f"stream_{h}" for h in [8, 16, 32, 64, 128]]
 OURS = "tsdl"
+OURS_TOO = "tsdl_other"  # the same work given in another way
 TOLERANCE = 1e-4
 BUSY = 0.05  # share of the machine's cores in use by others above which it shows in the figures
 
@@ -118,12 +119,14 @@ def check(contestants, work):
 
 
 def entrants(contestants, name):
-    """(key, contestant, what to ask) for a piece of work: ours comes twice where it can be given
-    windows as a dense batch."""
+    """(key, contestant, what to ask) for a piece of work: ours comes twice, with windows as a dense
+    batch, or a stream with weights of half the width."""
     for contestant in contestants:
         yield contestant.name, contestant, name
         if contestant.name == OURS and name in NETWORKS:
-            yield OURS + "_dense", contestant, name + "_dense"
+            yield OURS_TOO, contestant, name + "_dense"
+        if contestant.name == OURS and name.startswith("stream"):
+            yield OURS_TOO, contestant, name + "_half"
 
 
 def measure(contestants, name, rounds, threads):
@@ -199,8 +202,8 @@ def run(arguments, found, threads, cores):
     names = {key: text.split(",")[0] for key, text in about.items()}
     difference = check(contestants, chosen)
     columns = [key for contestant in contestants for key in
-               ([OURS, OURS + "_dense"] if contestant.name == OURS else [contestant.name])]
-    headings = ["ms"] + [names.get(key, "dense batch")
+               ([OURS, OURS_TOO] if contestant.name == OURS else [contestant.name])]
+    headings = ["ms"] + [names.get(key, "dense, or bf16")
                          for key in columns] + ["fastest peer", "ratio", "quartiles"]
     widths = [max(24 if i == 0 else 12, len(text)) for i, text in enumerate(headings)]
     plural = "threads" if threads > 1 else "thread"

@@ -85,27 +85,54 @@ class Inference : public Job {
   Input input_;
 };
 
-/// One layer, one step a call.
+/// One layer, one step a call, sizes known when compiling. Not flushing denormals is kept out of
+/// the step, as it is for the others.
+template <Index H, class Weight>
 class Stream : public Job {
  public:
   explicit Stream(const Work& work)
-      : stack_({.input_size = work.network.inputs, .hidden_size = work.network.hidden}),
+      : stack_({.input_size = I, .hidden_size = H}),
         series_(peers::series(work.network, peers::stream_columns)),
         stream_((load(stack_, work.network), stack_)) {}
   void call() override {
-    h_ = stream_.push(series_.data() + next_ * stack_.options().input_size);
+    h_ = stream_.push(series_.data() + next_ * I);
     next_ = (next_ + 1) % peers::stream_columns;
   }
   std::vector<double> result() override { return {h_.begin(), h_.end()}; }
 
  private:
+  static constexpr Index I = 23;
   using Cell = tsdl::LSTMCell<float>;
   tsdl::RecurrentStack<Cell> stack_;
   std::vector<float> series_;
-  tsdl::RecurrentStream<Cell> stream_;
+  tsdl::RecurrentStream<Cell, Weight, I, H> stream_;
+  tsdl::kernels::DenormalGuard guard_;
   std::span<const float> h_;
   Index next_ = 0;
 };
+
+template <Index H>
+std::unique_ptr<Job> make_stream(const Work& work) {
+  if (work.half_width) return std::make_unique<Stream<H, tsdl::BFloat16>>(work);
+  return std::make_unique<Stream<H, float>>(work);
+}
+
+std::unique_ptr<Job> make_stream(const Work& work) {
+  switch (work.network.hidden) {
+    case 8:
+      return make_stream<8>(work);
+    case 16:
+      return make_stream<16>(work);
+    case 32:
+      return make_stream<32>(work);
+    case 64:
+      return make_stream<64>(work);
+    case 128:
+      return make_stream<128>(work);
+    default:
+      return nullptr;
+  }
+}
 
 template <class Model>
 std::unique_ptr<Job> make_for(const Work& work) {
@@ -114,7 +141,7 @@ std::unique_ptr<Job> make_for(const Work& work) {
 }
 
 std::unique_ptr<Job> make(const Work& work) {
-  if (work.kind == Kind::stream) return std::make_unique<Stream>(work);
+  if (work.kind == Kind::stream) return make_stream(work);
   if (work.network.gru) return make_for<tsdl::GRUClassifier<float>>(work);
   if (work.network.directions == 2) return make_for<tsdl::BiLSTMClassifier<float>>(work);
   return make_for<tsdl::LSTMClassifier<float>>(work);

@@ -42,7 +42,8 @@ struct Work {
   Network network;
   Index batch;
   bool dense = false;
-  bool check = false;  ///< to be compared with the other contestants, not timed
+  bool half_width = false;  ///< weights of a stream: bfloat16
+  bool check = false;       ///< to be compared with the other contestants, not timed
 
   /// Between the layers, in training. Off where numbers are compared.
   double dropout() const { return check ? 0.0 : 0.2; }
@@ -62,6 +63,10 @@ inline std::optional<Work> find_work(std::string_view name) {
     work.dense = true;
     name.remove_suffix(6);
   }
+  if (name.ends_with("_half")) {
+    work.half_width = true;
+    name.remove_suffix(5);
+  }
   if (take("stream_")) {
     Index hidden = 0;
     const auto [end, error] = std::from_chars(name.begin(), name.end(), hidden);
@@ -71,6 +76,7 @@ inline std::optional<Work> find_work(std::string_view name) {
     work.batch = 1;
     return work;
   }
+  if (work.half_width) return std::nullopt;
   const bool train = take("train_"), window = !train && take("window_");
   if (!train && !window && !take("infer_")) return std::nullopt;
   work.kind = train ? Kind::train : Kind::infer;

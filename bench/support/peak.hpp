@@ -26,7 +26,8 @@ double fma_peak() {
     TSDL_UNROLL
     for (Index i = 0; i < rows; ++i) {
       TSDL_UNROLL
-      for (Index j = 0; j < 4; ++j) sum[i][j] = tsdl::kernels::fma(sum[i][j], factor, term);
+      for (Index j = 0; j < 4; ++j)
+        sum[i][j] = tsdl::kernels::multiply_add(sum[i][j], factor, term);
     }
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

@@ -202,14 +202,14 @@ TEST_CASE_TEMPLATE("slopes are the derivatives, written in terms of the value", 
   constexpr double unit = std::numeric_limits<Scalar>::epsilon();
   for (const double x : {-3.0, -0.4, 0.0, 0.7, 2.5}) {
     const double s = 1.0 / (1.0 + std::exp(-x)), c = std::cosh(x);
-    const V of_sigmoid = tsdl::Accurate::sigmoid_slope<Scalar>(V(static_cast<Scalar>(s)));
-    const V of_tanh = tsdl::Accurate::tanh_slope<Scalar>(V(static_cast<Scalar>(std::tanh(x))));
+    const V of_sigmoid = tsdl::Accurate::sigmoid_slope(V(static_cast<Scalar>(s)));
+    const V of_tanh = tsdl::Accurate::tanh_slope(V(static_cast<Scalar>(std::tanh(x))));
     // e^x / (1 + e^x)^2 and 1 / cosh^2 x: the textbook forms.
     CHECK(static_cast<double>(of_sigmoid.get(0)) ==
           doctest::Approx(std::exp(x) / std::pow(1.0 + std::exp(x), 2)).epsilon(8 * unit));
     CHECK(std::abs(static_cast<double>(of_tanh.get(0)) - 1.0 / (c * c)) <= 4 * unit);
-    CHECK(tsdl::LinearGates::sigmoid_slope<Scalar>(V(static_cast<Scalar>(x))).get(0) == 1);
-    CHECK(tsdl::LinearGates::tanh_slope<Scalar>(V(static_cast<Scalar>(x))).get(0) == 1);
+    CHECK(tsdl::LinearGates::sigmoid_slope(V(static_cast<Scalar>(x))).get(0) == 1);
+    CHECK(tsdl::LinearGates::tanh_slope(V(static_cast<Scalar>(x))).get(0) == 1);
     V same[2] = {V(static_cast<Scalar>(x)), V(static_cast<Scalar>(-x))};
     tsdl::LinearGates::apply<1>(same);
     CHECK(same[0].get(0) == static_cast<Scalar>(x));

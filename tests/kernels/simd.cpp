@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "tsdl/core/buffer.hpp"
@@ -56,5 +57,14 @@ TEST_CASE_TEMPLATE("DenormalGuard flushes while it lives and restores the mode",
     CHECK(half_of_least<Scalar>() == 0);
   }
   CHECK(half_of_least<Scalar>() > 0);
+}
+
+TEST_CASE("DenormalGuards may end in any order") {
+  auto first = std::make_unique<kernels::DenormalGuard>();
+  auto second = std::make_unique<kernels::DenormalGuard>();
+  first.reset();
+  CHECK(half_of_least<float>() == 0);
+  second.reset();
+  CHECK(half_of_least<float>() > 0);
 }
 #endif

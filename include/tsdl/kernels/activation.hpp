@@ -60,39 +60,41 @@ struct ExpConstants<double> {
 /// exp(y) = scale * (1 + t), of N numbers side by side: one after the other they would leave the
 /// multipliers idle, since each operation of a chain waits for the last.
 /// Range: from ExpConstants::vanishing to its negative; NaN goes into t.
-template <class Scalar, Index N, std::size_t Terms>
-TSDL_INLINE void exponential(const Vec<Scalar> (&y)[N], Vec<Scalar> (&scale)[N],
-                             Vec<Scalar> (&t)[N], const std::array<Scalar, Terms>& q) noexcept {
-  using C = ExpConstants<Scalar>;
-  using V = Vec<Scalar>;
-  using Bits = xsimd::batch<typename C::Integer>;
+template <class V, Index N, std::size_t Terms>
+TSDL_INLINE void exponential(const V (&y)[N], V (&scale)[N], V (&t)[N],
+                             const std::array<typename V::value_type, Terms>& q) noexcept {
+  using C = ExpConstants<typename V::value_type>;
+  using Bits = xsimd::batch<typename C::Integer, typename V::arch_type>;
   V n[N], r[N], r_squared[N];
   TSDL_UNROLL
   for (Index j = 0; j < N; ++j) {
-    const V biased = opaque(fma(y[j], V(C::log2_e), V(C::bias)));  // rounds to n + bias
+    const V biased = opaque(multiply_add(y[j], V(C::log2_e), V(C::bias)));  // rounds to n + bias
     n[j] = biased - V(C::bias);
     scale[j] = std::bit_cast<V>(std::bit_cast<Bits>(biased) << C::mantissa_bits);
   }
   TSDL_UNROLL
-  for (Index j = 0; j < N; ++j) r[j] = fma(n[j], V(-C::ln2_high), y[j]);
+  for (Index j = 0; j < N; ++j) r[j] = multiply_add(n[j], V(-C::ln2_high), y[j]);
   TSDL_UNROLL
   for (Index j = 0; j < N; ++j) {
-    r[j] = fma(n[j], V(-C::ln2_low), r[j]);
+    r[j] = multiply_add(n[j], V(-C::ln2_low), r[j]);
     r_squared[j] = r[j] * r[j];
   }
-  // q in pairs: the chain of dependent operations is half as long as Horner's.
+  // t = r + r^2 (q0 + q1 r) + r^4 (the rest, in pairs): two chains that do not wait for each other.
   constexpr std::size_t last = (Terms - 1) / 2 * 2;
+  V high[N];
   TSDL_UNROLL
-  for (Index j = 0; j < N; ++j)
-    t[j] = last + 1 < Terms ? fma(V(q[Terms - 1]), r[j], V(q[last])) : V(q[last]);
-  TSDL_UNROLL
-  for (std::size_t k = 2; k <= last; k += 2) {
-    TSDL_UNROLL
-    for (Index j = 0; j < N; ++j)
-      t[j] = fma(t[j], r_squared[j], fma(V(q[last - k + 1]), r[j], V(q[last - k])));
+  for (Index j = 0; j < N; ++j) {
+    high[j] = last + 1 < Terms ? multiply_add(V(q[Terms - 1]), r[j], V(q[last])) : V(q[last]);
+    t[j] = multiply_add(r_squared[j], multiply_add(V(q[1]), r[j], V(q[0])), r[j]);
   }
   TSDL_UNROLL
-  for (Index j = 0; j < N; ++j) t[j] = fma(r_squared[j], t[j], r[j]);
+  for (std::size_t k = last; k > 2; k -= 2) {
+    TSDL_UNROLL
+    for (Index j = 0; j < N; ++j)
+      high[j] = multiply_add(high[j], r_squared[j], multiply_add(V(q[k - 1]), r[j], V(q[k - 2])));
+  }
+  TSDL_UNROLL
+  for (Index j = 0; j < N; ++j) t[j] = multiply_add(V(r_squared[j] * r_squared[j]), high[j], t[j]);
 }
 
 }  // namespace kernels::internal
@@ -103,10 +105,11 @@ TSDL_INLINE void exponential(const Vec<Scalar> (&y)[N], Vec<Scalar> (&scale)[N],
 template <class Precision>
 struct ExpActivation {
   /// In place, side by side: sigmoid of the first S of N vectors, tanh of the others.
-  template <Index S, Index N, class Scalar>
-  static TSDL_INLINE void apply(kernels::Vec<Scalar> (&x)[N]) noexcept {
+  template <Index S, Index N, class V>
+  static TSDL_INLINE void apply(V (&x)[N]) noexcept {
+    using Scalar = typename V::value_type;
     using C = kernels::internal::ExpConstants<Scalar>;
-    using V = kernels::Vec<Scalar>;
+    const V one(Scalar{1});
     V y[N], scale[N], t[N];
     TSDL_UNROLL
     for (Index j = 0; j < N; ++j) {
@@ -121,20 +124,21 @@ struct ExpActivation {
     kernels::internal::exponential(y, scale, t, Precision::template coefficients<Scalar>());
     TSDL_UNROLL
     for (Index j = 0; j < N; ++j) {
-      const V e = kernels::fma(scale[j], t[j], j < S ? scale[j] : V(scale[j] - V(Scalar{1})));
-      const V ratio = Precision::ratio(e, V(e + V(static_cast<Scalar>(j < S ? 1 : 2))));
+      // E, and E + 1 or E + 2, each from scale and t: neither waits for the other.
+      const V e = kernels::multiply_add(scale[j], t[j], j < S ? scale[j] : V(scale[j] - one));
+      const V ratio = Precision::ratio(e, kernels::multiply_add(scale[j], t[j], V(scale[j] + one)));
       x[j] = j < S ? ratio : V(xsimd::copysign(ratio, x[j]));
     }
   }
   /// d sigmoid(x) / dx where y = sigmoid(x).
-  template <class Scalar>
-  static TSDL_INLINE kernels::Vec<Scalar> sigmoid_slope(const kernels::Vec<Scalar>& y) noexcept {
-    return y * (kernels::Vec<Scalar>(Scalar{1}) - y);
+  template <class V>
+  static TSDL_INLINE V sigmoid_slope(const V& y) noexcept {
+    return y * (V(typename V::value_type{1}) - y);
   }
   /// d tanh(x) / dx where y = tanh(x).
-  template <class Scalar>
-  static TSDL_INLINE kernels::Vec<Scalar> tanh_slope(const kernels::Vec<Scalar>& y) noexcept {
-    return kernels::Vec<Scalar>(Scalar{1}) - y * y;
+  template <class V>
+  static TSDL_INLINE V tanh_slope(const V& y) noexcept {
+    return V(typename V::value_type{1}) - y * y;
   }
 };
 
@@ -145,8 +149,8 @@ struct AccuratePrecision {
   static constexpr auto coefficients() noexcept {
     return ExpConstants<Scalar>::accurate;
   }
-  template <class Scalar>
-  static TSDL_INLINE Vec<Scalar> ratio(const Vec<Scalar>& a, const Vec<Scalar>& b) noexcept {
+  template <class V>
+  static TSDL_INLINE V ratio(const V& a, const V& b) noexcept {
     return a / b;
   }
 };
@@ -157,10 +161,10 @@ struct FastPrecision {
     return ExpConstants<Scalar>::fast;
   }
   /// An approximate reciprocal and a Newton step.
-  template <class Scalar>
-  static TSDL_INLINE Vec<Scalar> ratio(const Vec<Scalar>& a, const Vec<Scalar>& b) noexcept {
-    const Vec<Scalar> near = xsimd::reciprocal(b);
-    return a * (near * (Vec<Scalar>(Scalar{2}) - b * near));
+  template <class V>
+  static TSDL_INLINE V ratio(const V& a, const V& b) noexcept {
+    const V near = approximate_reciprocal(b);
+    return a * (near * (V(typename V::value_type{2}) - b * near));
   }
 };
 
@@ -176,15 +180,15 @@ using Fast = ExpActivation<kernels::internal::FastPrecision>;
 /// The identity in place of both functions: with it a network is a polynomial of its inputs, so a
 /// test can check wiring, gate order and direction of time almost exactly. For tests.
 struct LinearGates {
-  template <Index S, Index N, class Scalar>
-  static TSDL_INLINE void apply(kernels::Vec<Scalar> (&)[N]) noexcept {}
-  template <class Scalar>
-  static TSDL_INLINE kernels::Vec<Scalar> sigmoid_slope(const kernels::Vec<Scalar>&) noexcept {
-    return kernels::Vec<Scalar>(Scalar{1});
+  template <Index S, Index N, class V>
+  static TSDL_INLINE void apply(V (&)[N]) noexcept {}
+  template <class V>
+  static TSDL_INLINE V sigmoid_slope(const V&) noexcept {
+    return V(typename V::value_type{1});
   }
-  template <class Scalar>
-  static TSDL_INLINE kernels::Vec<Scalar> tanh_slope(const kernels::Vec<Scalar>&) noexcept {
-    return kernels::Vec<Scalar>(Scalar{1});
+  template <class V>
+  static TSDL_INLINE V tanh_slope(const V&) noexcept {
+    return V(typename V::value_type{1});
   }
 };
 

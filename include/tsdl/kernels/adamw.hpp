@@ -36,9 +36,9 @@ struct AdamWLanes {
 
   TSDL_INLINE void operator()(V& p, V& m, V& v, const V& gradient) const noexcept {
     const V g = gradient * scale;
-    m = fma(rest1, V(g - m), m);
-    v = fma(V(rest2 * g), g, V(beta2 * v));
-    p = p * keep - step_size * m / fma(V(xsimd::sqrt(v)), correction, eps);
+    m = multiply_add(rest1, V(g - m), m);
+    v = multiply_add(V(rest2 * g), g, V(beta2 * v));
+    p = p * keep - step_size * m / multiply_add(V(xsimd::sqrt(v)), correction, eps);
   }
 
   static V cast(double x) noexcept { return V(static_cast<Scalar>(x)); }

@@ -31,8 +31,12 @@
 
 namespace tsdl::inline TSDL_ABI::kernels {
 
-template <class Scalar>
+template <class Scalar_>
 struct ForwardStep {
+  using Scalar = Scalar_;
+  using Weight = Scalar;
+  static constexpr bool one_sample = false;
+  static constexpr Index panels_known = 0;
   Index samples, tile;  ///< samples in this tile, and its capacity
   Index inputs, hidden, panels;
   bool descending;  ///< the order of panels: where steps take turns, one finds the other's last
@@ -52,6 +56,28 @@ struct ForwardStep {
   Scalar* saved;  ///< null: not saved
 };
 
+/// The same for one sample of a stream, which saves nothing. Sizes may be known when compiling, and
+/// weights of half the width.
+template <class Scalar_, class Weight_, class Inputs, class Hidden, class Panels>
+struct StreamStep {
+  using Scalar = Scalar_;
+  using Weight = Weight_;
+  static constexpr bool one_sample = true;
+  static constexpr Index panels_known = Panels::known;
+  static constexpr Index samples = 1, tile = 1;
+  static constexpr Index x_stride = 0, projected_stride = 0, h_prev_stride = 0, h_stride = 0;
+  static constexpr const Scalar* projected = nullptr;
+  static constexpr Scalar* saved = nullptr;
+  Inputs inputs;  ///< a Size, as the next two
+  Hidden hidden;
+  Panels panels;
+  bool descending;
+  const Scalar *x, *h_prev, *cells_prev;
+  const Weight* weights;
+  const Scalar* bias;
+  Scalar *h, *cells;
+};
+
 template <class Scalar>
 struct BackwardStep {
   Index samples, tile, panels;
@@ -69,55 +95,82 @@ struct BackwardStep {
 /// Calls f(M, Q, p, b) for the M samples from b on and the Q panels from p on, both compile-time
 /// numbers, until a step is covered. A single sample takes two panels at once: one has too few
 /// chains to keep the multipliers busy.
-template <class Scalar, class F>
-TSDL_INLINE void for_each_tile(const ForwardStep<Scalar>& s, const F& f) noexcept {
+template <class Step, class F>
+TSDL_INLINE void for_each_tile(const Step& s, const F& f) noexcept {
   constexpr std::integral_constant<Index, 1> one{};
   constexpr std::integral_constant<Index, 2> two{};
   const Index at_once = s.samples == 1 ? 2 : 1;
   for (Index i = 0; i < s.panels; i += at_once) {
     const Index p = s.descending ? (s.panels - 1 - i) / at_once * at_once : i;
-    if (s.samples > 1)
-      for_each_rows(s.samples, [&](auto M, Index b) noexcept { f(M, one, p, b); });
-    else if (p + 1 < s.panels)
-      f(one, two, p, Index{0});
-    else
-      f(one, one, p, Index{0});
+    if constexpr (!Step::one_sample) {
+      if (s.samples > 1) {
+        for_each_rows(s.samples, [&](auto M, Index b) TSDL_INLINE_LAMBDA { f(M, one, p, b); });
+        continue;
+      }
+    }
+    const bool pair = p + 1 < s.panels;
+    if constexpr (Step::panels_known != 1)
+      if (pair) f(one, two, p, Index{0});
+    if constexpr (Step::panels_known == 0 || Step::panels_known % 2 == 1)
+      if (!pair) f(one, one, p, Index{0});
   }
 }
 
 /// Starts the chains of M samples from a bias of V vectors.
-template <Index M, Index V, Index Q = 1, class Scalar>
-TSDL_INLINE void start_chains(Vec<Scalar> (&acc)[Q * M][V], const Scalar* bias,
+template <Index M, Index V, Index Q = 1, class Batch>
+TSDL_INLINE void start_chains(Batch (&acc)[Q * M][V], const typename Batch::value_type* bias,
                               Index bias_stride = 0) noexcept {
   TSDL_UNROLL
   for (Index q = 0; q < Q; ++q) {
     TSDL_UNROLL
     for (Index v = 0; v < V; ++v) {
-      const Vec<Scalar> start = load(bias + q * bias_stride + v * lanes<Scalar>);
+      const auto start =
+          load_as<Batch>(bias + q * bias_stride + v * static_cast<Index>(Batch::size));
       TSDL_UNROLL
       for (Index m = 0; m < M; ++m) acc[q * M + m][v] = start;
     }
   }
 }
 
+/// From panel to panel of a step's weights.
+template <Index V, class Batch, class Step>
+TSDL_INLINE Index panel_stride(const Step& s) noexcept {
+  using Weight = typename Step::Weight;
+  return (packed_rows<Weight>(s.inputs) + packed_rows<Weight>(s.hidden)) * V *
+         static_cast<Index>(Batch::size);
+}
+
 /// The chains over x of M samples and Q panels: bias, then x by ascending k; or what project() made
-/// of them. `panel` and `bias` are those of panel p, the next ones a stride further.
-template <Index M, Index V, Index Q, class Scalar>
-TSDL_INLINE void chains_over_x(Vec<Scalar> (&acc)[Q * M][V], const ForwardStep<Scalar>& s,
-                               const Scalar* panel, Index panel_stride, const Scalar* bias,
-                               Index bias_stride, Index p, Index b) noexcept {
-  constexpr Index W = lanes<Scalar>;
+/// of them. `bias` is that of panel p, the next one a stride further.
+template <Index M, Index V, Index Q, class Batch, class Step>
+TSDL_INLINE void chains_over_x(Batch (&acc)[Q * M][V], const Step& s,
+                               const typename Batch::value_type* bias, Index bias_stride, Index p,
+                               Index b) noexcept {
+  constexpr Index W = Batch::size;
+  const Index stride = panel_stride<V, Batch>(s);
   if (!s.projected) {
     start_chains<M, V, Q>(acc, bias, bias_stride);
-    multiply_tile<M, V, Q>(acc, s.x + b * s.x_stride, s.x_stride, panel, s.inputs, panel_stride);
+    multiply_tile<M, V, Q>(acc, s.x + b * s.x_stride, s.x_stride, s.weights + p * stride, s.inputs,
+                           stride);
     return;
   }
   TSDL_UNROLL
   for (Index j = 0; j < Q * M; ++j) {
     TSDL_UNROLL
     for (Index v = 0; v < V; ++v)
-      acc[j][v] = load(s.projected + (b + j % M) * s.projected_stride + ((p + j / M) * V + v) * W);
+      acc[j][v] = load_as<Batch>(s.projected + (b + j % M) * s.projected_stride +
+                                 ((p + j / M) * V + v) * W);
   }
+}
+
+/// The chains over h, by ascending k.
+template <Index M, Index V, Index Q, class Batch, class Step>
+TSDL_INLINE void chains_over_h(Batch (&acc)[Q * M][V], const Step& s, Index p, Index b) noexcept {
+  const Index stride = panel_stride<V, Batch>(s),
+              first = packed_rows<typename Step::Weight>(s.inputs);
+  multiply_tile<M, V, Q>(acc, s.h_prev + b * s.h_prev_stride, s.h_prev_stride,
+                         s.weights + p * stride + first * V * static_cast<Index>(Batch::size),
+                         s.hidden, stride);
 }
 
 /// What project() is given: `count` columns, x_stride apart.
@@ -160,11 +213,12 @@ void project(const Projection<Scalar>& s) noexcept {
 }
 
 /// dL/dh of one sample and panel: from step t + 1 and from above.
-template <class Scalar>
-TSDL_INLINE Vec<Scalar> incoming(const BackwardStep<Scalar>& s, Index p, Index b) noexcept {
-  constexpr Index W = lanes<Scalar>;
-  const Vec<Scalar> dh = load(s.dh + (b * s.panels + p) * W);
-  return s.dh_above ? dh + load(s.dh_above + b * s.dh_above_stride + p * W) : dh;
+template <class Batch>
+TSDL_INLINE Batch incoming(const BackwardStep<typename Batch::value_type>& s, Index p,
+                           Index b) noexcept {
+  constexpr Index W = Batch::size;
+  const auto dh = load_as<Batch>(s.dh + (b * s.panels + p) * W);
+  return s.dh_above ? dh + load_as<Batch>(s.dh_above + b * s.dh_above_stride + p * W) : dh;
 }
 
 }  // namespace tsdl::inline TSDL_ABI::kernels

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "tsdl/kernels/bfloat16.hpp"
 #include "tsdl/kernels/simd.hpp"
 
 namespace tsdl::inline TSDL_ABI::kernels {
@@ -97,25 +98,87 @@ void add_transposed(Scalar* out, Index out_stride, const Scalar* in, Index in_st
     for (Index r = 0; r < rows; ++r) out[r * out_stride + c] += in[c * in_stride + r];
 }
 
+/// A number known when compiling, or one that is not: Eigen::Dynamic.
+template <Index N>
+struct Size {
+  static constexpr Index known = N;
+  constexpr explicit Size(Index) noexcept {}
+  constexpr operator Index() const noexcept { return N; }
+};
+template <>
+struct Size<Eigen::Dynamic> {
+  static constexpr Index known = 0;
+  Index value;
+  constexpr explicit Size(Index n) noexcept : value(n) {}
+  constexpr operator Index() const noexcept { return value; }
+};
+
+namespace internal {
+
+/// Whether a product over so many rows of `vectors` is written out: it is known and small.
+template <class Count, Index vectors>
+inline constexpr bool without_loop = false;
+template <Index N, Index vectors>
+inline constexpr bool without_loop<Size<N>, vectors> =
+    N != Eigen::Dynamic&& N <= 64 && N* vectors <= 256;
+
+/// acc[q * M + m][v] += a[m] * b[v], b of panel q.
+template <Index M, Index V, Index Q, class Batch>
+TSDL_INLINE void add_products(Batch (&acc)[Q * M][V], Index q, const typename Batch::value_type* a,
+                              Index a_stride, const Batch (&b)[V]) noexcept {
+  TSDL_UNROLL
+  for (Index m = 0; m < M; ++m) {
+    const Batch broadcast(a[m * a_stride]);
+    TSDL_UNROLL
+    for (Index v = 0; v < V; ++v)
+      acc[q * M + m][v] = multiply_add(broadcast, b[v], acc[q * M + m][v]);
+  }
+}
+
+}  // namespace internal
+
 /// The inner loop, over Q panels, `panel_stride` values apart, at once:
-/// acc[q * M + m][v] = fma(a[m * a_stride + k], panel[q][k][v], acc[q * M + m][v]), k = 0 ... K
-/// - 1.
-template <Index M, Index V, Index Q = 1, class Scalar>
-TSDL_INLINE void multiply_tile(Vec<Scalar> (&acc)[Q * M][V], const Scalar* a, Index a_stride,
-                               const Scalar* panel, Index K, Index panel_stride = 0) noexcept {
-  constexpr Index W = lanes<Scalar>;
-  for (Index k = 0; k < K; ++k, panel += V * W) {
+/// acc[q * M + m][v] = multiply_add(a[m * a_stride + k], panel[q][k][v], acc[q * M + m][v]), k = 0
+/// ... K
+/// - 1. K is an Index or a Size.
+template <Index M, Index V, Index Q = 1, class Batch, class Count>
+TSDL_INLINE void multiply_tile(Batch (&acc)[Q * M][V], const typename Batch::value_type* a,
+                               Index a_stride, const typename Batch::value_type* panel,
+                               const Count& K, Index panel_stride = 0) noexcept {
+  constexpr Index W = Batch::size;
+  const auto row = [&](Index k) TSDL_INLINE_LAMBDA {
     TSDL_UNROLL
     for (Index q = 0; q < Q; ++q) {
-      Vec<Scalar> b[V];
+      Batch b[V];
       TSDL_UNROLL
-      for (Index v = 0; v < V; ++v) b[v] = load(panel + q * panel_stride + v * W);
+      for (Index v = 0; v < V; ++v)
+        b[v] = load_as<Batch>(panel + q * panel_stride + (k * V + v) * W);
+      internal::add_products<M, V, Q>(acc, q, a + k, a_stride, b);
+    }
+  };
+  if constexpr (internal::without_loop<Count, Q * V>) {
+    _Pragma("GCC unroll 64") for (Index k = 0; k < Count::known; ++k) row(k);
+  } else {
+    for (Index k = 0; k < K; ++k) row(k);
+  }
+}
+
+/// The same where the panels hold weights of half the width.
+template <Index M, Index V, Index Q = 1, class Batch, class Count>
+TSDL_INLINE void multiply_tile(Batch (&acc)[Q * M][V], const float* a, Index a_stride,
+                               const BFloat16Pair* panel, const Count& K,
+                               Index panel_stride = 0) noexcept {
+  constexpr Index W = Batch::size;
+  const Index pairs = K / 2;
+  for (Index pair = 0; pair < pairs + K % 2; ++pair) {
+    TSDL_UNROLL
+    for (Index q = 0; q < Q; ++q) {
+      Batch even[V], odd[V];
       TSDL_UNROLL
-      for (Index m = 0; m < M; ++m) {
-        const Vec<Scalar> broadcast(a[m * a_stride + k]);
-        TSDL_UNROLL
-        for (Index v = 0; v < V; ++v) acc[q * M + m][v] = fma(broadcast, b[v], acc[q * M + m][v]);
-      }
+      for (Index v = 0; v < V; ++v)
+        split_halves(&(panel + q * panel_stride + (pair * V + v) * W)->bits, even[v], odd[v]);
+      internal::add_products<M, V, Q>(acc, q, a + 2 * pair, a_stride, even);
+      if (pair < pairs) internal::add_products<M, V, Q>(acc, q, a + 2 * pair + 1, a_stride, odd);
     }
   }
 }
@@ -261,7 +324,7 @@ TSDL_INLINE void outer_tile(Scalar* out, const Columns<Scalar>& a, const Columns
       for (Index m = 0; m < M; ++m) {
         const Vec<Scalar> broadcast(left[m]);
         TSDL_UNROLL
-        for (Index v = 0; v < V; ++v) acc[m][v] = fma(broadcast, r[v], acc[m][v]);
+        for (Index v = 0; v < V; ++v) acc[m][v] = multiply_add(broadcast, r[v], acc[m][v]);
       }
     }
   }

@@ -26,11 +26,13 @@
 
 namespace tsdl::inline TSDL_ABI {
 
-template <class Scalar_, class Activation = Accurate>
+template <class Scalar_, class Activation = Accurate, Index Lanes = kernels::lanes<Scalar_>>
 struct GRUCell {
   using Scalar = Scalar_;
-  using Vec = kernels::Vec<Scalar>;
-  static constexpr Index W = kernels::lanes<Scalar>;
+  using Vec = kernels::SizedVec<Scalar, Lanes>;
+  template <Index N>
+  using WithLanes = GRUCell<Scalar, Activation, N>;
+  static constexpr Index W = Lanes;
   static constexpr const char* name = "GRU";    ///< torch.nn's class
   static constexpr const char* prefix = "gru";  ///< in model files
   static constexpr Index gates = 3, slots = 4, cell_vectors = 0;
@@ -39,9 +41,10 @@ struct GRUCell {
 
   /// One step forward. A pre-activation is one chain: bias, x by ascending k, h by ascending k; n's
   /// is two, joined by r.
-  static void forward(const kernels::ForwardStep<Scalar>& s) noexcept {
-    kernels::for_each_tile(
-        s, [&](auto M, auto Q, Index p, Index b) noexcept { forward_tile<M(), Q()>(s, p, b); });
+  template <class Step>
+  static void forward(const Step& s) noexcept {
+    kernels::for_each_tile(s, [&](auto M, auto Q, Index p, Index b)
+                                  TSDL_INLINE_LAMBDA { forward_tile<M(), Q()>(s, p, b); });
   }
 
   /// One step backward, up to the gradients of the pre-activations; leaves dh * z in dh.
@@ -50,10 +53,10 @@ struct GRUCell {
     for (Index p = 0; p < s.panels; ++p)
       for (Index b = 0; b < s.samples; ++b) {
         Scalar* gate = s.saved + (p * s.tile + b) * slots * W;
-        const Vec dh = kernels::incoming(s, p, b);
-        const Vec n = kernels::load(gate), r = kernels::load(gate + W),
-                  z = kernels::load(gate + 2 * W), q = kernels::load(gate + 3 * W);
-        const Vec h_prev = kernels::load(s.h_prev + b * s.h_prev_stride + p * W);
+        const Vec dh = kernels::incoming<Vec>(s, p, b);
+        const Vec n = load(gate), r = load(gate + W), z = load(gate + 2 * W),
+                  q = load(gate + 3 * W);
+        const Vec h_prev = load(s.h_prev + b * s.h_prev_stride + p * W);
         const Vec da_n = dh * (one - z) * Activation::tanh_slope(n);
         kernels::store(gate, da_n);
         kernels::store(gate + W, Vec(da_n * q * Activation::sigmoid_slope(r)));
@@ -64,22 +67,22 @@ struct GRUCell {
   }
 
  private:
-  template <Index M, Index Q>
-  static TSDL_INLINE void forward_tile(const kernels::ForwardStep<Scalar>& s, Index p,
-                                       Index b) noexcept {
-    const Index stride = (s.inputs + s.hidden) * gates * W;
-    const Scalar* panel = s.weights + p * stride;
+  static TSDL_INLINE Vec load(const Scalar* aligned) noexcept {
+    return kernels::load_as<Vec>(aligned);
+  }
+
+  template <Index M, Index Q, class Step>
+  static TSDL_INLINE void forward_tile(const Step& s, Index p, Index b) noexcept {
     const Scalar* bias = s.bias + p * slots * W;
     Vec over_x[Q * M][gates], over_h[Q * M][gates];  // n r z, then r z q
-    kernels::chains_over_x<M, gates, Q>(over_x, s, panel, stride, bias, slots * W, p, b);
+    kernels::chains_over_x<M, gates, Q>(over_x, s, bias, slots * W, p, b);
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) {
       over_h[m][0] = over_x[m][1];
       over_h[m][1] = over_x[m][2];
-      over_h[m][2] = kernels::load(bias + (m / M * slots + 3) * W);  // b_hn
+      over_h[m][2] = load(bias + (m / M * slots + 3) * W);  // b_hn
     }
-    kernels::multiply_tile<M, gates, Q>(over_h, s.h_prev + b * s.h_prev_stride, s.h_prev_stride,
-                                        panel + s.inputs * gates * W, s.hidden, stride);
+    kernels::chains_over_h<M, gates, Q>(over_h, s, p, b);
     Vec r[Q * M], z[Q * M], n[Q * M];
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) {
@@ -87,15 +90,15 @@ struct GRUCell {
       Activation::template apply<2>(x);
       r[m] = x[0];
       z[m] = x[1];
-      n[m] = kernels::fma(r[m], over_h[m][2], over_x[m][0]);
+      n[m] = kernels::multiply_add(r[m], over_h[m][2], over_x[m][0]);
     }
     Activation::template apply<0>(n);
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) {
       const Index sample = b + m % M, at = p + m / M;
-      const Vec h_prev = kernels::load(s.h_prev + sample * s.h_prev_stride + at * W);
+      const Vec h_prev = load(s.h_prev + sample * s.h_prev_stride + at * W);
       kernels::store(s.h + sample * s.h_stride + at * W,
-                     kernels::fma(z[m], Vec(h_prev - n[m]), n[m]));
+                     kernels::multiply_add(z[m], Vec(h_prev - n[m]), n[m]));
       if (s.saved) {
         Scalar* saved = s.saved + (at * s.tile + sample) * slots * W;
         kernels::store(saved, n[m]);

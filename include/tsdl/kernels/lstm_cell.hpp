@@ -24,11 +24,13 @@
 
 namespace tsdl::inline TSDL_ABI {
 
-template <class Scalar_, class Activation = Accurate>
+template <class Scalar_, class Activation = Accurate, Index Lanes = kernels::lanes<Scalar_>>
 struct LSTMCell {
   using Scalar = Scalar_;
-  using Vec = kernels::Vec<Scalar>;
-  static constexpr Index W = kernels::lanes<Scalar>;
+  using Vec = kernels::SizedVec<Scalar, Lanes>;
+  template <Index N>
+  using WithLanes = LSTMCell<Scalar, Activation, N>;
+  static constexpr Index W = Lanes;
   static constexpr const char* name = "LSTM";    ///< torch.nn's class
   static constexpr const char* prefix = "lstm";  ///< in model files
   static constexpr Index gates = 4, slots = 4, cell_vectors = 2;
@@ -36,9 +38,10 @@ struct LSTMCell {
   static constexpr bool h_enters = false;
 
   /// One step forward. A pre-activation is one chain: bias, x by ascending k, h by ascending k.
-  static void forward(const kernels::ForwardStep<Scalar>& s) noexcept {
-    kernels::for_each_tile(
-        s, [&](auto M, auto Q, Index p, Index b) noexcept { forward_tile<M(), Q()>(s, p, b); });
+  template <class Step>
+  static void forward(const Step& s) noexcept {
+    kernels::for_each_tile(s, [&](auto M, auto Q, Index p, Index b)
+                                  TSDL_INLINE_LAMBDA { forward_tile<M(), Q()>(s, p, b); });
   }
 
   /// One step backward, up to the gradients of the pre-activations.
@@ -47,13 +50,13 @@ struct LSTMCell {
       for (Index b = 0; b < s.samples; ++b) {
         const Index unit = p * s.tile + b;
         Scalar* gate = s.saved + unit * slots * W;
-        const Vec dh = kernels::incoming(s, p, b);
-        const Vec i = kernels::load(gate), f = kernels::load(gate + W),
-                  g = kernels::load(gate + 2 * W), o = kernels::load(gate + 3 * W);
-        const Vec c_prev = kernels::load(s.cells_prev + unit * cell_vectors * W);
-        const Vec tanh_c = kernels::load(s.cells + unit * cell_vectors * W + W);
+        const Vec dh = kernels::incoming<Vec>(s, p, b);
+        const Vec i = load(gate), f = load(gate + W), g = load(gate + 2 * W),
+                  o = load(gate + 3 * W);
+        const Vec c_prev = load(s.cells_prev + unit * cell_vectors * W);
+        const Vec tanh_c = load(s.cells + unit * cell_vectors * W + W);
         const Vec dc =
-            kernels::fma(dh * o, Activation::tanh_slope(tanh_c), kernels::load(s.dc + unit * W));
+            kernels::multiply_add(dh * o, Activation::tanh_slope(tanh_c), load(s.dc + unit * W));
         kernels::store(gate, Vec(dc * g * Activation::sigmoid_slope(i)));
         kernels::store(gate + W, Vec(dc * c_prev * Activation::sigmoid_slope(f)));
         kernels::store(gate + 2 * W, Vec(dc * i * Activation::tanh_slope(g)));
@@ -63,16 +66,15 @@ struct LSTMCell {
   }
 
  private:
-  template <Index M, Index Q>
-  static TSDL_INLINE void forward_tile(const kernels::ForwardStep<Scalar>& s, Index p,
-                                       Index b) noexcept {
-    const Index stride = (s.inputs + s.hidden) * gates * W;
-    const Scalar* panel = s.weights + p * stride;
+  static TSDL_INLINE Vec load(const Scalar* aligned) noexcept {
+    return kernels::load_as<Vec>(aligned);
+  }
+
+  template <Index M, Index Q, class Step>
+  static TSDL_INLINE void forward_tile(const Step& s, Index p, Index b) noexcept {
     Vec a[Q * M][gates];
-    kernels::chains_over_x<M, gates, Q>(a, s, panel, stride, s.bias + p * slots * W, slots * W, p,
-                                        b);
-    kernels::multiply_tile<M, gates, Q>(a, s.h_prev + b * s.h_prev_stride, s.h_prev_stride,
-                                        panel + s.inputs * gates * W, s.hidden, stride);
+    kernels::chains_over_x<M, gates, Q>(a, s, s.bias + p * slots * W, slots * W, p, b);
+    kernels::chains_over_h<M, gates, Q>(a, s, p, b);
     Vec o[Q * M], tanh_c[Q * M];
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) {
@@ -82,7 +84,7 @@ struct LSTMCell {
       const Vec i = x[0], f = x[1], g = x[3];
       o[m] = x[2];
       tanh_c[m] =
-          kernels::fma(f, kernels::load(s.cells_prev + unit * cell_vectors * W), Vec(i * g));
+          kernels::multiply_add(f, load(s.cells_prev + unit * cell_vectors * W), Vec(i * g));
       kernels::store(s.cells + unit * cell_vectors * W, tanh_c[m]);
       if (s.saved) {
         Scalar* saved = s.saved + unit * slots * W;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <type_traits>
 
@@ -25,6 +26,11 @@ TSDL_INTRINSICS_END
 // Loops over the registers of a tile must vanish at every optimisation level.
 #define TSDL_UNROLL _Pragma("GCC unroll 16")
 #define TSDL_INLINE inline __attribute__((always_inline))
+#ifdef __clang__  // a noexcept lambda: the compilers want the two in different order
+#define TSDL_INLINE_LAMBDA __attribute__((always_inline)) noexcept
+#else
+#define TSDL_INLINE_LAMBDA noexcept __attribute__((always_inline))
+#endif
 
 namespace tsdl::inline TSDL_ABI::kernels {
 
@@ -36,12 +42,33 @@ using Vec = xsimd::batch<Scalar>;
 template <class Scalar>
 inline constexpr Index lanes = static_cast<Index>(Vec<Scalar>::size);
 
+/// A vector of exactly N lanes, or void: AVX-512 also has those of AVX2 and SSE.
+template <class Scalar, Index N>
+using SizedVec = std::conditional_t<N == lanes<Scalar>, Vec<Scalar>,
+                                    xsimd::make_sized_batch_t<Scalar, static_cast<std::size_t>(N)>>;
+
+/// The fewest lanes that hold `count` numbers, or lanes<Scalar>: what is small need not compute
+/// with zeros.
+template <class Scalar, Index N = lanes<Scalar>>
+constexpr Index fewest_lanes(Index count) noexcept {
+  if constexpr (N > 2) {
+    if constexpr (!std::is_void_v<SizedVec<Scalar, N / 2>>)
+      if (count <= N / 2) return fewest_lanes<Scalar, N / 2>(count);
+  }
+  return N;
+}
+
 /// How many vectors the register file holds; it sets the shape of a tile.
 #if defined(__AVX512F__) || defined(__aarch64__)
 inline constexpr Index vector_registers = 32;
 #else
 inline constexpr Index vector_registers = 16;
 #endif
+
+template <class V>
+TSDL_INLINE V load_as(const typename V::value_type* aligned) noexcept {
+  return V::load_aligned(aligned);
+}
 
 template <class Scalar>
 TSDL_INLINE Vec<Scalar> load(const Scalar* aligned) noexcept {
@@ -53,8 +80,8 @@ TSDL_INLINE Vec<Scalar> load_unaligned(const Scalar* data) noexcept {
   return Vec<Scalar>::load_unaligned(data);
 }
 
-template <class Scalar>
-TSDL_INLINE void store(Scalar* aligned, const Vec<Scalar>& value) noexcept {
+template <class V>
+TSDL_INLINE void store(typename V::value_type* aligned, const V& value) noexcept {
   value.store_aligned(aligned);
 }
 
@@ -79,24 +106,63 @@ TSDL_INLINE void store_partial(Scalar* data, const Vec<Scalar>& value, Index cou
   std::copy_n(lane, count, data);
 }
 
-/// a * b + c, rounded once where the instruction set can.
-template <class Scalar>
-TSDL_INLINE Vec<Scalar> fma(const Vec<Scalar>& a, const Vec<Scalar>& b,
-                            const Vec<Scalar>& c) noexcept {
-#if defined(__AVX512F__)  // xsimd 8.1 multiplies, rounds, then adds here
-  if constexpr (std::is_same_v<Scalar, float>)
-    return Vec<Scalar>(_mm512_fmadd_ps(a, b, c));
+/// Words whose halves are bfloat16: `low` and `high` become what these are as floats.
+template <class V>
+TSDL_INLINE void split_halves(const std::uint32_t* aligned, V& low, V& high) noexcept {
+  using Words = xsimd::batch<std::uint32_t, typename V::arch_type>;
+  const Words words = Words::load_aligned(aligned);
+  low = std::bit_cast<V>(Words(words << 16));
+  high = std::bit_cast<V>(Words(words & Words(0xffff0000u)));
+}
+
+/// a * b + c, rounded once where the instruction set can. (Called fma, it would not be found: a
+/// call without a namespace takes the one of xsimd.)
+template <class V>
+TSDL_INLINE V multiply_add(const V& a, const V& b, const V& c) noexcept {
+#if defined(__FMA__)  // xsimd 8.1 does not always choose these: not in AVX-512, nor in narrow
+                      // vectors
+  constexpr bool is_float = std::is_same_v<typename V::value_type, float>;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && is_float)
+    return V(_mm512_fmadd_ps(a, b, c));
+  else if constexpr (sizeof(V) == 64)
+    return V(_mm512_fmadd_pd(a, b, c));
   else
-    return Vec<Scalar>(_mm512_fmadd_pd(a, b, c));
+#endif
+      if constexpr (sizeof(V) == 32 && is_float)
+    return V(_mm256_fmadd_ps(a, b, c));
+  else if constexpr (sizeof(V) == 32)
+    return V(_mm256_fmadd_pd(a, b, c));
+  else if constexpr (is_float)
+    return V(_mm_fmadd_ps(a, b, c));
+  else
+    return V(_mm_fmadd_pd(a, b, c));
 #else
   return xsimd::fma(a, b, c);
 #endif
 }
 
+/// About 1 / a, to 11 bits or more: the same bits in vectors of every size.
+template <class V>
+TSDL_INLINE V approximate_reciprocal(const V& a) noexcept {
+#if defined(__AVX512VL__)  // xsimd takes another instruction for the narrow ones
+  if constexpr (sizeof(V) == 32 && sizeof(typename V::value_type) == 4)
+    return V(_mm256_rcp14_ps(a));
+  else if constexpr (sizeof(V) == 32)
+    return V(_mm256_rcp14_pd(a));
+  else if constexpr (sizeof(V) == 16 && sizeof(typename V::value_type) == 4)
+    return V(_mm_rcp14_ps(a));
+  else if constexpr (sizeof(V) == 16)
+    return V(_mm_rcp14_pd(a));
+  else
+#endif
+    return xsimd::reciprocal(a);
+}
+
 /// The same value, of which the compiler knows nothing: under -ffast-math it would cancel what is
 /// added and taken away to round.
-template <class Scalar>
-TSDL_INLINE Vec<Scalar> opaque(Vec<Scalar> value) noexcept {
+template <class V>
+TSDL_INLINE V opaque(V value) noexcept {
 #if defined(__AVX512F__)
   __asm__("" : "+v"(value.data));
 #elif defined(__SSE2__)
@@ -107,37 +173,57 @@ TSDL_INLINE Vec<Scalar> opaque(Vec<Scalar> value) noexcept {
   return value;
 }
 
+namespace internal {
+
+/// The processor's floating-point mode, and the bits in it that flush denormals to zero.
+#if defined(__SSE2__)
+using FloatMode = unsigned;
+inline constexpr FloatMode flush_denormals = 0x8040u;
+inline FloatMode float_mode() noexcept { return _mm_getcsr(); }
+inline void set_float_mode(FloatMode mode) noexcept { _mm_setcsr(mode); }
+#elif defined(__aarch64__)
+using FloatMode = std::uint64_t;
+inline constexpr FloatMode flush_denormals = FloatMode{1} << 24;
+inline FloatMode float_mode() noexcept {
+  FloatMode mode;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+  return mode;
+}
+inline void set_float_mode(FloatMode mode) noexcept {
+  __asm__ volatile("msr fpcr, %0" : : "r"(mode));
+}
+#else
+using FloatMode = unsigned;
+inline constexpr FloatMode flush_denormals = 0;
+inline FloatMode float_mode() noexcept { return 0; }
+inline void set_float_mode(FloatMode) noexcept {}
+#endif
+
+/// The guards that this thread holds, and the mode before the first of them.
+struct DenormalGuards {
+  int count = 0;
+  FloatMode before = 0;
+};
+inline constinit thread_local DenormalGuards denormal_guards;
+
+}  // namespace internal
+
 /// Flushes denormals to zero while it lives: a decaying cell state must not cost a hundred cycles a
 /// step. Every public call that computes enters one, and so does every task of a parallel region.
-/// It costs some 12 ns; a stream whose steps are not much longer can hold one around all of them.
+/// Only a thread's first touches the processor's mode, which stops the pipeline: hold one around a
+/// loop of calls that take less than a microsecond each, such as a stream's.
 class DenormalGuard {
  public:
-#if defined(__SSE2__)
-  DenormalGuard() noexcept : saved_(_mm_getcsr()) {
-    if (!flushing()) _mm_setcsr(saved_ | flush);
+  DenormalGuard() noexcept {
+    auto& guards = internal::denormal_guards;
+    if (guards.count++ > 0) return;
+    guards.before = internal::float_mode();
+    internal::set_float_mode(guards.before | internal::flush_denormals);
   }
   ~DenormalGuard() {
-    if (!flushing()) _mm_setcsr(saved_);
+    auto& guards = internal::denormal_guards;
+    if (--guards.count == 0) internal::set_float_mode(guards.before);
   }
-
- private:
-  static constexpr unsigned flush = 0x8040u;
-  bool flushing() const noexcept { return (saved_ & flush) == flush; }  // then there is no need
-  unsigned saved_;
-#elif defined(__aarch64__)
-  DenormalGuard() noexcept {
-    __asm__ volatile("mrs %0, fpcr" : "=r"(saved_));
-    __asm__ volatile("msr fpcr, %0" : : "r"(saved_ | (std::uint64_t{1} << 24)));
-  }
-  ~DenormalGuard() { __asm__ volatile("msr fpcr, %0" : : "r"(saved_)); }
-
- private:
-  std::uint64_t saved_;
-#else
-  DenormalGuard() noexcept {}
-  ~DenormalGuard() {}
-#endif
- public:
   DenormalGuard(const DenormalGuard&) = delete;
   DenormalGuard& operator=(const DenormalGuard&) = delete;
 };

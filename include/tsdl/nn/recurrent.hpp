@@ -49,7 +49,7 @@ class RecurrentLayer {
   Parameter<Scalar> weight_ih, weight_hh, bias_ih, bias_hh;
 
   RecurrentLayer(const std::string& prefix, Index layer, bool reverse, InputLayout inputs, Index H)
-      : packs_(inputs, H), inputs_(inputs), hidden_(H), reverse_(reverse) {
+      : packs_(inputs, H), reverse_(reverse) {
     const std::string suffix = "_l" + std::to_string(layer) + (reverse ? "_reverse" : "");
     const Index rows = Cell::gates * H;
     weight_ih = Parameter<Scalar>::matrix(prefix + "weight_ih" + suffix, rows, inputs.values());
@@ -58,10 +58,10 @@ class RecurrentLayer {
     bias_hh = Parameter<Scalar>::vector(prefix + "bias_hh" + suffix, rows);
   }
 
-  Index hidden() const noexcept { return hidden_; }
+  Index hidden() const noexcept { return packs_.hidden(); }
   Index panels() const noexcept { return packs_.panels(); }
   Index padded_hidden() const noexcept { return panels() * W; }  ///< Hp
-  const InputLayout& inputs() const noexcept { return inputs_; }
+  const InputLayout& inputs() const noexcept { return packs_.inputs(); }
 
   template <class F>
   void visit(F&& f) {
@@ -103,11 +103,11 @@ class RecurrentLayer {
   void set_initial_state(Cache& cache, const Scalar* h0, const Scalar* c0) const noexcept {
     cache.has_initial = true;
     for (Index b = 0; b < cache.extent.B; ++b)
-      for (Index unit = 0; unit < hidden_; ++unit) {
-        if (h0) cache.h0[b * padded_hidden() + unit] = h0[b * hidden_ + unit];
+      for (Index unit = 0; unit < hidden(); ++unit) {
+        if (h0) cache.h0[b * padded_hidden() + unit] = h0[b * hidden() + unit];
         if (Cell::cell_vectors > 0 && c0)
           cache.initial_cells[cell_offset(cache, b, unit) * Cell::cell_vectors * W + unit % W] =
-              c0[b * hidden_ + unit];
+              c0[b * hidden() + unit];
       }
   }
 
@@ -120,8 +120,9 @@ class RecurrentLayer {
     const Index first = task * columns_per_task, unit = cache.line.unit;
     kernels::project<Cell::gates, Scalar>(
         {cache.projection.data() + first * panels() * gate_width, x.data + first * unit, unit,
-         std::min(columns_per_task, cache.line.count - first), inputs_.columns(), panels(),
-         packs_.weights.data(), inputs_.columns() + hidden_, packs_.bias.data(), Cell::slots});
+         std::min(columns_per_task, cache.line.count - first), inputs().columns(), panels(),
+         packs_.forward.weights.data(), inputs().columns() + hidden(), packs_.forward.bias.data(),
+         Cell::slots});
   }
 
   /// Runs all steps of one tile. y: the layer's output, at this direction's columns.
@@ -131,7 +132,14 @@ class RecurrentLayer {
     const Index b = e.first(tile);
     const Index block = state_block(cache) * Cell::cell_vectors;
     const Scalar* cells_prev = cache.initial_cells.data() + tile * block;
-    kernels::ForwardStep<Scalar> step = forward_step(e.samples(tile), e.tile());
+    kernels::ForwardStep<Scalar> step{};
+    step.samples = e.samples(tile);
+    step.tile = e.tile();
+    step.inputs = inputs().columns();
+    step.hidden = hidden();
+    step.panels = panels();
+    step.weights = packs_.forward.weights.data();
+    step.bias = packs_.forward.bias.data();
     step.x_stride = x.sample_stride;
     step.projected_stride = cache.line.sample * panels() * gate_width;
     step.h_stride = y.sample_stride;
@@ -151,20 +159,6 @@ class RecurrentLayer {
     }
   }
 
-  /// One step of one sample, for streams: x and h_prev one column each, h another one; cells, the
-  /// state beside h, in place. Shapes: x inputs().columns(); h_prev, h padded_hidden();
-  /// cells [P][C][W]. Steps that take turns in `descending` find weights in the cache.
-  void step(const Scalar* x, const Scalar* h_prev, Scalar* h, Scalar* cells,
-            bool descending) const noexcept {
-    kernels::ForwardStep<Scalar> step = forward_step(1, 1);
-    step.descending = descending;
-    step.x = x;
-    step.h_prev = h_prev;
-    step.cells_prev = step.cells = cells;
-    step.h = h;
-    Cell::forward(step);
-  }
-
   /// Writes the state after the last step. Shapes: h, c B x H, dense; either may be null.
   void final_state(const Cache& cache, const Sequence<const Scalar>& y, Scalar* h,
                    Scalar* c) const noexcept {
@@ -173,11 +167,11 @@ class RecurrentLayer {
     for (Index b = 0; b < e.B; ++b) {
       const Index tile = b / Extent::max_tile;
       const Scalar* cells = cache.cells.data() + cache.cells_block(tile, e.steps - 1) * block;
-      for (Index unit = 0; unit < hidden_; ++unit) {
-        if (h) h[b * hidden_ + unit] = y.column(time(e, e.steps - 1), b)[unit];
+      for (Index unit = 0; unit < hidden(); ++unit) {
+        if (h) h[b * hidden() + unit] = y.column(time(e, e.steps - 1), b)[unit];
         const Index inside = cell_offset(cache, b, unit) - tile * panels() * e.tile();
         if (Cell::cell_vectors > 0 && c)
-          c[b * hidden_ + unit] = cells[inside * Cell::cell_vectors * W + unit % W];
+          c[b * hidden() + unit] = cells[inside * Cell::cell_vectors * W + unit % W];
       }
     }
   }
@@ -187,15 +181,15 @@ class RecurrentLayer {
     const Extent& e = cache.extent;
     cache.dh.assign(e.B * padded_hidden(), Scalar{0});
     if (Cell::cell_vectors > 0) cache.dc.assign(e.tiles() * state_block(cache), Scalar{0});
-    cache.dweights.resize(panels() * (inputs_.columns() + hidden_) * gate_width);
+    cache.dweights.resize(panels() * (inputs().columns() + hidden()) * gate_width);
     cache.dbias.assign(e.tiles() * panels() * slot_width, Scalar{0});
     if (cache.shared)
       cache.dcolumns.assign(e.tiles() * cache.tile_columns() * panels() * gate_width, Scalar{0});
     for (Index b = 0; b < e.B && (dh_n || dc_n); ++b)
-      for (Index unit = 0; unit < hidden_; ++unit) {
-        if (dh_n) cache.dh[b * padded_hidden() + unit] = dh_n[b * hidden_ + unit];
+      for (Index unit = 0; unit < hidden(); ++unit) {
+        if (dh_n) cache.dh[b * padded_hidden() + unit] = dh_n[b * hidden() + unit];
         if (Cell::cell_vectors > 0 && dc_n)
-          cache.dc[cell_offset(cache, b, unit) * W + unit % W] = dc_n[b * hidden_ + unit];
+          cache.dc[cell_offset(cache, b, unit) * W + unit % W] = dc_n[b * hidden() + unit];
       }
   }
 
@@ -235,10 +229,10 @@ class RecurrentLayer {
   /// Writes the gradient of the initial state. Shapes: dh0, dc0 B x H; either may be null.
   void initial_gradient(const Cache& cache, Scalar* dh0, Scalar* dc0) const noexcept {
     for (Index b = 0; b < cache.extent.B; ++b)
-      for (Index unit = 0; unit < hidden_; ++unit) {
-        if (dh0) dh0[b * hidden_ + unit] = cache.dh[b * padded_hidden() + unit];
+      for (Index unit = 0; unit < hidden(); ++unit) {
+        if (dh0) dh0[b * hidden() + unit] = cache.dh[b * padded_hidden() + unit];
         if (Cell::cell_vectors > 0 && dc0)
-          dc0[b * hidden_ + unit] = cache.dc[cell_offset(cache, b, unit) * W + unit % W];
+          dc0[b * hidden() + unit] = cache.dc[cell_offset(cache, b, unit) * W + unit % W];
       }
   }
 
@@ -268,7 +262,7 @@ class RecurrentLayer {
                        const Sequence<const Scalar>& y, Index task) noexcept {
     const Index first = task / chunks() * panels_per_task, chunk = task % chunks();
     const Panels part{first, std::min(first + panels_per_task, panels())};
-    const Index I = inputs_.columns(), H = hidden_;
+    const Index I = inputs().columns(), H = hidden();
     if (chunk < input_chunks()) {
       const Index k = chunk * rows_per_task, count = std::min(rows_per_task, I - k);
       clear(cache, part, k, count);
@@ -278,10 +272,10 @@ class RecurrentLayer {
         add_products(cache, x, k, 0, k, part, 0, count);
       for (Index p = part.begin; p < part.end; ++p)
         for (Index i = k; i < k + count;) {  // runs of columns that are no padding
-          const Index inside = i % inputs_.padded,
-                      run = std::min(k + count - i, inputs_.padded - inside);
-          packs_.add_gradient(weight_ih, i / inputs_.padded * inputs_.width + inside,
-                              row(cache, p, i), std::min(run, inputs_.width - inside), p,
+          const Index inside = i % inputs().padded,
+                      run = std::min(k + count - i, inputs().padded - inside);
+          packs_.add_gradient(weight_ih, i / inputs().padded * inputs().width + inside,
+                              row(cache, p, i), std::min(run, inputs().width - inside), p,
                               Cell::x_slot, 0);
           i += run;
         }
@@ -310,29 +304,17 @@ class RecurrentLayer {
 
  private:
   Index time(const Extent& e, Index s) const noexcept { return reverse_ ? e.T - 1 - s : s; }
-  /// What every step of this layer is given.
-  kernels::ForwardStep<Scalar> forward_step(Index samples, Index tile) const noexcept {
-    kernels::ForwardStep<Scalar> step{};
-    step.samples = samples;
-    step.tile = tile;
-    step.inputs = inputs_.columns();
-    step.hidden = hidden_;
-    step.panels = panels();
-    step.weights = packs_.weights.data();
-    step.bias = packs_.bias.data();
-    return step;
-  }
   Index input_chunks() const noexcept {
-    return (inputs_.columns() + rows_per_task - 1) / rows_per_task;
+    return (inputs().columns() + rows_per_task - 1) / rows_per_task;
   }
   Index chunks() const noexcept {
-    return input_chunks() + (hidden_ + rows_per_task - 1) / rows_per_task + 1;
+    return input_chunks() + (hidden() + rows_per_task - 1) / rows_per_task + 1;
   }
   struct Panels {
     Index begin, end;
   };
   /// From panel to panel of the packed gradient.
-  Index panel_stride() const noexcept { return (inputs_.columns() + hidden_) * gate_width; }
+  Index panel_stride() const noexcept { return (inputs().columns() + hidden()) * gate_width; }
   /// Row k of panel p of it.
   Scalar* row(Cache& cache, Index p, Index k) const noexcept {
     return cache.dweights.data() + p * panel_stride() + k * gate_width;
@@ -430,8 +412,6 @@ class RecurrentLayer {
   }
 
   Packs packs_;
-  InputLayout inputs_;
-  Index hidden_;
   bool reverse_;
 };
 
