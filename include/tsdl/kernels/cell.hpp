@@ -38,7 +38,8 @@ struct ForwardStep {
   static constexpr bool one_sample = false;
   static constexpr Index panels_known = 0;
   Index samples, tile;  ///< samples in this tile, and its capacity
-  Index inputs, hidden, panels;
+  Index inputs, hidden;
+  Index first_panel, panels;  ///< runs those from first_panel to panels - 1
   bool descending;  ///< the order of panels: where steps take turns, one finds the other's last
                     ///< weights in the cache
   const Scalar* x;
@@ -64,7 +65,7 @@ struct StreamStep {
   using Weight = Weight_;
   static constexpr bool one_sample = true;
   static constexpr Index panels_known = Panels::known;
-  static constexpr Index samples = 1, tile = 1;
+  static constexpr Index samples = 1, tile = 1, first_panel = 0;
   static constexpr Index x_stride = 0, projected_stride = 0, h_prev_stride = 0, h_stride = 0;
   static constexpr const Scalar* projected = nullptr;
   static constexpr Scalar* saved = nullptr;
@@ -100,8 +101,9 @@ TSDL_INLINE void for_each_tile(const Step& s, const F& f) noexcept {
   constexpr std::integral_constant<Index, 1> one{};
   constexpr std::integral_constant<Index, 2> two{};
   const Index at_once = s.samples == 1 ? 2 : 1;
-  for (Index i = 0; i < s.panels; i += at_once) {
-    const Index p = s.descending ? (s.panels - 1 - i) / at_once * at_once : i;
+  const Index panels = s.panels - s.first_panel;
+  for (Index i = 0; i < panels; i += at_once) {
+    const Index p = s.first_panel + (s.descending ? (panels - 1 - i) / at_once * at_once : i);
     if constexpr (!Step::one_sample) {
       if (s.samples > 1) {
         for_each_rows(s.samples, [&](auto M, Index b) TSDL_INLINE_LAMBDA { f(M, one, p, b); });

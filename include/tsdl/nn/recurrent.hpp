@@ -27,6 +27,7 @@
 #include <cstddef>
 #include <string>
 
+#include "tsdl/core/parallel.hpp"
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/kernels/cell.hpp"
 #include "tsdl/kernels/gemm.hpp"
@@ -125,9 +126,10 @@ class RecurrentLayer {
          Cell::slots});
   }
 
-  /// Runs all steps of one tile. y: the layer's output, at this direction's columns.
+  /// Runs all steps of one tile, or its part of the units in each. y: the layer's output, at this
+  /// direction's columns.
   void forward_tile(Cache& cache, const Sequence<const Scalar>& x, const Sequence<Scalar>& y,
-                    Index tile) const noexcept {
+                    Index tile, const internal::Part& part = {}) const noexcept {
     const Extent& e = cache.extent;
     const Index b = e.first(tile);
     const Index block = state_block(cache) * Cell::cell_vectors;
@@ -137,7 +139,8 @@ class RecurrentLayer {
     step.tile = e.tile();
     step.inputs = inputs().columns();
     step.hidden = hidden();
-    step.panels = panels();
+    step.first_panel = part.begin(panels());
+    step.panels = part.end(panels());
     step.weights = packs_.forward.weights.data();
     step.bias = packs_.forward.bias.data();
     step.x_stride = x.sample_stride;
@@ -156,6 +159,7 @@ class RecurrentLayer {
       step.saved = cache.training ? saved(cache, tile, s) : nullptr;
       Cell::forward(step);
       cells_prev = step.cells;
+      if (s + 1 < e.steps) part.wait();  // the next step reads all of h
     }
   }
 

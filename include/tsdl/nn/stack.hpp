@@ -124,18 +124,14 @@ class RecurrentStack {
         if (how.h0 || how.c0)
           layer.set_initial_state(saved.direction[d], offset(how.h0, state), offset(how.c0, state));
       }
-      const Extent extent = saved.direction[0].extent;
       const Index projections = at(l, 0).projection_tasks(saved.direction[0]);
-      internal::parallel_for(D * projections, operations(l, T, B), [&](Index task) noexcept {
+      const double to_project = operations(projected_columns(saved), at(l, 0).inputs().columns());
+      internal::parallel_for(D * projections, to_project, [&](Index task) noexcept {
         const kernels::DenormalGuard task_guard;
         const Index d = task / projections;
         at(l, d).project(saved.direction[d], input, task % projections);
       });
-      internal::parallel_for(D * extent.tiles(), operations(l, T, B), [&](Index task) noexcept {
-        const kernels::DenormalGuard task_guard;
-        const Index d = task % D;
-        at(l, d).forward_tile(saved.direction[d], input, columns(saved.output, T, B, d), task / D);
-      });
+      run_steps(saved, input, l);
       const bool drop = how.training && options_.dropout > 0 && l + 1 < L;
       if (drop) apply_dropout(saved, how.dropout, l, T, B);
       input =
@@ -322,11 +318,43 @@ class RecurrentStack {
         (options_.dropout > 0 ? below.dropped : below.output).data(), width, cache.T, cache.B);
   }
 
-  /// Multiply-adds of the products of one layer's forward pass, counted as two operations each.
+  /// Columns of x of which the chains are made ahead.
+  static Index projected_columns(const typename Cache::Layer& saved) noexcept {
+    return saved.direction[0].line.count;
+  }
+
+  /// Multiply-adds of `columns` columns of `rows` values with a layer's weights, in all directions,
+  /// counted as two operations each.
+  double operations(Index columns, Index rows) const noexcept {
+    return 2.0 * static_cast<double>(columns * directions()) *
+           static_cast<double>(Cell::gates * options_.hidden_size * rows);
+  }
   double operations(Index l, Index T, Index B) const noexcept {
-    const Index I = at(l, 0).inputs().columns(), H = options_.hidden_size;
-    return 2.0 * static_cast<double>(T * B * directions()) *
-           static_cast<double>(Cell::gates * H * (I + H));
+    return operations(T * B, at(l, 0).inputs().columns() + options_.hidden_size);
+  }
+
+  /// All steps of one layer. Threads take (direction, tile of samples). Where that is only one,
+  /// they share the units of each of its steps.
+  void run_steps(typename Cache::Layer& saved, const Sequence<const Scalar>& input, Index l) const {
+    const Index D = directions(), T = input.steps, B = input.batch;
+    const auto run = [&](Index d, Index tile, const internal::Part& part) noexcept {
+      const kernels::DenormalGuard guard;
+      at(l, d).forward_tile(saved.direction[d], input, columns(saved.output, T, B, d), tile, part);
+    };
+    const Index tiles = saved.direction[0].extent.tiles();
+    const Index inputs = projected_columns(saved) > 0 ? 0 : at(l, 0).inputs().columns();
+    const Index rows = inputs + options_.hidden_size;  // of weights, that a step reads
+    if (tiles == 1 && (D == 1 || saved.direction[1].extent.steps < T)) {
+      const double in_a_step = operations(B, rows) / static_cast<double>(D);
+      const bool worth_it = in_a_step >= internal::shared_step_threshold;
+      internal::parallel_parts(at(l, 0).panels() / 2, worth_it,
+                               [&](const internal::Part& part) noexcept {
+                                 for (Index d = 0; d < D; ++d) run(d, 0, part);
+                               });
+      return;
+    }
+    internal::parallel_for(D * tiles, operations(T * B, rows),
+                           [&](Index task) noexcept { run(task % D, task / D, {}); });
   }
 
   void apply_dropout(typename Cache::Layer& saved, DropoutKey key, Index l, Index T,

@@ -1,0 +1,64 @@
+// From how much work on threads pay: a product cut into tasks, on one thread and on all of them,
+// when they have just worked (they still spin) and after a pause (they sleep). This is what
+// parallel_threshold in core/parallel.hpp rests on.
+#include "tsdl/core/parallel.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+#include <vector>
+
+#include "tsdl/core/buffer.hpp"
+#include "tsdl/kernels/gemm.hpp"
+
+namespace {
+
+using tsdl::Index;
+namespace kernels = tsdl::kernels;
+
+constexpr Index rows = kernels::tile_samples, depth = 64, tasks = 16;
+constexpr Index width = kernels::panel_width<float>;
+constexpr double operations_a_tile = 2.0 * rows * depth * width;
+
+/// `tiles` register tiles of work, in `tasks` tasks. Returns microseconds.
+double run(Index tiles, double operations, const tsdl::Buffer<float>& a,
+           const tsdl::Buffer<float>& packed, tsdl::Buffer<float>& out) {
+  const auto start = std::chrono::steady_clock::now();
+  tsdl::internal::parallel_for(tasks, operations, [&](Index task) noexcept {
+    for (Index i = tiles * task / tasks; i < tiles * (task + 1) / tasks; ++i)
+      kernels::multiply<float>(kernels::Start::zero, out.data() + task * rows * width, width,
+                               {a.data(), depth, 1, depth, 0}, packed.data(), nullptr, rows, width);
+  });
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+double median(std::vector<double> times) {
+  std::nth_element(times.begin(), times.begin() + std::ssize(times) / 2, times.end());
+  return times[times.size() / 2];
+}
+
+}  // namespace
+
+int main() {
+  tsdl::Buffer<float> a(rows * depth), packed(depth * width), out(tasks * rows * width);
+  const double all = 1e30;  // any number of operations that is surely worth it
+  std::printf("%d threads, microseconds (medians)\n\n", tsdl::thread_count());
+  std::printf("%12s %10s %16s %16s\n", "operations", "one", "all, they spin", "all, they slept");
+  for (Index tiles = 16; tiles <= 16384; tiles *= 2) {
+    std::vector<double> one, spinning, slept;
+    for (int round = 0; round < 101; ++round) {
+      one.push_back(run(tiles, 0.0, a, packed, out));
+      run(tiles, all, a, packed, out);
+      spinning.push_back(run(tiles, all, a, packed, out));
+    }
+    for (int round = 0; round < 15; ++round) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      run(tiles, 0.0, a, packed, out);  // this core is awake
+      slept.push_back(run(tiles, all, a, packed, out));
+    }
+    std::printf("%12.2g %10.1f %16.1f %16.1f\n", operations_a_tile * static_cast<double>(tiles),
+                median(one), median(spinning), median(slept));
+  }
+}
