@@ -79,7 +79,7 @@ TEST_CASE_TEMPLATE("strided and dense windows train the classifier alike", Model
       model.backward(view, cache, dlogits.data());
       gradients.push_back(test::gradients(model));
     }
-    test::check_shared_gradients(model, gradients[0], gradients[1]);
+    CHECK(test::check_shared_gradients(model, gradients[0], gradients[1]) > 0);
   }
 }
 

@@ -1,4 +1,5 @@
-// The stack against the naive oracle: sizes around the vector width, real and linear gates.
+// The stack against the naive oracle: sizes around the vector width, odd sizes from 1 to 67, real
+// and linear gates.
 #include "nn/naive_recurrent.hpp"
 
 #include <doctest/doctest.h>
@@ -193,8 +194,26 @@ void sweep(bool linear, double tolerance) {
   compare_all<Cell>({3, W + 1, 3, 2, 6, 19}, linear, tolerance);
 }
 
+/// Each of I, H and B over all odd sizes from 1 to 67, in one direction and in two; and each of I
+/// and H over them for one sample and more steps.
+template <class Cell>
+void sweep_odd(bool linear, double tolerance) {
+  tsdl::RandomStream random(5);
+  const auto up_to = [&](std::uint64_t n) { return 1 + static_cast<Index>(random.below(n)); };
+  for (const Index D : {1, 2}) {
+    for (const test::Sizes& n : test::odd_sizes(random))
+      compare_all<Cell>({n.I, n.H, up_to(2), D, up_to(3), n.B}, linear, tolerance);
+    for (const test::Sizes& n : test::odd_sizes(random))
+      compare_all<Cell>({n.I, n.H, up_to(2), D, up_to(8), 1}, linear, tolerance);
+  }
+}
+
 template <class Cell>
 inline constexpr bool is_float = std::is_same_v<typename Cell::Scalar, float>;
+template <class Cell>
+inline constexpr double tolerance = is_float<Cell> ? 3e-6 : 1e-14;
+template <class Cell>
+inline constexpr double linear_tolerance = is_float<Cell> ? 1e-5 : 1e-14;
 
 template <class Scalar>
 using LinearLSTM = tsdl::LSTMCell<Scalar, tsdl::LinearGates>;
@@ -206,10 +225,21 @@ using LinearGRU = tsdl::GRUCell<Scalar, tsdl::LinearGates>;
 TEST_CASE_TEMPLATE("a stack agrees with the naive cell over sizes around the vector width", Cell,
                    tsdl::LSTMCell<float>, tsdl::LSTMCell<double>, tsdl::GRUCell<float>,
                    tsdl::GRUCell<double>) {
-  sweep<Cell>(false, is_float<Cell> ? 3e-6 : 1e-14);
+  sweep<Cell>(false, tolerance<Cell>);
+}
+
+TEST_CASE_TEMPLATE("a stack agrees with the naive cell over odd sizes from 1 to 67", Cell,
+                   tsdl::LSTMCell<float>, tsdl::LSTMCell<double>, tsdl::GRUCell<float>,
+                   tsdl::GRUCell<double>) {
+  sweep_odd<Cell>(false, tolerance<Cell>);
 }
 
 TEST_CASE_TEMPLATE("linear gates: wiring, gate order and the direction of time", Cell,
                    LinearLSTM<float>, LinearLSTM<double>, LinearGRU<float>, LinearGRU<double>) {
-  sweep<Cell>(true, is_float<Cell> ? 1e-5 : 1e-14);
+  sweep<Cell>(true, linear_tolerance<Cell>);
+}
+
+TEST_CASE_TEMPLATE("linear gates over odd sizes from 1 to 67", Cell, LinearLSTM<float>,
+                   LinearLSTM<double>, LinearGRU<float>, LinearGRU<double>) {
+  sweep_odd<Cell>(true, linear_tolerance<Cell>);
 }

@@ -133,11 +133,13 @@ double largest_difference(const A& a, const B& b) {
 }
 
 /// Gradients of overlapping windows as a view against those of a copy: of the first layer's W_ih, a
-/// sum in another order, to rounding; all others bit for bit.
+/// sum in another order, to rounding; all others bit for bit. Returns how many differ: 0 when no
+/// sum was shared.
 template <class Model, class Gradients>
-void check_shared_gradients(const Model& model, const Gradients& view, const Gradients& copy) {
+Index check_shared_gradients(const Model& model, const Gradients& view, const Gradients& copy) {
   using Scalar = ScalarOf<Model>;
-  std::size_t n = 0, different = 0;
+  std::size_t n = 0;
+  Index different = 0;
   model.visit([&](const auto& parameter) {
     INFO(parameter.name);
     const auto &a = view.at(n), &b = copy.at(n);
@@ -151,7 +153,24 @@ void check_shared_gradients(const Model& model, const Gradients& view, const Gra
     }
     ++n;
   });
-  CHECK(different > 0);  // else nothing was shared
+  return different;
+}
+
+/// The sizes of a network and its batch.
+struct Sizes {
+  Index I, H, B;
+};
+
+/// Each of I, H and B takes every odd value from 1 to 67 once, in an order drawn from `random`.
+inline std::vector<Sizes> odd_sizes(tsdl::RandomStream& random) {
+  std::vector<Index> I, H, B;
+  for (std::vector<Index>* values : {&I, &H, &B}) {
+    for (Index n = 1; n <= 67; n += 2) values->push_back(n);
+    tsdl::shuffle(*values, random);
+  }
+  std::vector<Sizes> all;
+  for (std::size_t n = 0; n < I.size(); ++n) all.push_back({I[n], H[n], B[n]});
+  return all;
 }
 
 }  // namespace test

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Builds the numerical tests for each instruction set, with OpenMP and without, and runs them: one
+# line a path.
+#
+# Usage: tests/paths.sh [NAME...]
+#   NAME: sse2, sse2-openmp, avx2, avx2-openmp, avx512, avx512-openmp; all six when none is given.
+# The numerical tests are those of kernels, nn, optim and indicators, of features and the scaler, of
+# metrics and of same bits (tsdl_numerical_tests in tests/CMakeLists.txt), on random cases of
+# PyTorch's too where it is installed. Files, candles, tracking and programs are not among them:
+# run.sh tests those.
+#
+# Everything is built in build/paths, at -O1 and with assertions. The first time this takes some 4
+# minutes of one processor a path, so half an hour for all. What this processor cannot run is built
+# and not run. The exit status is 0 when no path failed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+names=(sse2 sse2-openmp avx2 avx2-openmp avx512 avx512-openmp)
+# -march= of each, what version.hpp calls it, and what /proc/cpuinfo must list for it to run.
+declare -A march=([sse2]=x86-64 [avx2]=x86-64-v3 [avx512]=x86-64-v4)
+declare -A called=([sse2]=sse2 [avx2]=avx2_fma [avx512]=avx512bw)
+declare -A needs=([sse2]=sse2 [avx2]="avx2 fma bmi2" [avx512]="avx512f avx512bw avx512dq avx512vl")
+
+for name in "$@"; do
+  [[ " ${names[*]} " == *" $name "* ]] || {
+    echo "paths.sh: there is no path '$name': one or more of ${names[*]}" >&2
+    exit 2
+  }
+done
+[ $# -eq 0 ] || names=("$@")
+
+source examples/support/packages.sh
+need_packages "${build_packages[@]}" doctest-dev openssl binutils
+
+if python=$(command -p -v python3) && "$python" -c "import torch" 2>/dev/null; then
+  export TSDL_TORCH_CASES=$PWD/build/paths/torch_cases
+  "$python" tests/goldens/torch_cases.py --out "$TSDL_TORCH_CASES" --seed 1
+fi
+# So that work is shared out on any machine, and a thread that waits holds no processor.
+export OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
+
+# build FOLDER PATH: the program of one path, for which its symbols must speak.
+build() {
+  local set=${2%-openmp} openmp=OFF threads="" spaces
+  [ "$2" = "$set" ] || openmp=ON threads=_omp
+  cmake -S . -B "$1" -DCMAKE_BUILD_TYPE= -DCMAKE_CXX_FLAGS=-O1 -DTSDL_MARCH="${march[$set]}" \
+    -DTSDL_OPENMP="$openmp" -DTSDL_BUILD_TESTS=ON -DTSDL_BUILD_EXAMPLES=OFF -DTSDL_BUILD_BENCH=OFF &&
+    cmake --build "$1" --target tsdl_numerical_tests || return 1
+  spaces=$(nm -C "$1/tests/tsdl_numerical_tests" | grep -oE 'tsdl::v[0-9]+_[0-9a-z_]+::' | sort -u)
+  [[ "$spaces" =~ ^tsdl::v[0-9]+_[0-9]+_[0-9]+_${called[$set]}$threads::$ ]] || {
+    echo "built for another path: $spaces"
+    return 1
+  }
+}
+
+runs_here() {
+  local flags flag
+  flags=" $(grep -m 1 '^flags' /proc/cpuinfo) "
+  for flag in ${needs[${1%-openmp}]}; do [[ "$flags" == *" $flag "* ]] || return 1; done
+}
+
+# counts LOG: what doctest says of its test cases and assertions.
+counts() {
+  sed -nE 's/^\[doctest\] (test cases|assertions): *[0-9]+ \| *([0-9]+) passed \| *([0-9]+) failed.*/\2 \1 passed, \3 failed/p' \
+    "$1" | paste -sd ';' | sed 's/;/; /'
+}
+
+status=0
+for name in "${names[@]}"; do
+  folder=build/paths/$name
+  mkdir -p "$folder"
+  verdict=passed what=""
+  if ! build "$folder" "$name" >"$folder/build.log" 2>&1; then
+    verdict=failed what="not built: $(tail -n 1 "$folder/build.log") ($folder/build.log)"
+  elif ! runs_here "$name"; then
+    verdict="not run" what="this processor lacks one of: ${needs[${name%-openmp}]}"
+  elif "$folder/tests/tsdl_numerical_tests" >"$folder/test.log" 2>&1; then
+    what=$(counts "$folder/test.log")
+  else
+    verdict=failed what="$(counts "$folder/test.log") ($folder/test.log)"
+  fi
+  [ "$verdict" != failed ] || status=1
+  printf '%-14s %-8s %s\n' "$name" "$verdict" "$what"
+done
+exit $status
