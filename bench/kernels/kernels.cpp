@@ -127,13 +127,19 @@ void each_step(const Layer<Cell>& layer, bool back, const F& f) {
     for (Index s = 0; s < steps; ++s) f(i, back ? steps - 1 - s : s);
 }
 
+/// Times work(), and sets the counter of how long one of `cells` takes.
+template <class Scalar, class Work>
+void time_each(benchmark::State& state, double cells, double operations, const Work& work) {
+  state.counters["ns_each"] = bench::measure<Scalar>(state, operations, work) / cells * 1e9;
+}
+
 /// Times work(layer).
 template <class Cell, class Work>
 void run(benchmark::State& state, bool products, const Work& work) {
   const kernels::DenormalGuard guard;
   Layer<Cell> layer(state.range(0), state.range(1));
-  bench::measure<float>(state, static_cast<double>(layer.H * layer.B * steps),
-                        products ? layer.product() : 0.0, [&] { work(layer); });
+  time_each<float>(state, static_cast<double>(layer.H * layer.B * steps),
+                   products ? layer.product() : 0.0, [&] { work(layer); });
 }
 
 template <class Cell, bool Training>
@@ -192,7 +198,7 @@ void activation(benchmark::State& state) {
   constexpr Index size = 1024, W = kernels::lanes<Scalar>;
   Buffer<Scalar> x(size), y(size);
   for (Index i = 0; i < size; ++i) x[i] = static_cast<Scalar>(0.02 * static_cast<double>(i) - 10);
-  bench::measure<Scalar>(state, static_cast<double>(size), 0.0, [&] {
+  time_each<Scalar>(state, static_cast<double>(size), 0.0, [&] {
     for (Index i = 0; i < size; i += 4 * W) {
       kernels::Vec<Scalar> values[4];
       for (Index j = 0; j < 4; ++j) values[j] = kernels::load(x.data() + i + j * W);
@@ -213,7 +219,7 @@ void adamw(benchmark::State& state) {
                                 .step_size = 1e-3,
                                 .inverse_v_correction = 1.0,
                                 .eps = 1e-8};
-  bench::measure<float>(state, static_cast<double>(size), 0.0, [&] {
+  time_each<float>(state, static_cast<double>(size), 0.0, [&] {
     benchmark::DoNotOptimize(kernels::sum_of_squares(g.data(), size));
     kernels::adamw(p.data(), m.data(), v.data(), g.data(), size, step);
   });

@@ -14,6 +14,8 @@
 #include <tsdl/bilstm.hpp>
 #include <vector>
 
+#include "../support/operations.hpp"
+
 namespace {
 
 using tsdl::Index;
@@ -80,11 +82,11 @@ void print_row(Index size, double time, double columns, double operations) {
               std::string(bar, '#').c_str());
 }
 
-/// Multiplications and additions of the products of a training step on a dense batch.
+/// Of the products of a training step on consecutive windows.
 double operations(const Shape& s) {
-  const double H = static_cast<double>(s.options.hidden_size), I = 23;
-  const double forward = 2 * 4 * H * (I + H) + 2 * 4 * H * (H + H);
-  return static_cast<double>(s.T * s.B) * (3 * forward - 2 * 4 * H * I);  // no dx of the series
+  const tsdl::ClassifierOptions& o = s.options;
+  return bench::needed_operations(
+      {peers::Kind::train, {o.input_size, o.hidden_size, o.num_layers, 1, s.T, o.outputs}, s.B});
 }
 
 template <class Sizes, class Make>

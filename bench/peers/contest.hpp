@@ -30,16 +30,6 @@
 
 namespace peers {
 
-/// A piece of work, set up.
-class Job {
- public:
-  virtual ~Job() = default;
-  virtual void call() = 0;
-  /// What the last call gave. Training: loss before the update, gradient norm before clipping;
-  /// inference: logits [batch][outputs]; streaming: h.
-  virtual std::vector<double> result() = 0;
-};
-
 struct Contestant {
   std::string about;
   std::function<void()> start = {};  ///< called once, before anything

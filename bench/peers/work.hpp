@@ -51,6 +51,16 @@ struct Work {
   double learning_rate() const { return check ? 1e-3 : 1e-5; }
 };
 
+/// A piece of work, set up.
+class Job {
+ public:
+  virtual ~Job() = default;
+  virtual void call() = 0;
+  /// What the last call gave. Training: loss before the update, gradient norm before clipping;
+  /// inference: logits [batch][outputs]; streaming: h.
+  virtual std::vector<double> result() = 0;
+};
+
 inline std::optional<Work> find_work(std::string_view name) {
   const auto take = [&](std::string_view part) {
     if (!name.starts_with(part)) return false;
