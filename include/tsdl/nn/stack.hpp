@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tsdl/core/error.hpp"
@@ -92,7 +93,12 @@ class RecurrentStack {
 
   /// Derives the packs from the parameters; forward and backward need them current.
   void repack() noexcept {
-    for (Layer& layer : layers_) layer.repack();
+    double size = 0;
+    std::as_const(*this).visit(
+        [&](const Parameter<Scalar>& parameter) { size += static_cast<double>(parameter.size()); });
+    internal::parallel_for(std::ssize(layers_), repack_operations * size, [&](Index i) noexcept {
+      layers_[static_cast<std::size_t>(i)].repack();
+    });
     packed_ = true;
   }
 
@@ -414,6 +420,9 @@ class RecurrentStack {
                                task % tasks);
     });
   }
+
+  /// Packing a parameter takes as long as so many operations of a product.
+  static constexpr double repack_operations = 100;
 
   RecurrentOptions options_;
   std::vector<Layer> layers_;

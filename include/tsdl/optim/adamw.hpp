@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/parallel.hpp"
 #include "tsdl/kernels/adamw.hpp"
 #include "tsdl/nn/parameter.hpp"
 
@@ -75,10 +76,11 @@ class AdamWOptimizer {
       }
       moments_.push_back(std::move(moments));
     });
+    tensors_.resize(moments_.size());
   }
 
   /// One update at rate `lr` with gradients multiplied by `gradient_scale`. Leaves gradients alone;
-  /// ends with the model's repack().
+  /// ends with the model's repack(). Threads take tensors.
   template <class Model>
   void step(Model& model, double lr, double gradient_scale = 1.0) {
     const kernels::DenormalGuard guard;
@@ -86,19 +88,26 @@ class AdamWOptimizer {
     const auto t = static_cast<double>(steps_);
     const double correction1 = 1.0 - std::pow(options_.beta1, t);
     const double correction2 = 1.0 - std::pow(options_.beta2, t);
-    auto moments = moments_.begin();
+    double size = 0;
+    auto tensor = tensors_.begin();
     model.visit([&](Parameter<Scalar>& parameter) {
-      const double rate = lr * moments->lr_scale;
-      kernels::adamw(parameter.value.data(), moments->m.data(), moments->v.data(),
+      *tensor++ = &parameter;
+      size += static_cast<double>(parameter.size());
+    });
+    internal::parallel_for(std::ssize(tensors_), operations_each * size, [&](Index i) noexcept {
+      const kernels::DenormalGuard task_guard;
+      Parameter<Scalar>& parameter = *tensors_[static_cast<std::size_t>(i)];
+      Moments& moments = moments_[static_cast<std::size_t>(i)];
+      const double rate = lr * moments.lr_scale;
+      kernels::adamw(parameter.value.data(), moments.m.data(), moments.v.data(),
                      parameter.gradient.data(), parameter.size(),
                      {.gradient_scale = gradient_scale,
-                      .keep = 1.0 - rate * moments->weight_decay,
+                      .keep = 1.0 - rate * moments.weight_decay,
                       .beta1 = options_.beta1,
                       .beta2 = options_.beta2,
                       .step_size = rate / correction1,
                       .inverse_v_correction = 1.0 / std::sqrt(correction2),
                       .eps = options_.eps});
-      ++moments;
     });
     model.repack();
   }
@@ -111,8 +120,12 @@ class AdamWOptimizer {
   std::vector<Moments>& moments() noexcept { return moments_; }
 
  private:
+  /// One parameter's update takes as long as so many operations of a product: it waits for memory.
+  static constexpr double operations_each = 50;
+
   AdamW options_;
   std::vector<Moments> moments_;
+  std::vector<Parameter<Scalar>*> tensors_;  ///< of the model, while a step runs
   std::uint64_t steps_ = 0;
 };
 
