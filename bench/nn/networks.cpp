@@ -10,7 +10,7 @@
 #include <string>
 #include <tsdl/core/parallel.hpp>
 
-#include "../peers/tsdl.hpp"
+#include "../peers/tsdl_work.hpp"
 #include "../support/operations.hpp"
 #include "../support/peak.hpp"
 

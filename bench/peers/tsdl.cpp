@@ -1,7 +1,8 @@
 // Our library as a contestant.
-#include "tsdl.hpp"
+#include <tsdl/core/parallel.hpp>
 
 #include "contest.hpp"
+#include "tsdl_work.hpp"
 
 int main(int argc, char** argv) {
   return peers::serve(argc, argv,

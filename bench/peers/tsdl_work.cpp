@@ -1,18 +1,14 @@
-// Our library at the work of work.hpp, through its public classes: what bench/compare and
-// bench_networks time.
-#pragma once
+// Our library at the work of work.hpp, through its public classes.
+#include "tsdl_work.hpp"
 
 #include <algorithm>
-#include <memory>
 #include <span>
 #include <tsdl/bilstm.hpp>
 #include <vector>
 
-#include "work.hpp"
-
 namespace peers {
 
-namespace internal {
+namespace {
 
 /// Gives a model, or a stack, the tensors of the contest.
 template <class Model>
@@ -144,18 +140,17 @@ std::unique_ptr<Job> make_for(const Work& work) {
   return std::make_unique<Inference<Model>>(work);
 }
 
-}  // namespace internal
+}  // namespace
 
-/// A piece of work, set up for our library.
-inline std::unique_ptr<Job> make_tsdl(const Work& work) {
+std::unique_ptr<Job> make_tsdl(const Work& work) {
   const Network& network = work.network;
   if (work.kind == Kind::stream) {
-    if (network.gru) return internal::make_stream<tsdl::GRUCell<float>>(work);
-    return internal::make_stream<tsdl::LSTMCell<float>>(work);
+    if (network.gru) return make_stream<tsdl::GRUCell<float>>(work);
+    return make_stream<tsdl::LSTMCell<float>>(work);
   }
-  if (network.gru) return internal::make_for<tsdl::GRUClassifier<float>>(work);
-  if (network.directions == 2) return internal::make_for<tsdl::BiLSTMClassifier<float>>(work);
-  return internal::make_for<tsdl::LSTMClassifier<float>>(work);
+  if (network.gru) return make_for<tsdl::GRUClassifier<float>>(work);
+  if (network.directions == 2) return make_for<tsdl::BiLSTMClassifier<float>>(work);
+  return make_for<tsdl::LSTMClassifier<float>>(work);
 }
 
 }  // namespace peers
