@@ -43,6 +43,18 @@ TEST_CASE("a Philox draw depends on seed, stream and every counter word, and on 
   CHECK(philox(3, 4, 5, 7) != value);
 }
 
+TEST_CASE("a block of Philox draws is what each counter gives alone") {
+  const Philox philox(21, 22);
+  for (const std::uint32_t first : {0u, 5u, 0xfffffffcu}) {  // the last one wraps around
+    std::uint32_t words[32];
+    philox.block<8>(words, first, 1, 0xffffffffu, 3);
+    for (std::uint32_t i = 0; i < 8; ++i) {
+      const auto alone = philox(first + i, 1, 0xffffffffu, 3);
+      for (std::size_t j = 0; j < 4; ++j) CHECK(words[4 * i + j] == alone[j]);
+    }
+  }
+}
+
 TEST_CASE("streams of neighbouring seeds and streams do not share their first draw") {
   std::set<std::uint64_t> first;
   for (std::uint64_t seed = 0; seed < 64; ++seed)

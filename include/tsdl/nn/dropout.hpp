@@ -2,8 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "tsdl/core/random.hpp"
 #include "tsdl/core/types.hpp"
@@ -31,18 +33,20 @@ void dropout_column(Scalar* out, std::uint8_t* kept, const Scalar* in, const Phi
   const auto threshold = static_cast<std::uint16_t>(std::min(p * 0x1p16 + 0.5, 65535.0));
   const auto scale = static_cast<Scalar>(1.0 / (1.0 - p));
   constexpr Index at_once = 64, of_counter = 8;
+  std::uint32_t words[at_once / 2];
   std::uint16_t draws[at_once];
   for (Index d = 0; d < D; ++d) {
     for (Index u = 0; u < H;) {
       const Index unit = d * H + u, first = unit / of_counter * of_counter, skipped = unit - first;
       const Index count = std::min(at_once - skipped, H - u), j = d * Hp + u;
-      for (Index i = 0; i < skipped + count; i += of_counter) {
-        const Philox::Words words = philox(
-            static_cast<std::uint32_t>((first + i) / of_counter), static_cast<std::uint32_t>(b),
-            static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(layer));
-        for (std::size_t half = 0; half < of_counter; ++half)
-          draws[i + static_cast<Index>(half)] =
-              static_cast<std::uint16_t>(words[half / 2] >> (half % 2 * 16));
+      philox.block<at_once / of_counter>(
+          words, static_cast<std::uint32_t>(first / of_counter), static_cast<std::uint32_t>(b),
+          static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(layer));
+      if constexpr (std::endian::native == std::endian::little) {
+        std::memcpy(draws, words, sizeof words);
+      } else {
+        for (Index i = 0; i < at_once; ++i)
+          draws[i] = static_cast<std::uint16_t>(words[i / 2] >> (i % 2 * 16));
       }
       for (Index i = 0; i < count; ++i) {  // without a branch, which would be a guess
         const bool keep = draws[skipped + i] >= threshold;
