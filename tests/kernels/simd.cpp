@@ -67,4 +67,15 @@ TEST_CASE("DenormalGuards may end in any order") {
   second.reset();
   CHECK(half_of_least<float>() > 0);
 }
+
+TEST_CASE("a DenormalGuard leaves a mode that flushes already to whoever set it") {
+  const auto before = kernels::internal::float_mode();
+  kernels::internal::set_float_mode(before | kernels::internal::flush_denormals);
+  {
+    const kernels::DenormalGuard guard;  // its end must not bring back what it found
+    CHECK(half_of_least<float>() == 0);
+    kernels::internal::set_float_mode(before);
+  }
+  CHECK(half_of_least<float>() > 0);
+}
 #endif

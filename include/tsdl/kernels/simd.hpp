@@ -211,21 +211,29 @@ inline constinit thread_local DenormalGuards denormal_guards;
 /// Flushes denormals to zero while it lives: a decaying cell state must not cost a hundred cycles a
 /// step. Every public call that computes enters one, and so does every task of a parallel region.
 /// Only a thread's first touches the processor's mode, which stops the pipeline: hold one around a
-/// loop of calls that take less than a microsecond each, such as a stream's.
+/// loop of calls that take less than a microsecond each, such as a stream's. It must end on the
+/// thread that it began on.
 class DenormalGuard {
  public:
   DenormalGuard() noexcept {
     auto& guards = internal::denormal_guards;
     if (guards.count++ > 0) return;
     guards.before = internal::float_mode();
-    internal::set_float_mode(guards.before | internal::flush_denormals);
+    if (!flushed(guards.before))
+      internal::set_float_mode(guards.before | internal::flush_denormals);
   }
   ~DenormalGuard() {
     auto& guards = internal::denormal_guards;
-    if (--guards.count == 0) internal::set_float_mode(guards.before);
+    if (--guards.count == 0 && !flushed(guards.before)) internal::set_float_mode(guards.before);
   }
   DenormalGuard(const DenormalGuard&) = delete;
   DenormalGuard& operator=(const DenormalGuard&) = delete;
+
+ private:
+  /// Somebody else flushes them already: the mode is theirs, and setting it would only take time.
+  static bool flushed(internal::FloatMode mode) noexcept {
+    return (mode & internal::flush_denormals) == internal::flush_denormals;
+  }
 };
 
 }  // namespace tsdl::inline TSDL_ABI::kernels
