@@ -19,7 +19,7 @@ names=(sse2 sse2-openmp avx2 avx2-openmp avx512 avx512-openmp)
 # -march= of each, what version.hpp calls it, and what /proc/cpuinfo must list for it to run.
 declare -A march=([sse2]=x86-64 [avx2]=x86-64-v3 [avx512]=x86-64-v4)
 declare -A called=([sse2]=sse2 [avx2]=avx2_fma [avx512]=avx512bw)
-declare -A needs=([sse2]=sse2 [avx2]="avx2 fma bmi2" [avx512]="avx512f avx512bw avx512dq avx512vl")
+declare -A needs=([sse2]=sse2 [avx2]="avx2 fma bmi2" [avx512]="avx512f avx512bw avx512cd avx512dq avx512vl")
 
 for name in "$@"; do
   [[ " ${names[*]} " == *" $name "* ]] || {

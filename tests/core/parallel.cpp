@@ -1,4 +1,4 @@
-// Parts of one piece of work: they cover it, run at the same time, and wait for each other.
+// Steps that threads share: every unit of every step once, none before the step before is done.
 #include "tsdl/core/parallel.hpp"
 
 #include <doctest/doctest.h>
@@ -6,37 +6,40 @@
 #include <thread>
 #include <vector>
 
+#include "support/training.hpp"
+
 namespace {
 
 using tsdl::Index;
-using tsdl::internal::Part;
-using tsdl::internal::SpinBarrier;
+using tsdl::internal::SharedSteps;
 
-/// Each round every thread adds the neighbours of its number; a barrier that lets one through early
-/// makes it read a number of another round.
-std::vector<Index> rounds(Index threads, Index count) {
-  std::vector<Index> now(static_cast<std::size_t>(threads), 1), next = now;
-  SpinBarrier barrier;
+/// Unit u of a step adds the numbers of its neighbours after the step before; a unit that is run
+/// too early, twice or not at all makes another number. Thread `late` sleeps now and then.
+std::vector<Index> shared(Index threads, Index units, Index steps, Index late = -1) {
+  const auto size = static_cast<std::size_t>(units);
+  std::vector<Index> numbers[2] = {std::vector<Index>(size, 1), std::vector<Index>(size, 1)};
+  SharedSteps run(steps, units);
   std::vector<std::thread> team;
-  for (Index index = 0; index < threads; ++index)
-    team.emplace_back([&, index] {
-      auto *from = &now, *to = &next;
-      for (Index round = 0; round < count; ++round) {
-        const auto at = [&](Index i) { return (*from)[static_cast<std::size_t>(i % threads)]; };
-        (*to)[static_cast<std::size_t>(index)] = (at(index) + at(index + 1) + index) % 10007;
-        std::swap(from, to);
-        barrier.wait(threads);
-      }
+  for (Index thread = 0; thread < threads; ++thread)
+    team.emplace_back([&, thread] {
+      run.run(thread, threads, [&](Index step, Index unit) {
+        const auto& from = numbers[step % 2];
+        auto& to = numbers[(step + 1) % 2];
+        const auto at = [&](Index i) { return from[static_cast<std::size_t>(i % units)]; };
+        to[static_cast<std::size_t>(unit)] = (at(unit) + at(unit + 1) + unit + step) % 10007;
+        if (thread == late && step % 50 == 7)
+          std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      });
     });
   for (std::thread& thread : team) thread.join();
-  return count % 2 == 0 ? now : next;
+  return numbers[steps % 2];
 }
 
-std::vector<Index> expected(Index threads, Index count) {
-  std::vector<Index> now(static_cast<std::size_t>(threads), 1), next = now;
-  for (Index round = 0; round < count; ++round) {
+std::vector<Index> in_order(Index units, Index steps) {
+  std::vector<Index> now(static_cast<std::size_t>(units), 1), next = now;
+  for (Index step = 0; step < steps; ++step) {
     for (std::size_t i = 0; i < now.size(); ++i)
-      next[i] = (now[i] + now[(i + 1) % now.size()] + static_cast<Index>(i)) % 10007;
+      next[i] = (now[i] + now[(i + 1) % now.size()] + static_cast<Index>(i) + step) % 10007;
     now.swap(next);
   }
   return now;
@@ -44,53 +47,48 @@ std::vector<Index> expected(Index threads, Index count) {
 
 }  // namespace
 
-TEST_CASE("no thread passes a SpinBarrier before all have come, round after round") {
-  for (const Index threads : {1, 2, 3, 5}) CHECK(rounds(threads, 300) == expected(threads, 300));
+TEST_CASE("threads run every unit of every step once, and no step before the last is done") {
+  for (const Index threads : {1, 2, 3, 5})
+    for (const Index units : {Index{1}, Index{2}, Index{5}, SharedSteps::most_units})
+      for (const Index steps : {0, 1, 300}) {
+        INFO("threads ", threads, " units ", units, " steps ", steps);
+        CHECK(shared(threads, units, steps) == in_order(units, steps));
+      }
 }
 
-TEST_CASE("parts cover a range, each number once, in order") {
-  for (Index n = 0; n <= 20; ++n)
-    for (Index count = 1; count <= 7; ++count) {
-      Index reached = 0;
-      for (Index index = 0; index < count; ++index) {
-        const Part part{index, count, nullptr};
-        CHECK(part.begin(n) == reached);
-        CHECK(part.end(n) - part.begin(n) >= n / count);
-        CHECK(part.end(n) - part.begin(n) <= n / count + 1);
-        reached = part.end(n);
+TEST_CASE("a thread that sleeps inside a unit is waited for") {
+  CHECK(shared(3, 4, 300, 0) == in_order(4, 300));
+  CHECK(shared(3, 4, 300, 2) == in_order(4, 300));
+}
+
+TEST_CASE("parallel_team runs each thread's task once, on no more threads than it may") {
+  const test::ThreadCountGuard guard;
+  for (const int threads : {1, 2, 4})
+    for (const Index most : {0, 1, 2, 3, 9}) {
+      INFO("threads ", threads, " most ", most);
+      tsdl::set_thread_count(threads);
+      std::vector<int> ran(16);
+      std::vector<Index> counts(16);
+      tsdl::internal::parallel_team(most, [&](Index thread, Index all) noexcept {
+        ++ran[static_cast<std::size_t>(thread)];
+        counts[static_cast<std::size_t>(thread)] = all;
+      });
+      Index all = 1;
+#ifdef _OPENMP
+      if (most > 1) all = std::min<Index>(threads, most);
+#endif
+      for (std::size_t i = 0; i < 16; ++i) {
+        const bool one_of_them = static_cast<Index>(i) < all;
+        CHECK(ran[i] == (one_of_them ? 1 : 0));
+        CHECK(counts[i] == (one_of_them ? all : 0));
       }
-      CHECK(reached == n);
     }
 }
 
-TEST_CASE("parallel_parts runs every part once, and no more than it may") {
-  const int before = tsdl::thread_count();
-  for (const int threads : {1, 2, 4})
-    for (const Index most : {0, 1, 2, 3, 9})
-      for (const bool worth_it : {false, true}) {
-        tsdl::set_thread_count(threads);
-        std::vector<int> ran(16);
-        Index count = 0;
-        tsdl::internal::parallel_parts(most, worth_it, [&](const Part& part) noexcept {
-          ++ran[static_cast<std::size_t>(part.index)];
-          part.wait();
-          if (part.index == 0) count = part.count;
-        });
-        INFO("threads ", threads, " most ", most, " worth_it ", worth_it);
-        Index all = 1;
-#ifdef _OPENMP
-        if (worth_it && most > 1) all = std::min<Index>(threads, most);
-#endif
-        CHECK(count == all);
-        for (Index i = 0; i < 16; ++i) CHECK(ran[static_cast<std::size_t>(i)] == (i < all ? 1 : 0));
-      }
-  tsdl::set_thread_count(before);
-}
-
-TEST_CASE("within a parallel region the work is one part") {
+TEST_CASE("within a parallel region the team is one thread") {
   Index inside = 0;
 #pragma omp parallel num_threads(2)
 #pragma omp single
-  tsdl::internal::parallel_parts(4, true, [&](const Part& part) noexcept { inside = part.count; });
+  tsdl::internal::parallel_team(4, [&](Index, Index threads) noexcept { inside = threads; });
   CHECK(inside == 1);
 }

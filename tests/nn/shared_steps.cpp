@@ -14,21 +14,23 @@ namespace {
 
 using test::Index;
 
-constexpr Index I = 3, T = 7;
+constexpr Index I = 3;
 
 struct Sizes {
-  Index H, B;
+  Index H, B, T;
 };
 /// Steps of one sample, of a register tile and of a whole tile of samples: at least four panels of
 /// any width, not a multiple of it.
-constexpr Sizes sizes[] = {{133, 1}, {75, 4}, {75, 16}};
+constexpr Sizes sizes[] = {{133, 1, 39}, {75, 4, 31}, {75, 16, 8}};
 
 /// Operations of one step whose chains over x are made ahead: the least that a step asks for.
 constexpr double least_operations(const Sizes& n, Index gates) {
   return 2.0 * static_cast<double>(n.B * gates * n.H * n.H);
 }
 static_assert(std::ranges::all_of(sizes, [](const Sizes& n) {
-  return least_operations(n, 3) >= tsdl::internal::shared_step_threshold;
+  return least_operations(n, 3) >= tsdl::internal::shared_step_threshold &&
+         least_operations(n, 3) * static_cast<double>(n.T) >= tsdl::internal::parallel_threshold &&
+         n.H > 4 * tsdl::kernels::lanes<float>;
 }));
 
 /// Everything that forward and backward give, one after the other. Of two directions only the last
@@ -45,7 +47,8 @@ std::vector<typename Cell::Scalar> pass(const Sizes& n, Index L, bool two, bool 
                                     .bidirectional = two,
                                     .dropout = L > 1 ? 0.3 : 0.0},
                                    3);
-  const Index D = stack.directions(), state = L * D * n.B * n.H, width = stack.output_size();
+  const Index T = n.T, D = stack.directions(), state = L * D * n.B * n.H,
+              width = stack.output_size();
   tsdl::RandomStream random(8);
   const auto x = test::draw<Scalar>(random, T * n.B * I);
   const auto h0 = test::draw<Scalar>(random, state), c0 = test::draw<Scalar>(random, state);
@@ -89,21 +92,6 @@ std::vector<typename Cell::Scalar> pass(const Sizes& n, Index L, bool two, bool 
 }
 
 }  // namespace
-
-#ifdef _OPENMP
-TEST_CASE("shared steps: steps of these sizes do go to several threads") {
-  const test::ThreadCountGuard guard;
-  tsdl::set_thread_count(4);
-  std::vector<Index> counts(4);
-  tsdl::internal::parallel_parts(
-      4, least_operations(sizes[0], 3) >= tsdl::internal::shared_step_threshold,
-      [&](const tsdl::internal::Part& part) noexcept {
-        counts[static_cast<std::size_t>(part.index)] = part.count;
-      });
-  CHECK(counts == std::vector<Index>(4, 4));
-  for (const Sizes& n : sizes) CHECK(n.H > 3 * tsdl::kernels::lanes<float>);
-}
-#endif
 
 TEST_CASE_TEMPLATE("shared steps: any number of threads gives the bits of one", Cell,
                    tsdl::LSTMCell<float>, tsdl::GRUCell<double>) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "tsdl/core/types.hpp"
@@ -34,65 +35,79 @@ inline void set_thread_count([[maybe_unused]] int threads) noexcept {
 namespace internal {
 
 /// Below this many floating-point operations in all, some 40 us, work stays on one thread. Threads
-/// that still spin after their last work pay from 1e6 on, those that sleep from 1e7 (bench_parallel).
+/// that still spin after their last work pay from 1e6 on, those that sleep from 1e7
+/// (bench_parallel).
 inline constexpr double parallel_threshold = 4e6;
 
 /// Below this many floating-point operations a step, threads that share one wait for each other
 /// longer than they gain.
 inline constexpr double shared_step_threshold = 1e5;
 
-/// Where threads that share one piece of work wait for each other. They spin, as what they do in
-/// between takes a microsecond or two.
-class SpinBarrier {
+/// Steps that follow on each other, each of several units that do not: what threads share when
+/// there is nothing else to divide. Each takes its own units first and then those that nobody has
+/// begun, so that one which has no core to run on is waited for only while it is inside a unit.
+class SharedSteps {
  public:
-  /// Returns when `threads` of them have come.
-  void wait(Index threads) noexcept {
-    const Index round = round_.load(std::memory_order_acquire);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) == threads - 1) {
-      arrived_.store(0, std::memory_order_relaxed);
-      round_.store(round + 1, std::memory_order_release);
-      return;
+  static constexpr Index most_units = 16;
+
+  SharedSteps(Index steps, Index units) noexcept : steps_(steps), units_(units) {
+    TSDL_ASSERT(units <= most_units);
+  }
+
+  /// Runs work(step, unit) until all units of all steps are done; called by each of `threads`. A
+  /// unit sees what all units of earlier steps wrote.
+  template <class Work>
+  void run(Index thread, Index threads, const Work& work) noexcept {
+    const Index first = units_ * thread / threads, own = units_ * (thread + 1) / threads - first;
+    for (Index s = 0; s < steps_; ++s) {
+      for (Index i = 0; i < units_; ++i) {
+        // Every other step backwards: a thread's last weights are then in its cache.
+        const Index j = i < own && s % 2 != 0 ? own - 1 - i : i;
+        const Index unit = (first + j) % units_;
+        Index not_begun = s;
+        if (!begun_[unit].step.compare_exchange_strong(not_begun, s + 1, std::memory_order_relaxed))
+          continue;
+        work(s, unit);
+        done_.fetch_add(1, std::memory_order_release);
+      }
+      wait_for((s + 1) * units_);
     }
-    for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins)
-      if (spins > 20000) std::this_thread::yield();  // one of them has no core to run on
   }
 
  private:
-  alignas(64) std::atomic<Index> arrived_{0};
-  alignas(64) std::atomic<Index> round_{0};
-};
+  struct alignas(64) Begun {
+    std::atomic<Index> step{0};  ///< the next one of this unit
+  };
 
-/// One of `count` equal parts of a piece of work, each on a thread of its own.
-struct Part {
-  Index index = 0, count = 1;
-  SpinBarrier* barrier = nullptr;
-
-  /// Its range of n things: end(n) is where the next part begins.
-  Index begin(Index n) const noexcept { return n * index / count; }
-  Index end(Index n) const noexcept { return n * (index + 1) / count; }
-  /// Waits for the other parts.
-  void wait() const noexcept {
-    if (barrier) barrier->wait(count);
+  /// Spins, for a unit takes a microsecond or two; longer only for a thread without a core.
+  void wait_for(Index units) const noexcept {
+    for (int turns = 0; done_.load(std::memory_order_acquire) < units; ++turns) {
+      if (turns > 20000)
+        std::this_thread::sleep_for(std::chrono::microseconds(20));
+      else if (turns > 4000)
+        std::this_thread::yield();
+    }
   }
+
+  Index steps_, units_;
+  Begun begun_[most_units];
+  alignas(64) std::atomic<Index> done_{0};
 };
 
-/// Runs task(Part) for each of at most `most` parts of one piece of work at the same time, or once
-/// for all of it where that is not worth it.
+/// Runs task(thread, threads) on each of at most `most` threads at the same time.
 template <class Task>
-void parallel_parts([[maybe_unused]] Index most, [[maybe_unused]] bool worth_it,
-                    const Task& task) noexcept {
+void parallel_team([[maybe_unused]] Index most, const Task& task) noexcept {
 #ifdef _OPENMP
-  if (most > 1 && worth_it && omp_get_max_threads() > 1 && !omp_in_parallel()) {
-    SpinBarrier barrier;
+  if (most > 1 && omp_get_max_threads() > 1 && !omp_in_parallel()) {
 #pragma omp parallel
     {
-      const Index count = std::min<Index>(omp_get_num_threads(), most);
-      if (omp_get_thread_num() < count) task(Part{omp_get_thread_num(), count, &barrier});
+      const Index threads = std::min<Index>(omp_get_num_threads(), most);
+      if (omp_get_thread_num() < threads) task(Index{omp_get_thread_num()}, threads);
     }
     return;
   }
 #endif
-  task(Part{});
+  task(Index{0}, Index{1});
 }
 
 /// Runs task(0) ... task(n - 1), each once, on all threads when `operations` is worth it. Tasks may

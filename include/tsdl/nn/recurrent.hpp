@@ -27,7 +27,6 @@
 #include <cstddef>
 #include <string>
 
-#include "tsdl/core/parallel.hpp"
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/kernels/cell.hpp"
 #include "tsdl/kernels/gemm.hpp"
@@ -126,41 +125,48 @@ class RecurrentLayer {
          Cell::slots});
   }
 
-  /// Runs all steps of one tile, or its part of the units in each. y: the layer's output, at this
-  /// direction's columns.
+  /// Runs all steps of one tile. y: the layer's output, at this direction's columns.
   void forward_tile(Cache& cache, const Sequence<const Scalar>& x, const Sequence<Scalar>& y,
-                    Index tile, const internal::Part& part = {}) const noexcept {
-    const Extent& e = cache.extent;
-    const Index b = e.first(tile);
-    const Index block = state_block(cache) * Cell::cell_vectors;
-    const Scalar* cells_prev = cache.initial_cells.data() + tile * block;
+                    Index tile) const noexcept {
+    kernels::ForwardStep<Scalar> step = steps_of(cache, x, y, tile);
+    for (Index s = 0; s < cache.extent.steps; ++s) forward_step(step, cache, x, y, tile, s);
+  }
+
+  /// What all steps of one tile are given.
+  kernels::ForwardStep<Scalar> steps_of(const Cache& cache, const Sequence<const Scalar>& x,
+                                        const Sequence<Scalar>& y, Index tile) const noexcept {
     kernels::ForwardStep<Scalar> step{};
-    step.samples = e.samples(tile);
-    step.tile = e.tile();
+    step.samples = cache.extent.samples(tile);
+    step.tile = cache.extent.tile();
     step.inputs = inputs().columns();
     step.hidden = hidden();
-    step.first_panel = part.begin(panels());
-    step.panels = part.end(panels());
+    step.panels = panels();
     step.weights = packs_.forward.weights.data();
     step.bias = packs_.forward.bias.data();
     step.x_stride = x.sample_stride;
     step.projected_stride = cache.line.sample * panels() * gate_width;
     step.h_stride = y.sample_stride;
-    for (Index s = 0; s < e.steps; ++s) {
-      const Index t = time(e, s);
-      step.descending = s % 2 != 0;
-      step.x = x.column(t, b);
-      if (cache.line.count > 0)
-        step.projected = cache.projection.data() + cache.line.at(t, b) * panels() * gate_width;
-      step.h = y.column(t, b);
-      set_previous(step, cache, y, s, b);
-      step.cells_prev = cells_prev;
-      step.cells = cache.cells.data() + cache.cells_block(tile, s) * block;
-      step.saved = cache.training ? saved(cache, tile, s) : nullptr;
-      Cell::forward(step);
-      cells_prev = step.cells;
-      if (s + 1 < e.steps) part.wait();  // the next step reads all of h
-    }
+    return step;
+  }
+
+  /// Runs step s of one tile: the panels that `step`, made by steps_of, names.
+  void forward_step(kernels::ForwardStep<Scalar>& step, Cache& cache,
+                    const Sequence<const Scalar>& x, const Sequence<Scalar>& y, Index tile,
+                    Index s) const noexcept {
+    const Extent& e = cache.extent;
+    const Index b = e.first(tile), t = time(e, s);
+    const Index block = state_block(cache) * Cell::cell_vectors;
+    step.descending = s % 2 != 0;
+    step.x = x.column(t, b);
+    if (cache.line.count > 0)
+      step.projected = cache.projection.data() + cache.line.at(t, b) * panels() * gate_width;
+    step.h = y.column(t, b);
+    set_previous(step, cache, y, s, b);
+    step.cells_prev = s == 0 ? cache.initial_cells.data() + tile * block
+                             : cache.cells.data() + cache.cells_block(tile, s - 1) * block;
+    step.cells = cache.cells.data() + cache.cells_block(tile, s) * block;
+    step.saved = cache.training ? saved(cache, tile, s) : nullptr;
+    Cell::forward(step);
   }
 
   /// Writes the state after the last step. Shapes: h, c B x H, dense; either may be null.

@@ -131,7 +131,8 @@ class RecurrentStack {
           layer.set_initial_state(saved.direction[d], offset(how.h0, state), offset(how.c0, state));
       }
       const Index projections = at(l, 0).projection_tasks(saved.direction[0]);
-      const double to_project = operations(projected_columns(saved), at(l, 0).inputs().columns());
+      const double to_project =
+          operations(saved.direction[0].line.count, at(l, 0).inputs().columns());
       internal::parallel_for(D * projections, to_project, [&](Index task) noexcept {
         const kernels::DenormalGuard task_guard;
         const Index d = task / projections;
@@ -324,11 +325,6 @@ class RecurrentStack {
         (options_.dropout > 0 ? below.dropped : below.output).data(), width, cache.T, cache.B);
   }
 
-  /// Columns of x of which the chains are made ahead.
-  static Index projected_columns(const typename Cache::Layer& saved) noexcept {
-    return saved.direction[0].line.count;
-  }
-
   /// Multiply-adds of `columns` columns of `rows` values with a layer's weights, in all directions,
   /// counted as two operations each.
   double operations(Index columns, Index rows) const noexcept {
@@ -341,26 +337,36 @@ class RecurrentStack {
 
   /// All steps of one layer. Threads take (direction, tile of samples). Where that is only one,
   /// they share the units of each of its steps.
-  void run_steps(typename Cache::Layer& saved, const Sequence<const Scalar>& input, Index l) const {
-    const Index D = directions(), T = input.steps, B = input.batch;
-    const auto run = [&](Index d, Index tile, const internal::Part& part) noexcept {
-      const kernels::DenormalGuard guard;
-      at(l, d).forward_tile(saved.direction[d], input, columns(saved.output, T, B, d), tile, part);
-    };
+  void run_steps(typename Cache::Layer& saved, const Sequence<const Scalar>& x, Index l) const {
+    const Index D = directions(), T = x.steps, B = x.batch, panels = at(l, 0).panels();
     const Index tiles = saved.direction[0].extent.tiles();
-    const Index inputs = projected_columns(saved) > 0 ? 0 : at(l, 0).inputs().columns();
-    const Index rows = inputs + options_.hidden_size;  // of weights, that a step reads
-    if (tiles == 1 && (D == 1 || saved.direction[1].extent.steps < T)) {
-      const double in_a_step = operations(B, rows) / static_cast<double>(D);
-      const bool worth_it = in_a_step >= internal::shared_step_threshold;
-      internal::parallel_parts(at(l, 0).panels() / 2, worth_it,
-                               [&](const internal::Part& part) noexcept {
-                                 for (Index d = 0; d < D; ++d) run(d, 0, part);
-                               });
+    const Index inputs = saved.direction[0].line.count > 0 ? 0 : at(l, 0).inputs().columns();
+    const double work = operations(T * B, inputs + options_.hidden_size);
+    const auto output = [&](Index d) noexcept { return columns(saved.output, T, B, d); };
+    const bool one = tiles == 1 && (D == 1 || saved.direction[1].extent.steps < T);
+    if (!one || work < internal::parallel_threshold ||
+        work < internal::shared_step_threshold * static_cast<double>(D * T)) {
+      internal::parallel_for(D * tiles, work, [&](Index task) noexcept {
+        const kernels::DenormalGuard guard;
+        const Index d = task % D;
+        at(l, d).forward_tile(saved.direction[d], x, output(d), task / D);
+      });
       return;
     }
-    internal::parallel_for(D * tiles, operations(T * B, rows),
-                           [&](Index task) noexcept { run(task % D, task / D, {}); });
+    const Index units = std::clamp(panels / 2, Index{1}, internal::SharedSteps::most_units);
+    internal::SharedSteps steps[2] = {{saved.direction[0].extent.steps, units},
+                                      {saved.direction[1].extent.steps, units}};
+    internal::parallel_team(units, [&](Index thread, Index threads) noexcept {
+      const kernels::DenormalGuard guard;
+      for (Index d = 0; d < D; ++d) {
+        auto step = at(l, d).steps_of(saved.direction[d], x, output(d), 0);
+        steps[d].run(thread, threads, [&](Index s, Index unit) noexcept {
+          step.first_panel = panels * unit / units;
+          step.panels = panels * (unit + 1) / units;
+          at(l, d).forward_step(step, saved.direction[d], x, output(d), 0, s);
+        });
+      }
+    });
   }
 
   void apply_dropout(typename Cache::Layer& saved, DropoutKey key, Index l, Index T,

@@ -18,8 +18,8 @@
 
 namespace tsdl::inline TSDL_ABI {
 
-/// Carries h, and an LSTM's c, from one column to the next. After n columns its state has the bits
-/// that RecurrentStack::forward gives for a sequence of those n.
+/// Carries h, and an LSTM's c, from one column to the next. After n columns of finite numbers its
+/// state has the bits that RecurrentStack::forward gives for a sequence of those n.
 ///   Weight         the cell's Scalar, or BFloat16 with a cell of float: half the memory to read.
 ///                  The bits are then those of a stack whose weights were rounded to BFloat16;
 ///                  biases and arithmetic stay float.
