@@ -137,10 +137,8 @@ TSDL_INLINE void add_products(Batch (&acc)[Q * M][V], Index q, const typename Ba
 
 }  // namespace internal
 
-/// The inner loop, over Q panels, `panel_stride` values apart, at once:
-/// acc[q * M + m][v] = multiply_add(a[m * a_stride + k], panel[q][k][v], acc[q * M + m][v]), k = 0
-/// ... K
-/// - 1. K is an Index or a Size.
+/// The inner loop, over Q panels, `panel_stride` values apart, at once: for k < K, an Index or a
+/// Size, acc[q * M + m][v] = multiply_add(a[m * a_stride + k], panel[q][k][v], acc[q * M + m][v]).
 template <Index M, Index V, Index Q = 1, class Batch, class Count>
 TSDL_INLINE void multiply_tile(Batch (&acc)[Q * M][V], const typename Batch::value_type* a,
                                Index a_stride, const typename Batch::value_type* panel,
