@@ -21,8 +21,7 @@ void check_known_sizes() {
 }  // namespace
 
 TEST_CASE_TEMPLATE("sizes known when compiling, and narrow vectors, leave the bits", Cell,
-                   tsdl::LSTMCell<float>, tsdl::LSTMCell<double>, tsdl::GRUCell<float>,
-                   tsdl::GRUCell<double>) {
+                   tsdl::LSTMCell<float>, tsdl::LSTMCell<double>, tsdl::GRUCell<float>) {
   using Scalar = typename Cell::Scalar;
   check_known_sizes<Cell, Scalar, 3, 1>();
   check_known_sizes<Cell, Scalar, 23, 8>();
