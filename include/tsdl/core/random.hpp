@@ -59,6 +59,7 @@ class Philox {
     }
     auto key0 = static_cast<std::uint32_t>(key_), key1 = static_cast<std::uint32_t>(key_ >> 32);
     for (int round = 0; round < 10; ++round) {
+      // Written out by the compiler before it looks for vectors, the loop would not become any.
       _Pragma("GCC unroll 1") for (std::size_t i = 0; i < N; ++i) {
         const std::uint64_t a = std::uint64_t{0xD2511F53u} * x0[i];
         const std::uint64_t b = std::uint64_t{0xCD9E8D57u} * x2[i];

@@ -8,7 +8,8 @@
 //   symbol      shape                       meaning
 //   s           0 ... steps - 1             a step in the order in which this direction runs
 //   t           s, or T - 1 - s in reverse  its place in time
-//   tile        <= 16 samples               what one thread carries through all steps
+//   tile        <= 16 samples               what one thread carries through all steps, unless
+//                                           threads share the units of each (nn/stack.hpp)
 //   G, S, C                                 a cell's gates, slots and cell_vectors
 //   saved       [tile][s][P][b][S][W]       gates, by forward; backward leaves da in their place
 //   cells       [tile][s][P][b][C][W]       the cell's state beside h (LSTM: c, tanh(c))
