@@ -6,7 +6,7 @@
 #include <variant>
 #include <vector>
 
-#include "support/data.hpp"
+#include "support/predictions.hpp"
 #include "support/program.hpp"
 
 namespace {
@@ -35,23 +35,17 @@ Input read_input(const tsdl::Recipe& recipe, const std::string& path) {
   return input;
 }
 
-/// Columns are named after the labels of their classes: probability_-1, probability_0,
-/// probability_1. A model with one output has one column, of its second class.
 std::string predictions_csv(const Input& input, const tsdl::Recipe& recipe,
                             const tsdl::Matrix<double>& probabilities) {
-  std::string text = input.times.empty() ? "row" : "time";
-  if (probabilities.rows() == 1)
-    text += ",probability";
-  else
-    for (const std::string& name : examples::class_names(recipe)) text += ",probability_" + name;
-  text += '\n';
+  const auto K = static_cast<std::size_t>(probabilities.rows());
+  std::string text =
+      examples::predictions_header(recipe, !input.times.empty(), probabilities.rows());
   for (Index i = 0; i < input.windows.size(); ++i) {
     const Index row = input.windows.end_row(i);
-    text += input.times.empty() ? std::to_string(row)
-                                : tsdl::format_time(input.times[static_cast<std::size_t>(row)]);
-    for (Index k = 0; k < probabilities.rows(); ++k)
-      text += ',' + examples::format_exact(probabilities(k, i));
-    text += '\n';
+    const std::string name = input.times.empty()
+                                 ? std::to_string(row)
+                                 : tsdl::format_time(input.times[static_cast<std::size_t>(row)]);
+    text += examples::predictions_line(name, {probabilities.col(i).data(), K});
   }
   return text;
 }
@@ -61,10 +55,7 @@ int predict(const Options& o) {
   const Input input = read_input(loaded.recipe, o.data);
   const tsdl::Matrix<double> probabilities = std::visit(
       [&](const auto& model) { return tsdl::predict(model, input.windows); }, loaded.model);
-  const Index classes = std::ssize(loaded.recipe.class_values);
-  if (probabilities.rows() > 1 && probabilities.rows() != classes)
-    throw tsdl::FormatError(o.model, ": ", probabilities.rows(), " outputs for ", classes,
-                            " classes");
+  examples::check_outputs(o.model, loaded.recipe, probabilities.rows());
   const std::filesystem::path out(o.out);
   tsdl::remove_stale_temporaries(out.has_parent_path() ? out.parent_path() : ".");
   tsdl::write_file(out, predictions_csv(input, loaded.recipe, probabilities));

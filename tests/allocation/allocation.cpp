@@ -1,94 +1,22 @@
 // After the first step or prediction, training and prediction allocate nothing.
-//
-// A program of its own: it puts itself in front of the C library's malloc, which operator new, the
-// OpenMP runtime and its worker threads go through too. Built with and without OpenMP. Under a
-// sanitizer, which does the same, only the code under test runs.
 #include <doctest/doctest.h>
 #include <malloc.h>
 
-#include <atomic>
-#include <cerrno>
 #include <cstddef>
 #include <cstdlib>
 #include <limits>
 #include <new>
 #include <vector>
 
+#include "allocation/counters.hpp"
 #include "support/training.hpp"
 #include "tsdl/bilstm.hpp"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TSDL_TEST_COUNTS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-    __has_feature(memory_sanitizer)
-#define TSDL_TEST_COUNTS 0
-#endif
-#endif
-#ifndef TSDL_TEST_COUNTS
-#define TSDL_TEST_COUNTS 1
-#endif
-
 namespace {
 
-std::atomic<long> allocations{0};  // of all threads
-
-}  // namespace
-
-#if TSDL_TEST_COUNTS
-extern "C" {
-
-void* __libc_malloc(std::size_t size);
-void* __libc_calloc(std::size_t count, std::size_t size);
-void* __libc_realloc(void* old, std::size_t size);
-void* __libc_memalign(std::size_t alignment, std::size_t size);
-void __libc_free(void* pointer);
-
-void* malloc(std::size_t size) noexcept {
-  ++allocations;
-  return __libc_malloc(size);
-}
-void* calloc(std::size_t count, std::size_t size) noexcept {
-  ++allocations;
-  return __libc_calloc(count, size);
-}
-void* realloc(void* old, std::size_t size) noexcept {
-  ++allocations;
-  return __libc_realloc(old, size);
-}
-void* memalign(std::size_t alignment, std::size_t size) noexcept {
-  ++allocations;
-  return __libc_memalign(alignment, size);
-}
-void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
-  ++allocations;
-  return __libc_memalign(alignment, size);
-}
-int posix_memalign(void** result, std::size_t alignment, std::size_t size) noexcept {
-  ++allocations;
-  void* const pointer = __libc_memalign(alignment, size);
-  if (!pointer) return ENOMEM;
-  *result = pointer;
-  return 0;
-}
-void free(void* pointer) noexcept { __libc_free(pointer); }
-
-}  // extern "C"
-#endif
-
-namespace {
-
-using test::Index;
+using test::count, test::Index;
 using BiLSTM = tsdl::BiLSTMClassifier<float>;
 using BiGRU = tsdl::BiGRUClassifier<float>;
-
-/// How many allocations an action makes, in all threads.
-template <class Action>
-long count(const Action& action) {
-  const long before = allocations;
-  action();
-  return allocations - before;
-}
 
 /// Keeps the compiler from removing an allocation.
 void* kept(void* pointer) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -51,49 +52,64 @@ struct Candles {
 
 namespace internal {
 
-enum class CandleField : std::size_t { open, high, low, close, volume };
+enum class CandleField : std::uint8_t { open, high, low, close, volume };
 
+/// What makes a candle unusable: which number, and what is wrong with it.
 struct CandleFault {
+  enum class Kind : std::uint8_t { not_finite, not_positive, negative, below_low, above_high };
   CandleField field;
-  std::string what;
+  Kind kind;
 };
 
-/// What makes a candle unusable. Open and close may lie outside low and high by a relative 1e-9:
-/// published prices that were scaled (for splits, between currencies) carry rounding errors.
-inline std::optional<CandleFault> find_fault(const Candle& candle, bool has_volume) {
+/// Open and close may lie outside low and high by a relative 1e-9: published prices that were
+/// scaled (for splits, between currencies) carry rounding errors.
+inline std::optional<CandleFault> find_fault(const Candle& candle, bool has_volume) noexcept {
+  using Kind = CandleFault::Kind;
   constexpr double tolerance = 1e-9;
   const struct {
     CandleField field;
-    const char* name;
     double value;
-  } prices[] = {{CandleField::open, "open", candle.open},
-                {CandleField::high, "high", candle.high},
-                {CandleField::low, "low", candle.low},
-                {CandleField::close, "close", candle.close}};
+  } prices[] = {{CandleField::open, candle.open},
+                {CandleField::high, candle.high},
+                {CandleField::low, candle.low},
+                {CandleField::close, candle.close}};
   for (const auto& price : prices) {
-    if (!is_finite(price.value))
-      return CandleFault{price.field, std::string(price.name) + " is not finite"};
-    if (price.value <= 0)
-      return CandleFault{price.field, std::string(price.name) + ' ' + number_text(price.value) +
-                                          " is not above zero"};
+    if (!is_finite(price.value)) return CandleFault{price.field, Kind::not_finite};
+    if (price.value <= 0) return CandleFault{price.field, Kind::not_positive};
   }
-  if (candle.high < candle.low)
-    return CandleFault{CandleField::high, "high " + number_text(candle.high) + " is below low " +
-                                              number_text(candle.low)};
+  if (candle.high < candle.low) return CandleFault{CandleField::high, Kind::below_low};
   for (const auto& price : {prices[0], prices[3]}) {
     if (price.value > candle.high && price.value - candle.high > tolerance * candle.high)
-      return CandleFault{price.field, std::string(price.name) + ' ' + number_text(price.value) +
-                                          " is above high " + number_text(candle.high)};
+      return CandleFault{price.field, Kind::above_high};
     if (price.value < candle.low && candle.low - price.value > tolerance * candle.low)
-      return CandleFault{price.field, std::string(price.name) + ' ' + number_text(price.value) +
-                                          " is below low " + number_text(candle.low)};
+      return CandleFault{price.field, Kind::below_low};
   }
   if (!has_volume) return {};
-  if (!is_finite(candle.volume)) return CandleFault{CandleField::volume, "volume is not finite"};
-  if (candle.volume < 0)
-    return CandleFault{CandleField::volume,
-                       "volume " + number_text(candle.volume) + " is negative"};
+  if (!is_finite(candle.volume)) return CandleFault{CandleField::volume, Kind::not_finite};
+  if (candle.volume < 0) return CandleFault{CandleField::volume, Kind::negative};
   return {};
+}
+
+/// "high 3 is below low 4"
+inline std::string fault_text(const Candle& candle, const CandleFault& fault) {
+  const double values[] = {candle.open, candle.high, candle.low, candle.close, candle.volume};
+  constexpr const char* names[] = {"open", "high", "low", "close", "volume"};
+  const auto field = static_cast<std::size_t>(fault.field);
+  const std::string name = names[field];
+  const auto is = [&] { return name + ' ' + number_text(values[field]) + " is "; };
+  switch (fault.kind) {
+    case CandleFault::Kind::not_finite:
+      return name + " is not finite";
+    case CandleFault::Kind::not_positive:
+      return is() + "not above zero";
+    case CandleFault::Kind::negative:
+      return is() + "negative";
+    case CandleFault::Kind::below_low:
+      return is() + "below low " + number_text(candle.low);
+    case CandleFault::Kind::above_high:
+      return is() + "above high " + number_text(candle.high);
+  }
+  return name;
 }
 
 /// The column to read volume from: `volume`, else the first whose name starts with it, else -1.
@@ -116,7 +132,7 @@ inline void validate(const Candles& candles, std::string_view name = "candles") 
   };
   for (Index row = 0; row < candles.size(); ++row) {
     if (const auto fault = internal::find_fault(candles[row], candles.has_volume))
-      throw DataError(name, ": ", row_name(row), ": ", fault->what);
+      throw DataError(name, ": ", row_name(row), ": ", internal::fault_text(candles[row], *fault));
     if (row > 0 && candles[row].time <= candles[row - 1].time)
       throw DataError(name, ": ", row_name(row), ": its time is not after that of ",
                       row_name(row - 1));
@@ -155,7 +171,8 @@ inline Candles parse_candles(std::string_view text, std::string_view name) {
     candle.close = csv.number(place[4]);
     if (candles.has_volume) candle.volume = csv.number(volume);
     if (const auto fault = internal::find_fault(candle, candles.has_volume))
-      csv.fail<DataError>(value_place[static_cast<std::size_t>(fault->field)], fault->what);
+      csv.fail<DataError>(value_place[static_cast<std::size_t>(fault->field)],
+                          internal::fault_text(candle, *fault));
     candles.rows.push_back(candle);
   }
   if (candles.rows.empty()) throw FormatError(name, ": a header but no candles below it");

@@ -9,10 +9,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/state.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/candles.hpp"
 #include "tsdl/data/indicators/indicator.hpp"
@@ -29,6 +31,8 @@ class AnyIndicator {
   /// Writes the numbers that are wanted from `row` on; returns one past the last.
   virtual double* push(const Candle& candle, double* row) noexcept = 0;
   virtual std::unique_ptr<AnyIndicator> clone() const = 0;
+  /// Writes or reads what it remembers; returns false where that is not known.
+  virtual bool state(StateBytes& bytes) = 0;
 };
 
 template <Indicator I>
@@ -48,6 +52,14 @@ class Held final : public AnyIndicator {
   // Not make_unique, nor make_shared below: for a hundred indicators they take seconds to compile.
   std::unique_ptr<AnyIndicator> clone() const override {
     return std::unique_ptr<AnyIndicator>(new Held(*this));
+  }
+  bool state(StateBytes& bytes) override {
+    if constexpr (requires { indicator_.state(bytes); } || std::is_trivially_copyable_v<I>) {
+      bytes(indicator_);
+      return true;
+    } else {
+      return false;
+    }
   }
 
  private:
@@ -179,6 +191,15 @@ class FeatureStream {
   }
 
   Index features() const noexcept { return features_; }
+
+  /// Throws: Error when an indicator can neither be copied byte by byte nor has a state() of its
+  /// own.
+  void state(StateBytes& bytes) {
+    for (const auto& indicator : indicators_)
+      if (!indicator->state(bytes))
+        throw Error("FeatureStream: indicator ", &indicator - indicators_.data() + 1, " of ",
+                    indicators_.size(), " has no state(StateBytes&), and is no plain data");
+  }
 
  private:
   Index features_;

@@ -13,6 +13,7 @@
 #include "tsdl/data/candles.hpp"
 #include "tsdl/data/csv.hpp"
 #include "tsdl/data/feature_set.hpp"
+#include "tsdl/data/indicators/ichimoku.hpp"
 #include "tsdl/data/indicators/momentum.hpp"
 #include "tsdl/data/indicators/psar.hpp"
 #include "tsdl/data/indicators/relative.hpp"

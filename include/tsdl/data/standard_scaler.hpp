@@ -129,26 +129,35 @@ class StandardScaler {
   Series<Scalar> transform(const Series<double>& series) const {
     require_features(series);
     Series<Scalar> result = Series<Scalar>::sized(series.names, series.rows);
-    const double largest = std::numeric_limits<Scalar>::max();
-    const double clip = options_.clip;
     for (Index row = 0; row < series.rows; ++row) {
       const double* in = series.column(row);
-      Scalar* out = result.column(row);
-      for (std::size_t i = 0; i < names_.size(); ++i) {
-        const double value = in[i];
-        if (is_nan(value)) {
-          out[i] = std::numeric_limits<Scalar>::quiet_NaN();
-          continue;
-        }
-        double scaled = (value - mean_[i]) / scale_[i];
-        if (clip > 0 && is_finite(value)) scaled = std::clamp(scaled, -clip, clip);
-        if (!is_finite(scaled) || scaled > largest || scaled < -largest)
-          throw DataError("StandardScaler: feature ", names_[i], ", row ", row, ": ",
-                          is_finite(value) ? "too large once scaled" : "infinite");
-        out[i] = static_cast<Scalar>(scaled);
-      }
+      if (const Index fault = transform_row(in, result.column(row)); fault >= 0)
+        throw DataError("StandardScaler: feature ", names_[static_cast<std::size_t>(fault)],
+                        ", row ", row, ": ",
+                        is_finite(in[fault]) ? "too large once scaled" : "infinite");
     }
     return result;
+  }
+
+  /// One row of a fitted scaler's features, for streams. Returns -1, or the first feature that is
+  /// infinite or, once scaled and clipped, leaves the range of Scalar: the row is then written up
+  /// to there. Shapes: in, out names().size().
+  template <class Scalar>
+  Index transform_row(const double* in, Scalar* out) const noexcept {
+    constexpr double largest = std::numeric_limits<Scalar>::max();
+    const double clip = options_.clip;
+    for (std::size_t i = 0; i < names_.size(); ++i) {
+      const double value = in[i];
+      if (is_nan(value)) {
+        out[i] = std::numeric_limits<Scalar>::quiet_NaN();
+        continue;
+      }
+      double scaled = (value - mean_[i]) / scale_[i];
+      if (clip > 0 && is_finite(value)) scaled = std::clamp(scaled, -clip, clip);
+      if (!is_finite(scaled) || scaled > largest || scaled < -largest) return static_cast<Index>(i);
+      out[i] = static_cast<Scalar>(scaled);
+    }
+    return -1;
   }
 
   /// The features that do not vary over the rows fitted on, by the rule above: they have scale 1

@@ -13,36 +13,12 @@
 #include <utility>
 #include <vector>
 
+#include "tsdl/core/fingerprint.hpp"
 #include "tsdl/io/json.hpp"
 #include "tsdl/io/safetensors.hpp"
 #include "tsdl/train/trainer.hpp"
 
 namespace tsdl::inline TSDL_ABI {
-
-/// A 64-bit digest (FNV-1a) of whatever is added, as 16 hexadecimal digits.
-class Fingerprint {
- public:
-  Fingerprint& add(const void* data, std::size_t bytes) noexcept {
-    const auto* next = static_cast<const unsigned char*>(data);
-    for (std::size_t i = 0; i < bytes; ++i) hash_ = (hash_ ^ next[i]) * 0x100000001b3u;
-    return *this;
-  }
-  template <class T>
-  Fingerprint& add(std::span<const T> values) noexcept {
-    return add(values.data(), values.size_bytes());
-  }
-  Fingerprint& add(std::string_view text) noexcept { return add(text.data(), text.size()); }
-
-  std::string text() const {
-    static constexpr char digits[] = "0123456789abcdef";
-    std::string result(16, '0');
-    for (std::size_t i = 0; i < 16; ++i) result[15 - i] = digits[(hash_ >> (4 * i)) & 15u];
-    return result;
-  }
-
- private:
-  std::uint64_t hash_ = 0xcbf29ce484222325u;
-};
 
 namespace internal {
 

@@ -40,6 +40,7 @@ template <class Cell, Index Directions>
 class Classifier {
  public:
   using Scalar = typename Cell::Scalar;
+  using CellType = Cell;
   using Logits = Eigen::Map<const Matrix<Scalar>>;
 
   /// Everything that a pass computes. Reused, it stops allocating.
@@ -58,6 +59,9 @@ class Classifier {
                 RandomStream(seed, linear_stream), RandomStream(seed, linear_stream + 1), "fc.") {}
 
   const ClassifierOptions& options() const noexcept { return options_; }
+
+  const RecurrentStack<Cell>& recurrent() const noexcept { return stack_; }
+  const Linear<Scalar>& linear() const noexcept { return linear_; }
 
   /// The architecture's name in model files: "lstm", "gru", "bilstm", "bigru".
   static std::string kind() { return std::string(Directions == 2 ? "bi" : "") + Cell::prefix; }

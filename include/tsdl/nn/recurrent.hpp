@@ -119,11 +119,18 @@ class RecurrentLayer {
 
   void project(Cache& cache, const Sequence<const Scalar>& x, Index task) const noexcept {
     const Index first = task * columns_per_task, unit = cache.line.unit;
+    project(cache, first, x.data + first * unit, unit,
+            std::min(columns_per_task, cache.line.count - first));
+  }
+
+  /// The same for `count` columns, `stride` values apart, which become columns `first` ... of the
+  /// projection.
+  void project(Cache& cache, Index first, const Scalar* x, Index stride,
+               Index count) const noexcept {
     kernels::project<Cell::gates, Scalar>(
-        {cache.projection.data() + first * panels() * gate_width, x.data + first * unit, unit,
-         std::min(columns_per_task, cache.line.count - first), inputs().columns(), panels(),
-         packs_.forward.weights.data(), inputs().columns() + hidden(), packs_.forward.bias.data(),
-         Cell::slots});
+        {cache.projection.data() + first * panels() * gate_width, x, stride, count,
+         inputs().columns(), panels(), packs_.forward.weights.data(), inputs().columns() + hidden(),
+         packs_.forward.bias.data(), Cell::slots});
   }
 
   /// Runs all steps of one tile. y: the layer's output, at this direction's columns.
@@ -160,7 +167,8 @@ class RecurrentLayer {
     step.descending = s % 2 != 0;
     step.x = x.column(t, b);
     if (cache.line.count > 0)
-      step.projected = cache.projection.data() + cache.line.at(t, b) * panels() * gate_width;
+      step.projected = cache.projection.data() +
+                       (cache.first_column + cache.line.at(t, b)) * panels() * gate_width;
     step.h = y.column(t, b);
     set_previous(step, cache, y, s, b);
     step.cells_prev = s == 0 ? cache.initial_cells.data() + tile * block

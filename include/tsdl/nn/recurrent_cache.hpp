@@ -37,6 +37,7 @@ struct DirectionCache {
   bool training = false;     ///< forward kept what backward needs
   bool has_initial = false;  ///< an initial state was given, so h0 contributes to dW_hh
   ColumnLine line;           ///< of the input, when the chains over x are made ahead
+  Index first_column = 0;    ///< of the projection: where that line begins
   bool shared = false;       ///< several (t, b) share a column, and so a term of dW_ih
   Buffer<Scalar> saved, cells, initial_cells, h0, dh, dc, dweights, dbias, projection, dcolumns;
 

@@ -41,6 +41,9 @@ struct StackCache {
 };
 
 template <class Cell>
+class SlidingStack;  // nn/sliding.hpp
+
+template <class Cell>
 class RecurrentStack {
  public:
   using Scalar = typename Cell::Scalar;
@@ -254,6 +257,8 @@ class RecurrentStack {
   }
 
  private:
+  friend class SlidingStack<Cell>;
+
   Layer& at(Index l, Index d) noexcept {
     return layers_[static_cast<std::size_t>(l * directions() + d)];
   }

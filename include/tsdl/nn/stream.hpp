@@ -12,6 +12,7 @@
 
 #include "tsdl/core/buffer.hpp"
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/state.hpp"
 #include "tsdl/kernels/simd.hpp"
 #include "tsdl/nn/recurrent_packs.hpp"
 #include "tsdl/nn/stack.hpp"
@@ -69,6 +70,11 @@ class RecurrentStream {
       step(levels_[l], Above(padded(hidden_)), levels_[l - 1].h.data());
     descending_ = !descending_;
     return {levels_.back().h.data(), static_cast<std::size_t>(hidden_)};
+  }
+
+  void state(StateBytes& bytes) {
+    for (Level& level : levels_) bytes(level.h, level.cells);
+    bytes(descending_);
   }
 
   /// Back to zero states.

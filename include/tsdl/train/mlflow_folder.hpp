@@ -37,6 +37,7 @@
 #include <vector>
 
 #include "tsdl/core/file.hpp"
+#include "tsdl/core/fingerprint.hpp"
 #include "tsdl/core/random.hpp"
 #include "tsdl/train/mlflow_disk.hpp"
 #include "tsdl/train/mlflow_text.hpp"
@@ -306,9 +307,7 @@ class MLflowFolder final : public Tracker {
       if (found.second.empty() || newer) found = {*made, id};
     }
     if (!found.second.empty()) return found.second;
-    std::uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
-    for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-    RandomStream ids(hash);
+    RandomStream ids(Fingerprint().add(name).value());
     while (true) {
       const std::string id =
           std::to_string(100'000'000'000'000'000u + ids.below(900'000'000'000'000'000u));

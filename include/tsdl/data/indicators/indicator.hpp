@@ -17,7 +17,8 @@ namespace tsdl::inline TSDL_ABI {
 ///   static constexpr std::array<std::string_view, N> names: what its N numbers are called,
 ///   push(const Candle&) noexcept: takes the next candle and gives a double where N is 1, else a
 ///     std::array<double, N>. NaN is "not warm yet", and nothing else is.
-/// It may have `static constexpr bool needs_volume = true`.
+/// It may have `static constexpr bool needs_volume = true`, and a `state(StateBytes&)`, without
+/// which it can be part of a snapshot only if it is trivially copyable.
 /// Candles are valid (see validate) and ascend in time. After construction nothing is allocated.
 template <class T>
 concept Indicator = std::copyable<T> && requires(T indicator, const Candle& candle) {
@@ -61,6 +62,8 @@ class Previous {
     candle_ = candle;
     has_candle_ = true;
   }
+
+  void state(StateBytes& bytes) { bytes(has_candle_, candle_); }
 
  private:
   bool has_candle_ = false;

@@ -37,6 +37,8 @@ class RSI {
                             : internal::undefined;
   }
 
+  void state(StateBytes& bytes) { bytes(has_close_, close_, rises_, falls_); }
+
  private:
   bool has_close_ = false;
   double close_ = 0;
@@ -68,6 +70,8 @@ class StochasticRSI {
     const double k = k_.push(stochastic);
     return {stochastic, k, k_.is_warm() ? d_.push(k) : internal::undefined};
   }
+
+  void state(StateBytes& bytes) { bytes(rsi_, lowest_, highest_, k_, d_); }
 
  private:
   RSI rsi_;
@@ -101,6 +105,8 @@ class TSI {
     return fast_.is_warm() ? 100 * internal::ratio_or(0, fast_.value(), fast_size_.value())
                            : internal::undefined;
   }
+
+  void state(StateBytes& bytes) { bytes(has_close_, close_, slow_, fast_, slow_size_, fast_size_); }
 
  private:
   bool has_close_ = false;
@@ -142,6 +148,8 @@ class UltimateOscillator {
     return 100 * sum / 7;
   }
 
+  void state(StateBytes& bytes) { bytes(has_close_, close_, pressure_, range_); }
+
  private:
   bool has_close_ = false;
   double close_ = 0;
@@ -167,6 +175,8 @@ class Stochastic {
     return {stochastic, signal_.push(stochastic)};
   }
 
+  void state(StateBytes& bytes) { bytes(lowest_, highest_, signal_); }
+
  private:
   RollingMin lowest_;
   RollingMax highest_;
@@ -188,6 +198,8 @@ class WilliamsR {
     return -100 * internal::ratio_or(0.5, highest - c.close, highest - lowest);
   }
 
+  void state(StateBytes& bytes) { bytes(lowest_, highest_); }
+
  private:
   RollingMin lowest_;
   RollingMax highest_;
@@ -207,6 +219,8 @@ class AwesomeOscillator {
     return fast - slow_.push(middle);
   }
 
+  void state(StateBytes& bytes) { bytes(fast_, slow_); }
+
  private:
   RollingMean fast_;
   RollingMean slow_;
@@ -223,6 +237,8 @@ class ROC {
     const double before = close_.push(c.close);
     return (c.close - before) / before * 100;
   }
+
+  void state(StateBytes& bytes) { bytes(close_); }
 
  private:
   Delay close_;
@@ -246,6 +262,8 @@ class PercentageOscillator {
     return {line, signal, line - signal};
   }
 
+  void state(StateBytes& bytes) { bytes(slow_, fast_, signal_); }
+
  private:
   ExponentialAverage slow_;
   ExponentialAverage fast_;
@@ -265,6 +283,8 @@ class PPO {
 
   std::array<double, 3> push(const Candle& c) noexcept { return oscillator_.push(c.close); }
 
+  void state(StateBytes& bytes) { bytes(oscillator_); }
+
  private:
   internal::PercentageOscillator oscillator_;
 };
@@ -279,6 +299,8 @@ class PVO {
       : oscillator_(slow, fast, signal) {}
 
   std::array<double, 3> push(const Candle& c) noexcept { return oscillator_.push(c.volume); }
+
+  void state(StateBytes& bytes) { bytes(oscillator_); }
 
  private:
   internal::PercentageOscillator oscillator_;
@@ -317,6 +339,8 @@ class KAMA {
     return missing_ == 0 ? average_ : internal::undefined;
   }
 
+  void state(StateBytes& bytes) { bytes(before_, path_, missing_, has_close_, close_, average_); }
+
  private:
   Delay before_;
   RollingSum path_;
@@ -347,6 +371,8 @@ class Returns {
     has_close_ = true;
     return values;
   }
+
+  void state(StateBytes& bytes) { bytes(has_close_, first_, close_); }
 
  private:
   bool has_close_ = false;

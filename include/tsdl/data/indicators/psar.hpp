@@ -57,6 +57,10 @@ class PSAR {
     return {lowest_, sar_, 0, first};
   }
 
+  void state(StateBytes& bytes) {
+    bytes(rate_, is_up_, sar_, highest_, lowest_, before_, last_, rows_);
+  }
+
  private:
   void follow_up(const Candle& c) noexcept {
     sar_ += rate_ * (highest_ - sar_);

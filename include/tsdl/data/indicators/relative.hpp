@@ -44,6 +44,8 @@ class Relative {
       return values;
   }
 
+  void state(StateBytes& bytes) { bytes(inner_, rule_, before_); }
+
  private:
   Inner inner_;
   Rule rule_;
@@ -61,6 +63,8 @@ class RangeUnit {
   }
   double value() const noexcept { return range_; }
 
+  void state(StateBytes& bytes) { bytes(atr_, range_); }
+
  private:
   ATR atr_{10};
   double range_ = undefined;
@@ -72,6 +76,8 @@ class VolumeUnit {
   void push(const Candle& c) noexcept { volume_.push(c.volume); }
   /// x over the mean volume, 0 where that is 0; NaN while there is none.
   double share(double x) const noexcept { return volume_.value() <= 0 ? 0 : x / volume_.value(); }
+
+  void state(StateBytes& bytes) { bytes(volume_); }
 
  private:
   RollingMean volume_{20};
@@ -92,6 +98,7 @@ struct ShareOfClose {
 struct ShareOfATR {
   RangeUnit range;
   void push(const Candle& c) noexcept { range.push(c); }
+  void state(StateBytes& bytes) { bytes(range); }
   double relate(double, double x) const noexcept { return x / range.value(); }
 };
 
@@ -99,11 +106,13 @@ struct ChangeToVolume {
   static constexpr bool needs_volume = true;
   VolumeUnit volume;
   void push(const Candle& c) noexcept { volume.push(c); }
+  void state(StateBytes& bytes) { bytes(volume); }
   double relate(double before, double x) const noexcept { return volume.share(x - before); }
 };
 
 struct LogChange {
   void push(const Candle&) noexcept {}
+  void state(StateBytes&) {}
   double relate(double before, double x) const noexcept { return 100 * std::log(x / before); }
 };
 
@@ -115,6 +124,7 @@ struct ShareOfTurnover {
     range.push(c);
     volume.push(c);
   }
+  void state(StateBytes& bytes) { bytes(range, volume); }
   double relate(double, double x) const noexcept { return volume.share(x) / range.value(); }
 };
 
@@ -183,6 +193,8 @@ class RelativeEaseOfMovement {
     return {em, average_.value()};
   }
 
+  void state(StateBytes& bytes) { bytes(range_, volume_, previous_, average_); }
+
  private:
   internal::RangeUnit range_;
   internal::VolumeUnit volume_;
@@ -216,6 +228,8 @@ class RelativeCandle {
     return values;
   }
 
+  void state(StateBytes& bytes) { bytes(has_close_, close_, range_); }
+
  private:
   bool has_close_ = false;
   double close_ = 0;
@@ -236,6 +250,8 @@ class RelativeVolume {
     return mean_.is_warm() ? std::log1p(internal::ratio_or(0, c.volume, mean))
                            : internal::undefined;
   }
+
+  void state(StateBytes& bytes) { bytes(mean_); }
 
  private:
   RollingMean mean_;

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/state.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/series.hpp"
 
@@ -74,6 +75,8 @@ class RollingFold {
   const Value& fold() const noexcept { return fold_; }
   Index window() const noexcept { return window_; }
 
+  void state(StateBytes& bytes) { bytes(filled_, is_warm_, run_, fold_, tails_); }
+
  private:
   Index window_;
   Index filled_ = 0;  ///< values in the block that is being filled
@@ -97,6 +100,8 @@ class Rolling {
   double value() const noexcept { return is_warm() ? fold_.fold() : internal::undefined; }
   /// The fold of all values while there are fewer than the window holds. At least one was pushed.
   double partial() const noexcept { return fold_.fold(); }
+
+  void state(StateBytes& bytes) { bytes(fold_); }
 
  private:
   RollingFold<Fold> fold_;
@@ -177,6 +182,8 @@ class RollingDeviation {
                      : internal::undefined;
   }
 
+  void state(StateBytes& bytes) { bytes(fold_); }
+
  private:
   RollingFold<internal::Moments> fold_;
 };
@@ -195,6 +202,8 @@ class Delay {
     if (++at_ == ring_.size()) at_ = 0;
     return delayed;
   }
+
+  void state(StateBytes& bytes) { bytes(ring_, at_); }
 
  private:
   std::vector<double> ring_;
@@ -225,6 +234,8 @@ class ExponentialAverage {
   bool is_warm() const noexcept { return missing_ == 0; }
   double value() const noexcept { return is_warm() ? average_ : internal::undefined; }
 
+  void state(StateBytes& bytes) { bytes(missing_, has_started_, average_); }
+
  private:
   double alpha_;
   Index missing_;  ///< values until it is warm
@@ -251,6 +262,8 @@ class WilderAverage {
   }
   bool is_warm() const noexcept { return count_ == size_; }
   double value() const noexcept { return is_warm() ? average_ : internal::undefined; }
+
+  void state(StateBytes& bytes) { bytes(count_, average_); }
 
  private:
   Index size_;

@@ -25,6 +25,8 @@ class SMA {
   explicit SMA(Index window = 12) : average_(window) {}
   double push(const Candle& c) noexcept { return average_.push(c.close); }
 
+  void state(StateBytes& bytes) { bytes(average_); }
+
  private:
   RollingMean average_;
 };
@@ -36,6 +38,8 @@ class EMA {
 
   explicit EMA(Index span = 12) : average_(span) {}
   double push(const Candle& c) noexcept { return average_.push(c.close); }
+
+  void state(StateBytes& bytes) { bytes(average_); }
 
  private:
   ExponentialAverage average_;
@@ -59,6 +63,8 @@ class MACD {
     const double signal = signal_.push(line);
     return {line, signal, line - signal};
   }
+
+  void state(StateBytes& bytes) { bytes(slow_, fast_, signal_); }
 
  private:
   ExponentialAverage slow_;
@@ -91,6 +97,8 @@ class Vortex {
     return {pos, neg, pos - neg};
   }
 
+  void state(StateBytes& bytes) { bytes(previous_, up_, down_, range_); }
+
  private:
   internal::Previous previous_;
   RollingSum up_;
@@ -112,6 +120,8 @@ class TRIX {
       if (const double twice = second_.push(once); !is_nan(twice)) third_.push(twice);
     return (third_.value() - before) / before * 100;
   }
+
+  void state(StateBytes& bytes) { bytes(first_, second_, third_); }
 
  private:
   ExponentialAverage first_;
@@ -136,6 +146,8 @@ class MassIndex {
     return ratios_.value();
   }
 
+  void state(StateBytes& bytes) { bytes(once_, twice_, ratios_); }
+
  private:
   ExponentialAverage once_;
   ExponentialAverage twice_;
@@ -155,6 +167,8 @@ class DPO {
     const double before = close_.push(c.close);
     return before - average_.push(c.close);
   }
+
+  void state(StateBytes& bytes) { bytes(close_, average_); }
 
  private:
   Delay close_;
@@ -189,68 +203,12 @@ class KST {
     return {kst, signal, kst - signal};
   }
 
+  void state(StateBytes& bytes) { bytes(rates_, averages_, signal_); }
+
  private:
   std::array<ROC, 4> rates_;
   std::array<RollingMean, 4> averages_;
   RollingMean signal_;
-};
-
-/// Ichimoku lines, each where it is computed.
-/// Equations: line(n) = (highest high + lowest low of n candles) / 2; conversion = line(9),
-/// base = line(26), a = (conversion + base) / 2, b = line(52).
-/// Numbers: conversion, base, a, b. Units: price.
-class Ichimoku {
- public:
-  static constexpr std::array<std::string_view, 4> names = {"ichimoku_conv", "ichimoku_base",
-                                                            "ichimoku_a", "ichimoku_b"};
-
-  explicit Ichimoku(Index conversion = 9, Index base = 26, Index span = 52)
-      : conversion_(conversion), base_(base), span_(span) {}
-
-  std::array<double, 4> push(const Candle& c) noexcept {
-    const double conversion = conversion_.push(c);
-    const double base = base_.push(c);
-    return {conversion, base, (conversion + base) / 2, span_.push(c)};
-  }
-
- private:
-  class Line {
-   public:
-    explicit Line(Index window) : highest_(window), lowest_(window) {}
-    double push(const Candle& c) noexcept {
-      const double highest = highest_.push(c.high);
-      return (highest + lowest_.push(c.low)) / 2;
-    }
-
-   private:
-    RollingMax highest_;
-    RollingMin lowest_;
-  };
-
-  Line conversion_;
-  Line base_;
-  Line span_;
-};
-
-/// The Ichimoku cloud as a chart draws it under a candle: a and b of `shift` candles before.
-/// Numbers: a, b. Units: price. Warm `shift` candles after Ichimoku's own.
-class IchimokuCloud {
- public:
-  static constexpr std::array<std::string_view, 2> names = {"visual_ichimoku_a",
-                                                            "visual_ichimoku_b"};
-
-  explicit IchimokuCloud(Index conversion = 9, Index base = 26, Index span = 52, Index shift = 26)
-      : lines_(conversion, base, span), a_(shift), b_(shift) {}
-
-  std::array<double, 2> push(const Candle& c) noexcept {
-    const auto [conversion, base, a, b] = lines_.push(c);
-    return {a_.push(a), b_.push(b)};
-  }
-
- private:
-  Ichimoku lines_;
-  Delay a_;
-  Delay b_;
 };
 
 namespace internal {
@@ -283,6 +241,10 @@ class SmoothedStochastic {
     return missing_ == 0 ? average_ : undefined;
   }
 
+  void state(StateBytes& bytes) {
+    bytes(lowest_, highest_, missing_, has_average_, average_, old_weight_);
+  }
+
  private:
   RollingMin lowest_;
   RollingMax highest_;
@@ -313,6 +275,8 @@ class STC {
     const double once = first_.push(fast_.value() - slow_.value());
     return is_nan(once) ? internal::undefined : second_.push(once);
   }
+
+  void state(StateBytes& bytes) { bytes(slow_, fast_, first_, second_); }
 
  private:
   ExponentialAverage slow_;
@@ -347,6 +311,8 @@ class ADX {
     const double neg = 100 * internal::ratio_or(0, down_.value(), range_.value());
     return {index_.push(100 * internal::ratio_or(0, std::abs(pos - neg), pos + neg)), pos, neg};
   }
+
+  void state(StateBytes& bytes) { bytes(previous_, range_, up_, down_, index_); }
 
  private:
   internal::Previous previous_;
@@ -385,6 +351,8 @@ class CCI {
     return internal::ratio_or(0, -mean, constant_ * (distance / n));
   }
 
+  void state(StateBytes& bytes) { bytes(prices_, at_, is_warm_); }
+
  private:
   std::vector<double> prices_;
   std::size_t at_ = 0;
@@ -411,6 +379,8 @@ class Aroon {
     const double down = recency(lowest_);
     return {up, down, up - down};
   }
+
+  void state(StateBytes& bytes) { bytes(highest_, lowest_, count_); }
 
  private:
   struct Peak {

@@ -56,6 +56,8 @@ class BollingerBands {
     return internal::band(c.close, low, middle, high);
   }
 
+  void state(StateBytes& bytes) { bytes(close_); }
+
  private:
   RollingDeviation close_;
   double width_;
@@ -83,6 +85,8 @@ class KeltnerChannel {
     return internal::band(c.close, low, middle, high);
   }
 
+  void state(StateBytes& bytes) { bytes(middle_, high_, low_); }
+
  private:
   RollingMean middle_;
   RollingMean high_;
@@ -107,6 +111,8 @@ class DonchianChannel {
             internal::channel_position(c.close, low, high)};
   }
 
+  void state(StateBytes& bytes) { bytes(low_, high_, close_); }
+
  private:
   RollingMin low_;
   RollingMax high_;
@@ -128,6 +134,8 @@ class ATR {
     return average_.push(range);
   }
 
+  void state(StateBytes& bytes) { bytes(has_close_, close_, average_); }
+
  private:
   bool has_close_ = false;
   double close_ = 0;
@@ -148,6 +156,8 @@ class UlcerIndex {
     const double drawdown = 100 * (c.close - highest_.partial()) / highest_.partial();
     return std::sqrt(squares_.push(drawdown * drawdown));
   }
+
+  void state(StateBytes& bytes) { bytes(highest_, squares_); }
 
  private:
   RollingMax highest_;

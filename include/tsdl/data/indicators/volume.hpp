@@ -34,6 +34,8 @@ class AccumulationDistribution {
     return total_;
   }
 
+  void state(StateBytes& bytes) { bytes(total_); }
+
  private:
   double total_ = 0;
 };
@@ -51,6 +53,8 @@ class OnBalanceVolume {
     previous_.set(c);
     return total_;
   }
+
+  void state(StateBytes& bytes) { bytes(previous_, total_); }
 
  private:
   internal::Previous previous_;
@@ -73,6 +77,8 @@ class ChaikinMoneyFlow {
     return volume_.is_warm() ? internal::ratio_or(0, flow, volume) : internal::undefined;
   }
 
+  void state(StateBytes& bytes) { bytes(flow_, volume_); }
+
  private:
   RollingSum flow_;
   RollingSum volume_;
@@ -92,6 +98,8 @@ class ForceIndex {
     previous_.set(c);
     return average_.value();
   }
+
+  void state(StateBytes& bytes) { bytes(previous_, average_); }
 
  private:
   internal::Previous previous_;
@@ -119,6 +127,8 @@ class EaseOfMovement {
     return {em, average_.value()};
   }
 
+  void state(StateBytes& bytes) { bytes(previous_, average_); }
+
  private:
   internal::Previous previous_;
   RollingMean average_;
@@ -137,6 +147,8 @@ class VolumePriceTrend {
     previous_.set(c);
     return is_warm ? total_ : internal::undefined;
   }
+
+  void state(StateBytes& bytes) { bytes(previous_, total_); }
 
  private:
   internal::Previous previous_;
@@ -160,6 +172,8 @@ class VWAP {
     const double volume = volume_.push(c.volume);
     return volume > 0 ? turnover / volume : plain;
   }
+
+  void state(StateBytes& bytes) { bytes(turnover_, volume_, price_); }
 
  private:
   RollingSum turnover_;
@@ -187,6 +201,8 @@ class MoneyFlowIndex {
     return up_.is_warm() ? 100 * internal::ratio_or(0.5, up, up + down) : internal::undefined;
   }
 
+  void state(StateBytes& bytes) { bytes(previous_, up_, down_); }
+
  private:
   internal::Previous previous_;
   RollingSum up_;
@@ -208,6 +224,8 @@ class NegativeVolumeIndex {
     previous_.set(c);
     return index_;
   }
+
+  void state(StateBytes& bytes) { bytes(previous_, index_); }
 
  private:
   internal::Previous previous_;
