@@ -20,28 +20,35 @@ logged() {  # logged NAME COMMAND...: its output only when it fails
   }
 }
 
-# build NAME FLAGS OPTION...: configures and builds the consumer in a directory of that name, runs
-# it, and checks what it says.
-build() {
-  local name=$1 flags=$2 accuracy
-  shift 2
-  logged "$name: configure" cmake -S project -B "$name" -DCMAKE_CXX_COMPILER="$compiler" \
-    -DCMAKE_CXX_FLAGS="$flags" -DCMAKE_BUILD_TYPE= -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON \
+# configure NAME FLAGS OPTION...: in a directory of that name, without what tsdl does not need.
+configure() {
+  logged "$1: configure" cmake -S project -B "$1" -DCMAKE_CXX_COMPILER="$compiler" \
+    -DCMAKE_CXX_FLAGS="$2" -DCMAKE_BUILD_TYPE= -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON \
     -DCMAKE_DISABLE_FIND_PACKAGE_CLI11=ON -DCMAKE_DISABLE_FIND_PACKAGE_doctest=ON \
-    -DCMAKE_DISABLE_FIND_PACKAGE_OpenMP=ON "$@"
-  logged "$name: build" cmake --build "$name" -j 2
+    -DCMAKE_DISABLE_FIND_PACKAGE_OpenMP=ON "${@:3}"
+}
+
+# probe NAME: builds the small program and runs it.
+probe() {
+  logged "$1: build" cmake --build "$1" --target probe
+  succeed "$1: run" "$1/probe"
+  grep -qE "^tsdl $version [0-9]+$" stdout || fail "$1: $(cat stdout)"
+  passed "$1: $(cat stdout)"
+}
+
+# build NAME: builds the consumer, runs it, and checks what it says and which headers it got.
+build() {
+  local name=$1 accuracy dependencies
+  logged "$name: build" cmake --build "$name" -j 2 --target consumer
   succeed "$name: run" "$name/consumer"
   grep -q "^tsdl $version (" stdout || fail "$name: not version $version: $(cat stdout)"
   grep -q '^finished after 15 epochs$' stdout || fail "$name: $(cat stdout)"
   accuracy=$(sed -n 's/^accuracy \([0-9.]*\),.*/\1/p' stdout)
   awk -v a="$accuracy" 'BEGIN { exit !(a >= 0.9 && a <= 1) }' ||
     fail "$name: it has not learnt: $(cat stdout)"
-
-  # Which headers and flags it got.
-  local dependencies
-  dependencies=$(find "$name" -name '*.d' | grep -c 'cpp\.o\.d$') || true
+  dependencies=$(find "$name" -name '*.d' | grep -c 'consumer.dir/.*cpp\.o\.d$') || true
   [ "$dependencies" -eq 2 ] || fail "$name: $dependencies dependency files, not 2"
-  find "$name" -name '*.cpp.o.d' -exec cat {} + >"$name.headers"
+  find "$name" -path '*consumer.dir*.cpp.o.d' -exec cat {} + >"$name.headers"
   grep -q 'tsdl/bilstm.hpp' "$name.headers" || fail "$name: the dependency files name no header"
   ! grep -qiE 'nlohmann|httplib|spdlog|CLI11|/CLI/|doctest' "$name.headers" || fail "$name: it needs other headers"
   ! grep -q '/tsdl/io/' "$name.headers" || fail "$name: bilstm.hpp includes io/"
@@ -62,38 +69,51 @@ version=$(sed -n 's/^#define TSDL_VERSION_[A-Z]* \([0-9]*\)$/\1/p' \
   "$source/include/tsdl/version.hpp" | paste -sd .)
 [[ "$version" =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "the version in version.hpp: $version"
 
+# nothing_left NAME: the project that took us in has no flag, test or variable of ours, but for those
+# that bear our name.
+nothing_left() {
+  local found
+  found=$(grep -vE '^(standard|options|definitions|tests|flags) *$|^variables ' "$1/left.txt") || true
+  [ -z "$found" ] || fail "$1: left behind: $found"
+  for option in TESTS EXAMPLES; do
+    grep -q "^TSDL_BUILD_$option:INTERNAL=OFF" "$1/CMakeCache.txt" || fail "$1: TSDL_BUILD_$option is on"
+  done
+  [ -z "$(find "$1" -name cmake_install.cmake -exec grep -l 'tsdl/include' {} +)" ] ||
+    fail "$1: its install has our headers"
+  found=$(sed -n 's/^\([A-Za-z_0-9-]*\):[A-Z]*=.*/\1/p' "$1/CMakeCache.txt" |
+    grep -vE '^(CMAKE_|_CMAKE_|CONSUMER_|TSDL_|tsdl_|Eigen3_|xsimd_|FETCHCONTENT_|FIND_PACKAGE_)') || true
+  [ -z "$found" ] || fail "$1: cache variables without our name: $found"
+  found=$(comm -13 <(tr ' ;' '\n\n' <plain/left.txt | sort -u) <(tr ' ;' '\n\n' <"$1/left.txt" | sort -u) |
+    grep -viE '^(CMAKE_|CONSUMER_|TSDL_|FETCHCONTENT_|__FetchContent|_FetchContent|_+ArgParse|content|tsdl)') || true
+  [ -z "$found" ] || fail "$1: variables without our name: $found"
+  passed "$1: leaves nothing behind"
+}
+
 # Installed into a directory of its own.
 logged "install: configure" cmake -S "$source" -B package -DCMAKE_CXX_COMPILER="$compiler" \
   -DTSDL_BUILD_TESTS=OFF -DTSDL_BUILD_EXAMPLES=OFF -DCMAKE_INSTALL_PREFIX="$work/prefix"
 logged "install" cmake --install package
 [ -f prefix/include/tsdl/bilstm.hpp ] || fail "install: no prefix/include/tsdl/bilstm.hpp"
-diff -r "$source/include/tsdl" prefix/include/tsdl >&2 || fail "install: headers are missing"
-! grep -rqF "$source" prefix || fail "install: it names the source directory"
 passed "install"
 
-build installed "" -DCMAKE_PREFIX_PATH="$work/prefix"
+configure installed "" -DCMAKE_PREFIX_PATH="$work/prefix"
 only_standard installed
+build installed
 grep -q "$work/prefix/include/tsdl/bilstm.hpp" installed.headers ||
   fail "installed: it did not use the installed headers"
-build subdirectory "" -DTSDL_SOURCE_DIR="$source"
-only_standard subdirectory
-[ ! -e subdirectory/tsdl/tests ] && [ ! -e subdirectory/tsdl/examples ] ||
-  fail "subdirectory: it builds tests or examples of ours"
 # An installed package counts as a system, whose warnings are hidden; a subdirectory does not.
-build strict "$strict -O1" -DTSDL_SOURCE_DIR="$source"
+configure strict "$strict -O1" -DTSDL_SOURCE_DIR="$source"
+build strict
 grep -q -- "-I$source/include" strict/CMakeFiles/consumer.dir/flags.make ||
   fail "strict: our headers count as a system's, so their warnings are hidden"
 
-# wanted VERSION: whether find_package(tsdl VERSION) finds it.
-wanted() {
-  rm -rf "versions"
-  cmake -S project -B versions -DCMAKE_CXX_COMPILER="$compiler" -DTSDL_WANTED_VERSION="$1" \
-    -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/log" 2>&1
-}
-wanted "$version" || fail "find_package(tsdl $version) fails: $(tail -n 20 "$work/log")"
-wanted "${version%.*}" || fail "find_package(tsdl ${version%.*}) fails"
-! wanted 99 || fail "find_package(tsdl 99) works"
-grep -q 'tsdl' "$work/log" || fail "find_package(tsdl 99): the message does not name tsdl"
-! wanted "${version%%.*}.99" || fail "find_package(tsdl ${version%%.*}.99) works"
-passed "find_package asks for the version"
+configure plain "" -DCMAKE_PREFIX_PATH="$work/prefix"
+configure subdirectory "" -DTSDL_SOURCE_DIR="$source"
+configure fetched "" -DCONSUMER_FETCHES=ON -DFETCHCONTENT_SOURCE_DIR_TSDL="$source" \
+  -DFETCHCONTENT_FULLY_DISCONNECTED=ON
+for name in subdirectory fetched; do
+  only_standard "$name"
+  nothing_left "$name"
+done
+probe fetched
 echo "consumer: all passed with $compiler"

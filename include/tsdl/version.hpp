@@ -5,9 +5,10 @@
 #define TSDL_VERSION_MINOR 1
 #define TSDL_VERSION_PATCH 0
 
-// Everything in tsdl lives in an inline namespace named after the version, the instruction set and
-// whether OpenMP is on: two translation units compiled with different flags share no symbol, so the
-// linker cannot hand AVX-512 code to a caller that was built for SSE2.
+// Everything in tsdl lives in an inline namespace named after the version, the instruction set,
+// whether OpenMP is on and whether the compiler may assume that no number is infinite or NaN: two
+// translation units compiled with different flags share no symbol, so the linker cannot hand
+// AVX-512 code to a caller that was built for SSE2.
 #if defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
 #define TSDL_INSTRUCTION_SET avx512bw
 #elif defined(__AVX512F__)
@@ -38,19 +39,35 @@
 #define TSDL_INSTRUCTION_SET other
 #endif
 
+// The extensions beside it that compilers use on their own, as digits: TSDL_BIT(__BMI2__) is 1
+// where the compiler defines __BMI2__ as 1, else 0.
+#define TSDL_BIT_PLACE_1 0,
+#define TSDL_BIT_SECOND(first, second, ...) second
+#define TSDL_BIT_CHOOSE(place) TSDL_BIT_SECOND(place 1, 0, 0)
+#define TSDL_BIT_JOIN(value) TSDL_BIT_CHOOSE(TSDL_BIT_PLACE_##value)
+#define TSDL_BIT(flag) TSDL_BIT_JOIN(flag)
+
 #ifdef _OPENMP
 #define TSDL_ABI_THREADS _omp
 #else
 #define TSDL_ABI_THREADS
 #endif
 
-#define TSDL_JOIN_(v, major, minor, patch, isa, threads) \
-  v##major##_##minor##_##patch##_##isa##threads
-#define TSDL_JOIN(major, minor, patch, isa, threads) \
-  TSDL_JOIN_(v, major, minor, patch, isa, threads)
-#define TSDL_ABI                                                                              \
-  TSDL_JOIN(TSDL_VERSION_MAJOR, TSDL_VERSION_MINOR, TSDL_VERSION_PATCH, TSDL_INSTRUCTION_SET, \
-            TSDL_ABI_THREADS)
+#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__  // as in -ffast-math
+#define TSDL_ABI_MATH _fast
+#else
+#define TSDL_ABI_MATH
+#endif
+
+#define TSDL_JOIN_(v, major, minor, patch, isa, b0, b1, b2, b3, b4, b5, b6, b7, b8, threads, math) \
+  v##major##_##minor##_##patch##_##isa##_##b0##b1##b2##b3##b4##b5##b6##b7##b8##threads##math
+#define TSDL_JOIN(...) TSDL_JOIN_(__VA_ARGS__)
+#define TSDL_ABI                                                                                 \
+  TSDL_JOIN(v, TSDL_VERSION_MAJOR, TSDL_VERSION_MINOR, TSDL_VERSION_PATCH, TSDL_INSTRUCTION_SET, \
+            TSDL_BIT(__BMI2__), TSDL_BIT(__AVX512VL__), TSDL_BIT(__AVX512VBMI__),                \
+            TSDL_BIT(__AVX512VBMI2__), TSDL_BIT(__AVX512VNNI__), TSDL_BIT(__AVX512FP16__),       \
+            TSDL_BIT(__AVXVNNI__), TSDL_BIT(__ARM_FEATURE_ATOMICS), TSDL_BIT(__ARM_FEATURE_SVE), \
+            TSDL_ABI_THREADS, TSDL_ABI_MATH)
 
 #define TSDL_TEXT_(x) #x
 #define TSDL_TEXT(x) TSDL_TEXT_(x)

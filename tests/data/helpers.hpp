@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -16,6 +15,7 @@
 #include "support/files.hpp"
 #include "tsdl/core/random.hpp"
 #include "tsdl/data/candles.hpp"
+#include "tsdl/data/csv.hpp"
 #include "tsdl/data/series.hpp"
 
 namespace test {
@@ -78,7 +78,7 @@ inline std::vector<std::vector<std::string>> golden_lines(const std::string& fil
 /// The number in a cell; NaN where it is empty or no number.
 inline double golden_number(const std::string& text) {
   double value = nan;
-  std::from_chars(text.data(), text.data() + text.size(), value);
+  tsdl::internal::read_double(text, value);
   return value;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <vector>
 
 #include "support/network.hpp"
@@ -27,7 +28,7 @@ constexpr Sizes sizes[] = {{133, 1, 39}, {75, 4, 31}, {75, 16, 8}};
 constexpr double least_operations(const Sizes& n, Index gates) {
   return 2.0 * static_cast<double>(n.B * gates * n.H * n.H);
 }
-static_assert(std::ranges::all_of(sizes, [](const Sizes& n) {
+static_assert(std::all_of(std::begin(sizes), std::end(sizes), [](const Sizes& n) {
   return least_operations(n, 3) >= tsdl::internal::shared_step_threshold &&
          least_operations(n, 3) * static_cast<double>(n.T) >= tsdl::internal::parallel_threshold &&
          n.H > 4 * tsdl::kernels::lanes<float>;

@@ -4,6 +4,7 @@
 #include <Eigen/Core>
 #include <bit>
 #include <cstdint>
+#include <type_traits>
 
 #include "tsdl/version.hpp"
 
@@ -32,14 +33,28 @@ using RowMajorMatrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eig
 /// The least multiple of `unit` that is not below `n`.
 constexpr Index round_up(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
 
+namespace internal {
+
+/// The bits of a number, the sign's left out. Under -ffast-math newer compilers conclude that those
+/// of an infinity or NaN cannot occur, unless they are hidden from them.
+constexpr std::uint64_t magnitude_bits(const double& x) noexcept {
+  auto bits = std::bit_cast<std::uint64_t>(x);
+#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+  if (!std::is_constant_evaluated()) __asm__("" : "+r"(bits));
+#endif
+  return bits & 0x7fffffffffffffffu;
+}
+
+}  // namespace internal
+
 /// Whether `x` is neither infinite nor NaN. Looks at the bits: -ffast-math deletes std::isfinite.
-constexpr bool is_finite(double x) noexcept {
-  return (std::bit_cast<std::uint64_t>(x) & 0x7ff0000000000000u) != 0x7ff0000000000000u;
+constexpr bool is_finite(const double& x) noexcept {
+  return internal::magnitude_bits(x) < 0x7ff0000000000000u;
 }
 
 /// Whether `x` is NaN, by its bits.
-constexpr bool is_nan(double x) noexcept {
-  return (std::bit_cast<std::uint64_t>(x) & 0x7fffffffffffffffu) > 0x7ff0000000000000u;
+constexpr bool is_nan(const double& x) noexcept {
+  return internal::magnitude_bits(x) > 0x7ff0000000000000u;
 }
 
 }  // namespace tsdl::inline TSDL_ABI

@@ -2,11 +2,16 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
+#include <cerrno>
 #include <charconv>
 #include <cstddef>
+#include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <locale>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +26,31 @@
 namespace tsdl::inline TSDL_ABI {
 
 namespace internal {
+
+/// std::from_chars for double, which LLVM's library lacks.
+inline std::from_chars_result read_double(std::string_view text, double& value) {
+  const char* first = text.data();
+#ifdef __cpp_lib_to_chars
+  return std::from_chars(first, first + text.size(), value);
+#else
+  // strtod also takes a plus, spaces and hexadecimal digits.
+  const bool plain = text.find_first_not_of("0123456789+-.eEinfatyINFATY") == text.npos;
+  if (!plain || text.empty() || text.front() == '+') return {first, std::errc::invalid_argument};
+  static const locale_t classic = ::newlocale(LC_ALL_MASK, "C", locale_t{});
+  if (!classic) throw std::bad_alloc();
+  const std::string terminated(text);
+  char* end = nullptr;
+  errno = 0;
+  const double read = ::strtod_l(terminated.c_str(), &end, classic);
+  const char* last = first + (end - terminated.c_str());
+  if (last == first) return {first, std::errc::invalid_argument};
+  const bool vanished = (std::bit_cast<std::uint64_t>(read) << 1) == 0;
+  if (errno == ERANGE && (vanished || !is_finite(read)))
+    return {last, std::errc::result_out_of_range};
+  value = read;
+  return {last, std::errc()};
+#endif
+}
 
 inline std::string_view trimmed(std::string_view text) noexcept {
   const std::size_t first = text.find_first_not_of(" \t");
@@ -182,7 +212,7 @@ class CsvReader {
     if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
     double value = 0;
     const char* end = text.data() + text.size();
-    const auto parsed = std::from_chars(text.data(), end, value);
+    const auto parsed = internal::read_double(text, value);
     if (parsed.ptr != end || parsed.ec == std::errc::invalid_argument)
       fail_field<FormatError>(i, "expected a number, found ", internal::excerpt(written));
     if (parsed.ec != std::errc())

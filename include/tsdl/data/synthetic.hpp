@@ -36,13 +36,13 @@ namespace internal {
 /// Throws: DataError when an option is out of range.
 inline void check(const SyntheticOptions& o) {
   const auto require = [](bool ok, const char* what, double found) {
-    if (!ok) throw DataError("synthetic_candles: expected ", what, ", found ", found);
+    if (!ok || !is_finite(found))
+      throw DataError("synthetic_candles: expected ", what, ", found ", found);
   };
   require(!o.volatilities.empty(), "one state or more", 0);
   for (const double v : o.volatilities) require(v > 0 && v <= 0.2, "volatilities in (0, 0.2]", v);
   require(o.persistence >= 0 && o.persistence <= 1, "a persistence in [0, 1]", o.persistence);
-  require(o.degrees_of_freedom > 2 && is_finite(o.degrees_of_freedom),
-          "finite degrees_of_freedom above 2", o.degrees_of_freedom);
+  require(o.degrees_of_freedom > 2, "finite degrees_of_freedom above 2", o.degrees_of_freedom);
   require(o.price >= 1e-6 && o.price <= 1e12, "a price in [1e-6, 1e12]", o.price);
   require(o.volume >= 0 && o.volume <= 1e15, "a volume in [0, 1e15]", o.volume);
   require(o.interval >= 0, "an interval of 0 or more", static_cast<double>(o.interval));

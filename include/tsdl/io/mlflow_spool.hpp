@@ -222,9 +222,10 @@ class MLflowSpool {
   static std::string metric_line(const std::string& key, double value, std::int64_t timestamp,
                                  std::int64_t step) {
     Json number = value;
-    if (value != value) number = "NaN";
-    if (value > 1.7976931348623157e308) number = "Infinity";
-    if (value < -1.7976931348623157e308) number = "-Infinity";
+    if (is_nan(value))
+      number = "NaN";
+    else if (!is_finite(value))
+      number = value > 0 ? "Infinity" : "-Infinity";
     return internal::json_line(
         {{"metric", {{"key", key}, {"value", number}, {"timestamp", timestamp}, {"step", step}}}});
   }

@@ -164,9 +164,9 @@ class Classifier {
   }
 
   static const ClassifierOptions& checked(const ClassifierOptions& options) {
-    if (!(options.head_dropout >= 0.0 && options.head_dropout < 1.0))
-      throw ShapeError("Classifier: head_dropout must be at least 0 and below 1, not ",
-                       options.head_dropout);
+    const double p = options.head_dropout;
+    if (!(is_finite(p) && p >= 0.0 && p < 1.0))
+      throw ShapeError("Classifier: head_dropout must be at least 0 and below 1, not ", p);
     return options;
   }
 

@@ -49,7 +49,7 @@ std::vector<double> balanced_class_weights(std::span<const Scalar> labels, Index
   std::vector<double> counts(static_cast<std::size_t>(std::max<Index>(classes, 0)));
   for (const Scalar label : labels) {
     const auto y = static_cast<double>(label);
-    if (!(y >= 0 && y < static_cast<double>(classes) && y == std::floor(y)))
+    if (!(is_finite(y) && y >= 0 && y < static_cast<double>(classes) && y == std::floor(y)))
       throw DataError("class weights: label ", y, " is not one of ", classes, " classes");
     ++counts[static_cast<std::size_t>(y)];
   }
@@ -143,7 +143,7 @@ void check_labels(const Loss& loss, std::span<const Scalar> labels, Index K) {
   if (!entropy && K != 1)
     throw ShapeError("loss: BCEWithLogits and MSE take one output, the model has ", K);
   const auto check_weight = [](double weight) {
-    if (!(weight >= 0 && is_finite(weight)))
+    if (!(is_finite(weight) && weight >= 0))
       throw ShapeError("loss: a weight must be finite and at least 0, not ", weight);
   };
   if (entropy) {
@@ -157,9 +157,8 @@ void check_labels(const Loss& loss, std::span<const Scalar> labels, Index K) {
   for (const Scalar label : labels) {
     const auto y = static_cast<double>(label);
     const bool ok = entropy ? y >= 0 && y < static_cast<double>(K) && y == std::floor(y)
-                    : std::holds_alternative<MSE>(loss) ? is_finite(y)
-                                                        : y >= 0 && y <= 1;
-    if (!ok)
+                            : std::holds_alternative<MSE>(loss) || (y >= 0 && y <= 1);
+    if (!is_finite(y) || !ok)
       throw DataError("loss: label ", y, " is not one that ", K, " outputs can be trained on");
   }
 }

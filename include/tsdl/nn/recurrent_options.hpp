@@ -28,7 +28,7 @@ struct RecurrentOptions {
     check_size("input_size", input_size, max_size);
     check_size("hidden_size", hidden_size, max_size);
     check_size("num_layers", num_layers, max_layers);
-    if (!(dropout >= 0.0 && dropout < 1.0))
+    if (!(is_finite(dropout) && dropout >= 0.0 && dropout < 1.0))
       throw ShapeError(where, ": dropout must be at least 0 and below 1, not ", dropout);
   }
 };

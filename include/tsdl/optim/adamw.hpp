@@ -36,17 +36,17 @@ struct AdamW {
     const auto refuse = [](const char* what, double value, const char* range) {
       throw ShapeError("AdamW: ", what, " must be ", range, ", not ", value);
     };
-    if (!(lr >= 0 && is_finite(lr))) refuse("lr", lr, "finite and at least 0");
-    if (!(beta1 >= 0 && beta1 < 1)) refuse("beta1", beta1, "in [0, 1)");
-    if (!(beta2 >= 0 && beta2 < 1)) refuse("beta2", beta2, "in [0, 1)");
-    if (!(eps >= 0 && is_finite(eps))) refuse("eps", eps, "finite and at least 0");
+    if (!(is_finite(lr) && lr >= 0)) refuse("lr", lr, "finite and at least 0");
+    if (!(is_finite(beta1) && beta1 >= 0 && beta1 < 1)) refuse("beta1", beta1, "in [0, 1)");
+    if (!(is_finite(beta2) && beta2 >= 0 && beta2 < 1)) refuse("beta2", beta2, "in [0, 1)");
+    if (!(is_finite(eps) && eps >= 0)) refuse("eps", eps, "finite and at least 0");
     const auto check_decay = [&](double decay) {
-      if (!(decay >= 0 && is_finite(decay))) refuse("weight_decay", decay, "finite and at least 0");
+      if (!(is_finite(decay) && decay >= 0)) refuse("weight_decay", decay, "finite and at least 0");
     };
     check_decay(weight_decay);
     for (const ParameterGroup& group : groups) {
       check_decay(group.weight_decay.value_or(0.0));
-      if (!(group.lr_scale >= 0 && is_finite(group.lr_scale)))
+      if (!(is_finite(group.lr_scale) && group.lr_scale >= 0))
         refuse("lr_scale", group.lr_scale, "finite and at least 0");
     }
   }

@@ -22,12 +22,13 @@ struct ReduceLROnPlateau {
 
   /// Throws: ShapeError when a setting is out of range.
   void check() const {
-    if (!(factor > 0 && factor < 1))
+    if (!(is_finite(factor) && factor > 0 && factor < 1))
       throw ShapeError("ReduceLROnPlateau: factor must be in (0, 1), not ", factor);
     if (patience < 0 || cooldown < 0)
       throw ShapeError("ReduceLROnPlateau: patience and cooldown must not be negative");
-    if (!(min_lr >= 0) || !(threshold >= 0) || !(eps >= 0))
-      throw ShapeError("ReduceLROnPlateau: min_lr, threshold and eps must not be negative");
+    for (const double limit : {min_lr, threshold, eps})
+      if (is_nan(limit) || limit < 0)
+        throw ShapeError("ReduceLROnPlateau: min_lr, threshold and eps must not be negative");
   }
 };
 
@@ -39,7 +40,7 @@ struct PlateauState {
 
   /// The rate after an epoch that ended with `metric`. NaN is not better than anything.
   double next(const ReduceLROnPlateau& options, double metric, double lr) noexcept {
-    if (metric < best * (1.0 - options.threshold)) {
+    if (!is_nan(metric) && metric < best * (1.0 - options.threshold)) {
       best = metric;
       bad_epochs = 0;
     } else {

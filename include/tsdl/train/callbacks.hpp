@@ -146,12 +146,13 @@ class EarlyStoppingCallback final : public Callback {
   explicit EarlyStoppingCallback(const EarlyStopping& options) : options_(options) {
     if (options.patience < 1)
       throw ShapeError("EarlyStopping: patience must be at least 1, not ", options.patience);
-    if (!(options.min_delta >= 0))
+    if (is_nan(options.min_delta) || options.min_delta < 0)
       throw ShapeError("EarlyStopping: min_delta must not be negative");
   }
   void on_epoch(TrainerState& state) override {
-    if (state.monitored() < best_ - options_.min_delta) {
-      best_ = state.monitored();
+    const double monitored = state.monitored();
+    if (!is_nan(monitored) && monitored < best_ - options_.min_delta) {
+      best_ = monitored;
       wait_ = 0;
     } else if (++wait_ >= options_.patience) {
       state.stop = true;

@@ -138,7 +138,8 @@ inline void check_probabilities(std::span<const double> probabilities, Index col
 
 /// Throws: DataError when the label is none of `classes`.
 inline std::size_t class_of(double label, std::size_t classes) {
-  if (!(label >= 0 && label < static_cast<double>(classes) && label == std::floor(label)))
+  if (!(is_finite(label) && label >= 0 && label < static_cast<double>(classes) &&
+        label == std::floor(label)))
     throw DataError("metrics: label ", label, " is not one of ", classes, " classes");
   return static_cast<std::size_t>(label);
 }

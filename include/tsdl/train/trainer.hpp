@@ -37,7 +37,8 @@ struct TrainerOptions {
       throw ShapeError("Trainer: batch_size must be at least 1, not ", batch_size);
     if (max_epochs < 1)
       throw ShapeError("Trainer: max_epochs must be at least 1, not ", max_epochs);
-    if (!(clip_norm >= 0)) throw ShapeError("Trainer: clip_norm must not be negative");
+    if (is_nan(clip_norm) || clip_norm < 0)
+      throw ShapeError("Trainer: clip_norm must not be negative");
     if (max_skipped_in_a_row < 1)
       throw ShapeError("Trainer: max_skipped_in_a_row must be at least 1");
   }
@@ -192,9 +193,10 @@ class Trainer {
     record.skipped_steps = state_.skipped_steps - skipped_before_;
     if (!validation.empty()) record.validation = evaluate(model_, validation, loss_, validation_);
     state_.history.push_back(record);
-    state_.improved = state_.monitored() < state_.best_loss;
+    const double monitored = state_.monitored();
+    state_.improved = !is_nan(monitored) && monitored < state_.best_loss;
     if (state_.improved) {
-      state_.best_loss = state_.monitored();
+      state_.best_loss = monitored;
       state_.best_epoch = state_.epoch;
       auto best = best_.begin();
       std::as_const(model_).visit(

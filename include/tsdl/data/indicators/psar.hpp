@@ -31,7 +31,7 @@ class PSAR {
   /// Throws: ShapeError when not 0 < step <= largest_step.
   explicit PSAR(double step = 0.02, double largest_step = 0.2)
       : step_(step), largest_step_(largest_step), rate_(step) {
-    if (!(step > 0 && step <= largest_step))
+    if (!(is_finite(step) && !is_nan(largest_step) && step > 0 && step <= largest_step))
       throw ShapeError("PSAR: expected 0 < step <= largest_step, found ", step, " and ",
                        largest_step);
   }

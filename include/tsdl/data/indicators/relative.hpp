@@ -75,7 +75,10 @@ class VolumeUnit {
  public:
   void push(const Candle& c) noexcept { volume_.push(c.volume); }
   /// x over the mean volume, 0 where that is 0; NaN while there is none.
-  double share(double x) const noexcept { return volume_.value() <= 0 ? 0 : x / volume_.value(); }
+  double share(double x) const noexcept {
+    const double mean = volume_.value();
+    return !is_nan(mean) && mean <= 0 ? 0 : x / mean;
+  }
 
   void state(StateBytes& bytes) { bytes(volume_); }
 

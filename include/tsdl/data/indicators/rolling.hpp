@@ -221,7 +221,7 @@ class ExponentialAverage {
   /// Throws: ShapeError when warm_up is below 1 or alpha is not in (0, 1].
   ExponentialAverage(double alpha, Index warm_up)
       : alpha_(alpha), missing_(internal::checked_window("ExponentialAverage", warm_up)) {
-    if (!(alpha > 0 && alpha <= 1))
+    if (!(is_finite(alpha) && alpha > 0 && alpha <= 1))
       throw ShapeError("ExponentialAverage: expected 0 < alpha <= 1, found ", alpha);
   }
 
