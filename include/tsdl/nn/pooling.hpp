@@ -1,6 +1,7 @@
 // From the outputs of T steps to one row a sample, forward and backward.
 #pragma once
 
+#include <algorithm>
 #include <string_view>
 
 #include "tsdl/core/error.hpp"
@@ -57,15 +58,16 @@ void pool(typename Cell::Scalar* pooled, const RecurrentStack<Cell>& stack,
   const Index H = stack.options().hidden_size, D = stack.directions(), T = cache.T;
   for (Index b = 0; b < cache.B; ++b)
     for (Index d = 0; d < D; ++d) {
-      Eigen::Map<Vector<Scalar>> row(pooled + (b * D + d) * H, H);
-      if (pooling == Pooling::mean) {
-        row = stack.output(cache, 0, b, d);
-        for (Index t = 1; t < T; ++t) row += stack.output(cache, t, b, d);
-        row /= static_cast<Scalar>(T);
-      } else {
-        const bool at_start = pooling == Pooling::final_states && d == 1;
-        row = stack.output(cache, at_start ? 0 : T - 1, b, d);
+      Scalar* row = pooled + (b * D + d) * H;
+      const bool mean = pooling == Pooling::mean;
+      const bool at_start = mean || (pooling == Pooling::final_states && d == 1);
+      std::copy_n(stack.output(cache, at_start ? 0 : T - 1, b, d).data(), H, row);
+      if (!mean) continue;
+      for (Index t = 1; t < T; ++t) {
+        const Scalar* next = stack.output(cache, t, b, d).data();
+        for (Index i = 0; i < H; ++i) row[i] += next[i];
       }
+      for (Index i = 0; i < H; ++i) row[i] /= static_cast<Scalar>(T);
     }
 }
 
