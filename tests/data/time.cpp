@@ -1,6 +1,9 @@
 // Times: text to milliseconds and back.
 #include "tsdl/data/time.hpp"
 
+#include <chrono>
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -130,4 +133,32 @@ TEST_CASE("format_time") {
   CHECK(tsdl::format_time(std::numeric_limits<std::int64_t>::min()) == "-9223372036854775808");
   for (std::int64_t ms = -10'000'000'000'000; ms < 10'000'000'000'000; ms += 77'777'777'777)
     CHECK(tsdl::internal::calendar_ms(tsdl::format_time(ms)) == ms);
+}
+
+TEST_CASE("the calendar is that of <chrono>, day by day from year 0 to 9999") {
+  using namespace tsdl::internal;
+  constexpr int days = 3652425;  // of 10000 years
+  int wrong = 0;
+  for (int n = 0; n < days; ++n) {
+    const std::chrono::year_month_day expected{
+        std::chrono::sys_days(std::chrono::days(n - days_to_epoch))};
+    const int year = static_cast<int>(expected.year());
+    const int month = static_cast<int>(static_cast<unsigned>(expected.month()));
+    const int day = static_cast<int>(static_cast<unsigned>(expected.day()));
+    const Date date = date_of(n);
+    const bool ok = date.year == year && date.month == month && date.day == day &&
+                    days_ms(year, month, day) == std::int64_t{n - days_to_epoch} * day_ms;
+    if (!ok) ++wrong;
+  }
+  CHECK(wrong == 0);
+  CHECK(date_of(days - 1).year == 9999);
+  for (const int year : {1900, 1999, 2000, 2004})
+    for (int month = 0; month <= 13; ++month)
+      for (int day = 0; day <= 32; ++day) {
+        const std::chrono::year_month_day expected{std::chrono::year(year),
+                                                   std::chrono::month(static_cast<unsigned>(month)),
+                                                   std::chrono::day(static_cast<unsigned>(day))};
+        CAPTURE(year * 10000 + month * 100 + day);
+        CHECK(days_ms(year, month, day).has_value() == expected.ok());
+      }
 }

@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <exception>
+#include <initializer_list>
 #include <locale>
 #include <sstream>
 #include <stdexcept>
@@ -15,12 +16,39 @@ namespace tsdl::inline TSDL_ABI {
 
 namespace internal {
 
-template <class... Parts>
-std::string concatenate(const Parts&... parts) {
+/// A part of a message: what a stream can write. Its type is forgotten, so that the hundreds of
+/// messages share the code that joins them, and the time to compile it.
+class MessagePart {
+ public:
+  template <class T>
+  MessagePart(const T& value) noexcept : value_(&value), write_(&write_as<T>) {}
+  MessagePart(const char* text) noexcept : value_(text), write_(&write_text) {}
+
+  void write(std::ostream& out) const { write_(out, value_); }
+
+ private:
+  template <class T>
+  static void write_as(std::ostream& out, const void* value) {
+    out << *static_cast<const T*>(value);
+  }
+  static void write_text(std::ostream& out, const void* text) {
+    out << static_cast<const char*>(text);
+  }
+
+  const void* value_;
+  void (*write_)(std::ostream&, const void*);
+};
+
+inline std::string joined_parts(std::initializer_list<MessagePart> parts) {
   std::ostringstream out;
   out.imbue(std::locale::classic());
-  (out << ... << parts);
+  for (const MessagePart& part : parts) part.write(out);
   return out.str();
+}
+
+template <class... Parts>
+std::string concatenate(const Parts&... parts) {
+  return joined_parts({parts...});
 }
 
 }  // namespace internal
@@ -33,7 +61,7 @@ class Error : public std::runtime_error {
   template <class First, class... Parts>
   requires(!std::derived_from<First, std::exception>) explicit Error(const First& first,
                                                                      const Parts&... parts)
-      : std::runtime_error(internal::concatenate(first, parts...)) {}
+      : std::runtime_error(internal::joined_parts({first, parts...})) {}
 };
 
 /// A size, shape or option outside what a layer, optimizer or window can have.

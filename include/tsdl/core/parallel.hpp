@@ -1,10 +1,11 @@
 // The one place that knows about threads. OpenMP when the compiler has it on, else serial.
 #pragma once
 
+#include <sched.h>
+#include <time.h>
+
 #include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <thread>
 
 #include "tsdl/core/types.hpp"
 
@@ -81,11 +82,12 @@ class SharedSteps {
 
   /// Spins, for a unit takes a microsecond or two; longer only for a thread without a core.
   void wait_for(Index units) const noexcept {
+    constexpr ::timespec twenty_microseconds{0, 20'000};
     for (int turns = 0; done_.load(std::memory_order_acquire) < units; ++turns) {
       if (turns > 20000)
-        std::this_thread::sleep_for(std::chrono::microseconds(20));
+        ::nanosleep(&twenty_microseconds, nullptr);
       else if (turns > 4000)
-        std::this_thread::yield();
+        ::sched_yield();
     }
   }
 

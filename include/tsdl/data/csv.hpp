@@ -1,6 +1,10 @@
 // A strict reader of comma-separated text that knows the line and column of every field.
 #pragma once
 
+#include <fcntl.h>
+#include <locale.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
 #include <cerrno>
@@ -9,8 +13,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <locale>
 #include <new>
 #include <span>
 #include <string>
@@ -20,6 +22,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/file.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/series.hpp"
 
@@ -97,18 +100,17 @@ inline std::string read_text(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path, code)) throw Error(path.string(), ": no such file");
   if (std::filesystem::is_directory(path, code))
     throw Error(path.string(), ": is a directory, expected a file");
-  std::ifstream in;
-  in.imbue(std::locale::classic());
-  in.open(path, std::ios::binary);
-  if (!in) throw Error(path.string(), ": cannot be opened for reading");
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) throw Error(path.string(), ": cannot be opened for reading");
   std::string text;
   std::vector<char> chunk(std::size_t{1} << 16);
-  do {
-    in.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
-    text.append(chunk.data(), static_cast<std::size_t>(in.gcount()));
-  } while (in);
-  if (in.bad()) throw Error(path.string(), ": cannot be read");
-  return text;
+  for (;;) {
+    const ssize_t got = ::read(file.get(), chunk.data(), chunk.size());
+    if (got == 0) return text;
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw Error(path.string(), ": cannot be read");
+    text.append(chunk.data(), static_cast<std::size_t>(got));
+  }
 }
 
 }  // namespace internal
@@ -125,6 +127,7 @@ struct CsvColumn {
 /// the reader. Independent of the locale.
 class CsvReader {
  public:
+  /// One field of a record, and where it stands.
   struct Field {
     std::string text;  ///< unquoted and, where it was not in quotes, without spaces around it
     Index line = 0;    ///< from 1

@@ -37,8 +37,9 @@ namespace internal {
 /// - psar_up and psar_down are both always defined (see PSAR); in ta one of them is missing.
 /// - Flat bars and empty volume have a defined value (see each indicator) where ta divides by 0.
 /// - stoch_rsi is 0.5 where the RSI stands still, stc counts two rows more as warm (see both).
-inline FeatureSet make_ta86() {
-  FeatureSet set("ta86");
+template <class Set>
+Set make_ta86() {
+  Set set("ta86");
   set.add(AccumulationDistribution(), {"volume_adi"})
       .add(OnBalanceVolume(), {"volume_obv"})
       .add(ChaikinMoneyFlow(20), {"volume_cmf"})
@@ -100,8 +101,9 @@ inline FeatureSet make_ta86() {
 /// _log_change: an index's change in percent. volume_em is RelativeEaseOfMovement; the change since
 /// the first candle (others_cr) becomes the one over 63 candles (others_roc63). The rest is without
 /// units as it is.
-inline FeatureSet make_ta86_relative() {
-  FeatureSet set("ta86_relative");
+template <class Set>
+Set make_ta86_relative() {
+  Set set("ta86_relative");
   set.add(change_over_volume(AccumulationDistribution()), {"volume_adi_change_over_volume"})
       .add(change_over_volume(OnBalanceVolume()), {"volume_obv_change_over_volume"})
       .add(ChaikinMoneyFlow(20), {"volume_cmf"})
@@ -166,19 +168,25 @@ inline FeatureSet make_ta86_relative() {
   return set;
 }
 
-inline FeatureSet make_ohlc() { return FeatureSet("ohlc").add(RelativeCandle(20)); }
-
-inline FeatureSet make_ohlcv() {
-  return FeatureSet("ohlcv").add(RelativeCandle(20)).add(RelativeVolume(20));
+template <class Set>
+Set make_ohlc() {
+  return Set("ohlc").add(RelativeCandle(20));
 }
 
-inline FeatureSet make_hybrid() {
-  return FeatureSet("hybrid").add(make_ta86_relative()).add(make_ohlcv());
+template <class Set>
+Set make_ohlcv() {
+  return Set("ohlcv").add(RelativeCandle(20)).add(RelativeVolume(20));
+}
+
+template <class Set>
+Set make_hybrid() {
+  return Set("hybrid").add(make_ta86_relative<Set>()).add(make_ohlcv<Set>());
 }
 
 /// 23 indicators without units, none a plain difference of two others.
-inline FeatureSet make_technical23() {
-  return FeatureSet("technical23")
+template <class Set>
+Set make_technical23() {
+  return Set("technical23")
       .add(RSI(14))
       .add(StochasticRSI(14, 3, 3), {"stoch_rsi", "", ""})
       .add(Stochastic(14, 3))
@@ -200,19 +208,21 @@ inline FeatureSet make_technical23() {
 }
 
 /// Every set there is. A set is added by adding it here.
-inline const std::vector<FeatureSet>& feature_table() {
-  static const std::vector<FeatureSet> table = {make_hybrid(), make_ta86_relative(),
-                                                make_ta86(),   make_ohlcv(),
-                                                make_ohlc(),   make_technical23()};
+template <class Set>
+const std::vector<Set>& feature_table() {
+  static const std::vector<Set> table = {make_hybrid<Set>(), make_ta86_relative<Set>(),
+                                         make_ta86<Set>(),   make_ohlcv<Set>(),
+                                         make_ohlc<Set>(),   make_technical23<Set>()};
   return table;
 }
 
 }  // namespace internal
 
 /// The names of the feature sets.
-inline std::vector<std::string> feature_sets() {
+template <class Set = FeatureSet>
+std::vector<std::string> feature_sets() {
   std::vector<std::string> names;
-  for (const FeatureSet& set : internal::feature_table()) names.push_back(set.name());
+  for (const Set& set : internal::feature_table<Set>()) names.push_back(set.name());
   return names;
 }
 
@@ -225,9 +235,10 @@ inline std::vector<std::string> feature_sets() {
 ///   hybrid         ta86_relative, then ohlcv: 91 features
 ///   technical23    23 indicators without units
 /// Throws: DataError when there is no such set.
-inline const FeatureSet& feature_set(std::string_view name) {
+template <class Set = FeatureSet>
+const Set& feature_set(std::string_view name) {
   std::vector<std::string_view> known;
-  for (const FeatureSet& set : internal::feature_table()) {
+  for (const Set& set : internal::feature_table<Set>()) {
     if (set.name() == name) return set;
     known.push_back(set.name());
   }
@@ -236,8 +247,9 @@ inline const FeatureSet& feature_set(std::string_view name) {
 }
 
 /// The names of a set's features, in their order. Throws: DataError when there is no such set.
-inline std::vector<std::string> feature_names(std::string_view set) {
-  return feature_set(set).names();
+template <class Set = FeatureSet>
+std::vector<std::string> feature_names(std::string_view set) {
+  return feature_set<Set>(set).names();
 }
 
 /// The features of every candle. A number that is not warm yet is NaN; once warm it is finite for
@@ -275,8 +287,9 @@ inline Series<double> engineer_features(const Candles& candles, const FeatureSet
 }
 
 /// The same by the set's name. Throws: also DataError when there is no such set.
-inline Series<double> engineer_features(const Candles& candles, std::string_view set) {
-  return engineer_features(candles, feature_set(set));
+template <class Set = FeatureSet>
+Series<double> engineer_features(const Candles& candles, std::string_view set) {
+  return engineer_features(candles, feature_set<Set>(set));
 }
 
 }  // namespace tsdl::inline TSDL_ABI

@@ -73,11 +73,12 @@ inline std::vector<std::int64_t> times_of(const Candles& candles) {
 }
 
 /// The feature set that a recipe names. Throws: DataError when it was made from a table.
-inline const FeatureSet& recipe_set(const Recipe& recipe) {
+template <class Set = FeatureSet>
+const Set& recipe_set(const Recipe& recipe) {
   if (recipe.features.empty())
     throw DataError("recipe: it reads the columns of a table (", joined(recipe.columns),
                     "), not candles");
-  return feature_set(recipe.features);
+  return feature_set<Set>(recipe.features);
 }
 
 inline void require_columns(const Recipe& recipe, const std::vector<std::string>& names) {

@@ -17,6 +17,7 @@
 
 namespace tsdl::inline TSDL_ABI {
 
+/// How a StandardScaler scales.
 struct StandardScalerOptions {
   double clip = 0;  ///< largest magnitude after scaling, in standard deviations; 0: no clipping
 };

@@ -1,8 +1,9 @@
 // Times as milliseconds since the epoch, UTC: reading them from text, writing them as ISO 8601.
 #pragma once
 
+#include <array>
 #include <charconv>
-#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -71,12 +72,46 @@ class Scanner {
   std::string_view text_;
 };
 
+/// A day of the Gregorian calendar, in the years 0 to 9999. (Not <chrono>'s: with its time zones
+/// and formats, that header takes as long to compile as all of this library's data.)
+struct Date {
+  int year, month, day;
+};
+
+/// Days from 1 January of year 0 to that of 1970.
+inline constexpr int days_to_epoch = 719528;
+
+constexpr bool is_leap(int year) noexcept {
+  return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
+
+/// Days from 1 January of year 0, a leap year, to that of `year`.
+constexpr int days_before_year(int year) noexcept {
+  return year == 0 ? 0 : 365 * year + (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400 + 1;
+}
+
+/// Days of a year before the first of a month, 1 to 13.
+constexpr int days_before_month(int year, int month) noexcept {
+  constexpr std::array<int, 13> before = {0,   31,  59,  90,  120, 151, 181,
+                                          212, 243, 273, 304, 334, 365};
+  return before[static_cast<std::size_t>(month - 1)] + (month > 2 && is_leap(year) ? 1 : 0);
+}
+
+/// The date so many days, 0 or more, after 1 January of year 0.
+constexpr Date date_of(int days) noexcept {
+  Date date{days / 366, 1, 0};
+  while (days_before_year(date.year + 1) <= days) ++date.year;
+  days -= days_before_year(date.year);
+  while (days_before_month(date.year, date.month + 1) <= days) ++date.month;
+  date.day = days - days_before_month(date.year, date.month) + 1;
+  return date;
+}
+
 inline std::optional<std::int64_t> days_ms(int year, int month, int day) noexcept {
-  const std::chrono::year_month_day date(std::chrono::year(year),
-                                         std::chrono::month(static_cast<unsigned>(month)),
-                                         std::chrono::day(static_cast<unsigned>(day)));
-  if (!date.ok()) return {};
-  return std::chrono::sys_days(date).time_since_epoch().count() * day_ms;
+  if (month < 1 || month > 12 || day < 1) return {};
+  const int first = days_before_month(year, month);
+  if (day > days_before_month(year, month + 1) - first) return {};
+  return std::int64_t{days_before_year(year) + first + day - 1 - days_to_epoch} * day_ms;
 }
 
 /// `09-AM`: an hour of the twelve-hour clock. `09:30`, `09:30:15`, `09:30:15.250`: up to 23:59:59.
@@ -155,12 +190,9 @@ inline std::string format_time(std::int64_t ms) {
   constexpr std::int64_t year_10000 = 253402300800000;
   if (ms < year_0 || ms >= year_10000) return std::to_string(ms);
   const std::int64_t within = ((ms % internal::day_ms) + internal::day_ms) % internal::day_ms;
-  const std::chrono::sys_days day(
-      std::chrono::days(static_cast<int>((ms - within) / internal::day_ms)));
-  const std::chrono::year_month_day date(day);
-  std::string text = padded(static_cast<int>(date.year()), 4) + '-' +
-                     padded(static_cast<unsigned>(date.month()), 2) + '-' +
-                     padded(static_cast<unsigned>(date.day()), 2);
+  const internal::Date date = internal::date_of(static_cast<int>((ms - within) / internal::day_ms) +
+                                                internal::days_to_epoch);
+  std::string text = padded(date.year, 4) + '-' + padded(date.month, 2) + '-' + padded(date.day, 2);
   if (within == 0) return text;
   text += 'T' + padded(within / internal::hour_ms, 2) + ':' +
           padded(within / internal::minute_ms % 60, 2) + ':' +

@@ -7,8 +7,8 @@
 // format; io/mlflow_rest.hpp speaks to a server.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -56,8 +56,9 @@ struct RunInfo {
 using Clock = std::function<std::int64_t()>;
 
 inline std::int64_t system_milliseconds() {
-  using namespace std::chrono;
-  return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+  std::timespec now{};
+  std::timespec_get(&now, TIME_UTC);
+  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
 }
 
 /// Records one run. Called from one thread: start, then anything, then end. Throws: DataError when
@@ -66,8 +67,11 @@ inline std::int64_t system_milliseconds() {
 class Tracker {
  public:
   virtual ~Tracker() = default;
+  /// Begins the run: the first call.
   virtual void start(const RunInfo& run) = 0;
+  /// Adds parameters.
   virtual void log_params(std::span<const TrackedText> params) = 0;
+  /// Sets tags, over those that are there.
   virtual void set_tags(std::span<const TrackedText> tags) = 0;
   /// All at one moment, that of the call.
   virtual void log_metrics(std::span<const TrackedMetric> metrics) = 0;
@@ -76,6 +80,7 @@ class Tracker {
                             const std::string& directory = {}) = 0;
   /// Registers an artifact of this run, named by its path among them, as a new version of `model`.
   virtual void register_model(const std::string& model, const std::string& artifact) = 0;
+  /// Ends the run: the last call.
   virtual void end(RunStatus status) = 0;
   /// Where the run can be looked at: a folder or an address; empty while that is not known.
   virtual std::string location() const = 0;

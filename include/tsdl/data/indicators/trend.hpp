@@ -384,6 +384,7 @@ class Aroon {
 
  private:
   struct Peak {
+    /// How high it is, and when it was.
     struct Value {
       double height = 0;
       Index row = 0;

@@ -1,0 +1,3 @@
+#include <tsdl/bilstm.hpp>
+
+int main() {}
