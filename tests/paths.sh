@@ -2,13 +2,14 @@
 # Builds the tests that hang on the processor for each instruction set, with OpenMP and without, and
 # runs them: one line a path.
 #
-# Usage: tests/paths.sh [NAME...]
+# Usage: tests/paths.sh [--short] [NAME...]
+#   --short: only the kernels, finite differences of gradients, and safetensors.
 #   NAME: sse2, sse2-openmp, avx2, avx2-openmp, avx512, avx512-openmp, aarch64, aarch64-openmp; all
 #   when none is given.
 # The tests are those of core, kernels, nn, optim and indicators, of features and the scaler, of
 # metrics and of same bits, and of reading and writing files (tsdl_path_tests in
-# tests/CMakeLists.txt), on random cases of PyTorch's too where it is installed. Tracking and
-# programs are not among them: run.sh tests those.
+# tests/CMakeLists.txt), where PyTorch is installed on random cases of its too, but not in aarch64,
+# which qemu runs slowly. Tracking and programs are not among them: run.sh tests those.
 #
 # Everything is built in build/paths, at -O1 and with assertions. The first time this takes some 5
 # minutes of one processor a path, those of aarch64, which qemu runs, 20: an hour and a half for all.
@@ -23,6 +24,11 @@ declare -A called=([sse2]=sse2 [avx2]=avx2_fma [avx512]=avx512bw [aarch64]=neon6
 declare -A needs=([sse2]=sse2 [avx2]="avx2 fma bmi2" [avx512]="avx512f avx512bw avx512cd avx512dq avx512vl")
 emulator=(qemu-aarch64 -L /usr/aarch64-linux-gnu)
 
+program=tsdl_path_tests
+if [ "${1-}" = --short ]; then
+  program=tsdl_short_path_tests
+  shift
+fi
 for name in "$@"; do
   [[ " ${names[*]} " == *" $name "* ]] || {
     echo "paths.sh: there is no path '$name': one or more of ${names[*]}" >&2
@@ -35,7 +41,7 @@ source examples/support/packages.sh
 need_packages "${build_packages[@]}" doctest-dev openssl binutils
 [[ " ${names[*]}" != *" aarch64"* ]] || need_packages g++-aarch64-linux-gnu qemu-user
 
-if python=$(command -p -v python3) && "$python" -c "import torch" 2>/dev/null; then
+if [ $program = tsdl_path_tests ] && python=$(command -p -v python3) && "$python" -c "import torch" 2>/dev/null; then
   export TSDL_TORCH_CASES=$PWD/build/paths/torch_cases TSDL_PYTHON=$python
   "$python" tests/goldens/torch_cases.py --out "$TSDL_TORCH_CASES" --seed 1
 fi
@@ -58,8 +64,8 @@ build() {
   [ "$set" != aarch64 ] || mapfile -t options < <(cross_options)
   cmake -S . -B "$1" -DCMAKE_BUILD_TYPE= -DCMAKE_CXX_FLAGS=-O1 -DTSDL_MARCH="${march[$set]}" \
     -DTSDL_OPENMP="$openmp" -DTSDL_BUILD_TESTS=ON -DTSDL_BUILD_EXAMPLES=OFF -DTSDL_BUILD_BENCH=OFF \
-    "${options[@]}" && cmake --build "$1" --target tsdl_path_tests || return 1
-  spaces=$(nm -C "$1/tests/tsdl_path_tests" | grep -oE 'tsdl::v[0-9]+_[0-9a-z_]+::' | sort -u)
+    "${options[@]}" && cmake --build "$1" --target $program || return 1
+  spaces=$(nm -C "$1/tests/$program" | grep -oE 'tsdl::v[0-9]+_[0-9a-z_]+::' | sort -u)
   [[ "$spaces" =~ ^tsdl::v[0-9]+_[0-9]+_[0-9]+_${called[$set]}$threads::$ ]] || {
     echo "built for another path: $spaces"
     return 1
@@ -76,8 +82,8 @@ runs_here() {
 # run_tests FOLDER PATH
 run_tests() {
   local by=()
-  [ "${2%-openmp}" != aarch64 ] || by=("${emulator[@]}")
-  "${by[@]}" "$1/tests/tsdl_path_tests"
+  [ "${2%-openmp}" != aarch64 ] || by=(env -u TSDL_TORCH_CASES -u TSDL_PYTHON "${emulator[@]}")
+  "${by[@]}" "$1/tests/$program"
 }
 
 # counts LOG: what doctest says of its test cases and assertions.
