@@ -1,26 +1,34 @@
 #!/usr/bin/env bash
-# Builds the numerical tests for each instruction set, with OpenMP and without, and runs them: one
-# line a path.
+# Builds the tests that hang on the processor for each instruction set, with OpenMP and without, and
+# runs them: one line a path.
 #
-# Usage: tests/paths.sh [NAME...]
-#   NAME: sse2, sse2-openmp, avx2, avx2-openmp, avx512, avx512-openmp; all six when none is given.
-# The numerical tests are those of kernels, nn, optim and indicators, of features and the scaler, of
-# metrics and of same bits (tsdl_numerical_tests in tests/CMakeLists.txt), on random cases of
-# PyTorch's too where it is installed. Files, candles, tracking and programs are not among them:
-# run.sh tests those.
+# Usage: tests/paths.sh [--short] [NAME...]
+#   --short: only the kernels, finite differences of gradients, and safetensors.
+#   NAME: sse2, sse2-openmp, avx2, avx2-openmp, avx512, avx512-openmp, aarch64, aarch64-openmp; all
+#   when none is given.
+# The tests are those of core, kernels, nn, optim and indicators, of features and the scaler, of
+# metrics and of same bits, and of reading and writing files (tsdl_path_tests in
+# tests/CMakeLists.txt), where PyTorch is installed on random cases of its too, but not in aarch64,
+# which qemu runs slowly. Tracking and programs are not among them: run.sh tests those.
 #
-# Everything is built in build/paths, at -O1 and with assertions. The first time this takes some 4
-# minutes of one processor a path, so half an hour for all. What this processor cannot run is built
-# and not run. The exit status is 0 when no path failed.
+# Everything is built in build/paths, at -O1 and with assertions. The first time this takes some 5
+# minutes of one processor a path, those of aarch64, which qemu runs, 20: an hour and a half for all.
+# What this processor cannot run is built and not run. The exit status is 0 when no path failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-names=(sse2 sse2-openmp avx2 avx2-openmp avx512 avx512-openmp)
+names=(sse2 sse2-openmp avx2 avx2-openmp avx512 avx512-openmp aarch64 aarch64-openmp)
 # -march= of each, what version.hpp calls it, and what /proc/cpuinfo must list for it to run.
-declare -A march=([sse2]=x86-64 [avx2]=x86-64-v3 [avx512]=x86-64-v4)
-declare -A called=([sse2]=sse2 [avx2]=avx2_fma [avx512]=avx512bw)
+declare -A march=([sse2]=x86-64 [avx2]=x86-64-v3 [avx512]=x86-64-v4 [aarch64]=armv8-a)
+declare -A called=([sse2]=sse2 [avx2]=avx2_fma [avx512]=avx512bw [aarch64]=neon64)
 declare -A needs=([sse2]=sse2 [avx2]="avx2 fma bmi2" [avx512]="avx512f avx512bw avx512cd avx512dq avx512vl")
+emulator=(qemu-aarch64 -L /usr/aarch64-linux-gnu)
 
+program=tsdl_path_tests
+if [ "${1-}" = --short ]; then
+  program=tsdl_short_path_tests
+  shift
+fi
 for name in "$@"; do
   [[ " ${names[*]} " == *" $name "* ]] || {
     echo "paths.sh: there is no path '$name': one or more of ${names[*]}" >&2
@@ -31,22 +39,33 @@ done
 
 source examples/support/packages.sh
 need_packages "${build_packages[@]}" doctest-dev openssl binutils
+[[ " ${names[*]}" != *" aarch64"* ]] || need_packages g++-aarch64-linux-gnu qemu-user
 
-if python=$(command -p -v python3) && "$python" -c "import torch" 2>/dev/null; then
-  export TSDL_TORCH_CASES=$PWD/build/paths/torch_cases
+if [ $program = tsdl_path_tests ] && python=$(command -p -v python3) && "$python" -c "import torch" 2>/dev/null; then
+  export TSDL_TORCH_CASES=$PWD/build/paths/torch_cases TSDL_PYTHON=$python
   "$python" tests/goldens/torch_cases.py --out "$TSDL_TORCH_CASES" --seed 1
 fi
 # So that work is shared out on any machine, and a thread that waits holds no processor.
 export OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
 
+# Options of CMake by which it compiles for aarch64. Headers are anybody's, but Debian keeps what
+# CMake knows of some of them where only compilers for this machine look.
+cross_options() {
+  local known
+  known=$(dpkg -L libxsimd-dev | grep -m 1 '/cmake/xsimd$')
+  printf '%s\n' -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+    -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_PREFIX_PATH="${known%/xsimd}"
+}
+
 # build FOLDER PATH: the program of one path, for which its symbols must speak.
 build() {
-  local set=${2%-openmp} openmp=OFF threads="" spaces
+  local set=${2%-openmp} openmp=OFF threads="" spaces options=()
   [ "$2" = "$set" ] || openmp=ON threads=_omp
+  [ "$set" != aarch64 ] || mapfile -t options < <(cross_options)
   cmake -S . -B "$1" -DCMAKE_BUILD_TYPE= -DCMAKE_CXX_FLAGS=-O1 -DTSDL_MARCH="${march[$set]}" \
-    -DTSDL_OPENMP="$openmp" -DTSDL_BUILD_TESTS=ON -DTSDL_BUILD_EXAMPLES=OFF -DTSDL_BUILD_BENCH=OFF &&
-    cmake --build "$1" --target tsdl_numerical_tests || return 1
-  spaces=$(nm -C "$1/tests/tsdl_numerical_tests" | grep -oE 'tsdl::v[0-9]+_[0-9a-z_]+::' | sort -u)
+    -DTSDL_OPENMP="$openmp" -DTSDL_BUILD_TESTS=ON -DTSDL_BUILD_EXAMPLES=OFF -DTSDL_BUILD_BENCH=OFF \
+    "${options[@]}" && cmake --build "$1" --target $program || return 1
+  spaces=$(nm -C "$1/tests/$program" | grep -oE 'tsdl::v[0-9]+_[0-9a-z_]+::' | sort -u)
   [[ "$spaces" =~ ^tsdl::v[0-9]+_[0-9]+_[0-9]+_${called[$set]}$threads::$ ]] || {
     echo "built for another path: $spaces"
     return 1
@@ -54,9 +73,17 @@ build() {
 }
 
 runs_here() {
-  local flags flag
+  local set=${1%-openmp} flags flag
+  [ "$set" != aarch64 ] || return 0
   flags=" $(grep -m 1 '^flags' /proc/cpuinfo) "
-  for flag in ${needs[${1%-openmp}]}; do [[ "$flags" == *" $flag "* ]] || return 1; done
+  for flag in ${needs[$set]}; do [[ "$flags" == *" $flag "* ]] || return 1; done
+}
+
+# run_tests FOLDER PATH
+run_tests() {
+  local by=()
+  [ "${2%-openmp}" != aarch64 ] || by=(env -u TSDL_TORCH_CASES -u TSDL_PYTHON "${emulator[@]}")
+  "${by[@]}" "$1/tests/$program"
 }
 
 # counts LOG: what doctest says of its test cases and assertions.
@@ -74,7 +101,7 @@ for name in "${names[@]}"; do
     verdict=failed what="not built: $(tail -n 1 "$folder/build.log") ($folder/build.log)"
   elif ! runs_here "$name"; then
     verdict="not run" what="this processor lacks one of: ${needs[${name%-openmp}]}"
-  elif "$folder/tests/tsdl_numerical_tests" >"$folder/test.log" 2>&1; then
+  elif run_tests "$folder" "$name" >"$folder/test.log" 2>&1; then
     what=$(counts "$folder/test.log")
   else
     verdict=failed what="$(counts "$folder/test.log") ($folder/test.log)"

@@ -88,8 +88,10 @@ TEST_CASE("parallel_team runs each thread's task once, on no more threads than i
 
 TEST_CASE("within a parallel region the team is one thread") {
   Index inside = 0;
+#ifdef _OPENMP
 #pragma omp parallel num_threads(2)
 #pragma omp single
+#endif
   tsdl::internal::parallel_team(4, [&](Index, Index threads) noexcept { inside = threads; });
   CHECK(inside == 1);
 }

@@ -1,20 +1,26 @@
 #!/usr/bin/env python3
-"""State dicts between tsdl and PyTorch; tests/io/checkpoint_state_dict.cpp runs this.
+"""State dicts between tsdl and PyTorch; tests/io/state_dict.cpp runs this.
 
-    state_dict.py check DIR ...            loads DIR/model.safetensors, a model file of tsdl's, into
-                                           torch, strictly, and compares its predictions with those
-                                           in DIR/windows.safetensors to 1e-6
-    state_dict.py write DIR [--kind KIND] [--seed N]
-                                           writes DIR/weights.safetensors, a state_dict of torch's,
-                                           and DIR/windows.safetensors
+    state_dict.py exchange DIR [--seed N]  checks what tsdl wrote, all of DIR/ours and not one of
+                                           DIR/wrong, and writes networks of torch's into DIR/theirs
     state_dict.py --committed              rewrites the goldens beside this file, in
-                                           state_dict/KIND/
+                                           state_dict/CELL_LAYERS_DIRECTIONS/
 
-windows.safetensors holds `x`, N x T x I, and `probabilities`, N x K. Made with PyTorch 1.13.
+Files go the way that a user's go: torch.save and examples/pth_to_safetensors.py there,
+examples/safetensors_to_pth.py and torch.load back, load_state_dict strict.
+
+What is exchanged is one directory a network: weights.safetensors, a state dict, or
+model.safetensors, a model file of tsdl's; and windows.safetensors. That holds `x`, N x T x I, and
+beside a state dict what the recurrent layers and the whole make of it in float32, `outputs`,
+N x T x D*H, and `logits`, N x K, with sizes as its metadata; beside a model file `probabilities`,
+N x K. Made with PyTorch 1.13.
 """
 import argparse
+import contextlib
+import io
 import json
 import pathlib
+import runpy
 import struct
 import sys
 
@@ -23,6 +29,17 @@ import torch
 from torch import nn
 
 from torch_cases import CELLS, write_safetensors
+
+EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
+
+
+def convert(script, source, target):
+    """Runs one of the example scripts; what it said."""
+    arguments, sys.argv = sys.argv, [script, str(source), str(target)]
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+    sys.argv = arguments
+    return said.getvalue()
 
 
 def read_safetensors(path):
@@ -41,6 +58,8 @@ def read_safetensors(path):
 
 
 class Classifier(nn.Module):
+    """What a model file of tsdl's says that it is."""
+
     def __init__(self, config):
         super().__init__()
         self.pooling, self.cell = config["pooling"], config["kind"].removeprefix("bi")
@@ -66,59 +85,114 @@ class Classifier(nn.Module):
         return torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)
 
 
-def check(directory):
-    weights, metadata = read_safetensors(directory / "model.safetensors")
-    windows, _ = read_safetensors(directory / "windows.safetensors")
-    model = Classifier(json.loads(metadata["tsdl.model"])).double().eval()
-    model.load_state_dict({name: torch.tensor(value) for name, value in weights.items()},
-                          strict=True)
+class Network(nn.Module):
+    """Somebody's network: other names than ours."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        I, H, L, D, K = (int(sizes[name]) for name in "IHLDK")
+        self.encoder = nn.Module()
+        self.encoder.rnn = CELLS[sizes["cell"]](I, H, L, batch_first=True, bidirectional=D == 2)
+        self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(D * H, K))
+
+    def forward(self, x):
+        outputs, _ = self.encoder.rnn(x)
+        return outputs, self.head(outputs[:, -1, :])
+
+
+def difference(computed, expected):
+    if computed.shape != expected.shape or expected.size == 0:
+        return np.inf
+    return np.abs(computed.numpy() - expected).max()
+
+
+def fault(directory):
+    """What is wrong with a network that tsdl wrote, if anything."""
+    windows, sizes = read_safetensors(directory / "windows.safetensors")
+    x = torch.tensor(windows["x"])
+    is_model = (directory / "model.safetensors").exists()
+    file = directory / ("model" if is_model else "weights")
+    convert("safetensors_to_pth.py", file.with_suffix(".safetensors"), file.with_suffix(".pth"))
+    state = torch.load(file.with_suffix(".pth"))
     with torch.no_grad():
-        predicted = model(torch.tensor(windows["x"], dtype=torch.float64)).numpy()
-    expected = windows["probabilities"]
-    if predicted.shape != expected.shape or expected.size == 0:
-        sys.exit(f"{directory}: shapes {predicted.shape} and {expected.shape}")
-    error = np.abs(predicted - expected).max()
-    if not error <= 1e-6:
-        sys.exit(f"{directory}: predictions differ by {error}")
+        if is_model:
+            _, metadata = read_safetensors(file.with_suffix(".safetensors"))
+            model = Classifier(json.loads(metadata["tsdl.model"])).double().eval()
+            model.load_state_dict(state, strict=True)
+            error = difference(model(x.double()), windows["probabilities"])
+            return f"predictions differ by {error}" if not error <= 1e-6 else None
+        model = Network(sizes).eval()
+        model.load_state_dict(state, strict=True)
+        for name, value in zip(("outputs", "logits"), model(x)):
+            error = difference(value, windows[name])
+            if not error <= 2e-6 * max(1, np.abs(windows[name]).max()):
+                return f"{name} differ by {error}"
+    return None
 
 
-def write(directory, kind, seed):
-    """A fixed architecture, which the C++ side repeats."""
-    torch.manual_seed(seed)
-    model = Classifier({"kind": kind, "input_size": 3, "hidden_size": 5, "num_layers": 2,
-                        "outputs": 2, "pooling": "last"})
+def write(directory, random, sizes, weights=torch.float32, wrap=False):
+    """A network with weights of a float type, in a checkpoint if it is to be wrapped."""
+    torch.manual_seed(int(random.integers(1 << 30)))
+    model = Network(sizes).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(2)  # so that predictions are not all near one half
-    x = torch.randn(9, 7, 3)
-    with torch.no_grad():
-        probabilities = model(x).numpy()
+            # Twice as large as they are at first, so that outputs are not all near zero.
+            parameter.copy_((2 * parameter).to(weights).to(torch.float32))
+        x = torch.randn(sizes["N"], sizes["T"], sizes["I"])
+        outputs, logits = model(x)
     directory.mkdir(parents=True, exist_ok=True)
-    state = {name: value.numpy() for name, value in model.state_dict().items()}
-    write_safetensors(directory / "weights.safetensors", state, {"format": "pt"})
+    state = model.to(weights).state_dict()
+    if wrap:
+        state["head.steps"] = torch.tensor(3)  # an integer, which is to be left out
+        state = {"epoch": 7, "state_dict": state}
+    torch.save(state, directory / "weights.pth")
+    said = convert("pth_to_safetensors.py", directory / "weights.pth",
+                   directory / "weights.safetensors")
+    if said != ("head.steps: left out, it is torch.int64\n" if wrap else ""):
+        sys.exit(f"pth_to_safetensors.py said: {said}")
     write_safetensors(directory / "windows.safetensors",
-                      {"x": x.numpy(), "probabilities": probabilities}, {})
+                      {"x": x.numpy(), "outputs": outputs.numpy(), "logits": logits.numpy()},
+                      {name: str(value) for name, value in sizes.items()})
+
+
+def architectures():
+    for cell in CELLS:
+        for layers in (1, 2, 3):
+            for directions in (1, 2):
+                yield f"{cell}_{layers}_{directions}", {"cell": cell, "L": layers, "D": directions}
+
+
+def exchange(directory, random):
+    ours, wrong = (sorted((directory / name).iterdir()) for name in ("ours", "wrong"))
+    faults = [f"{path}: {what}" for path in ours if (what := fault(path))]
+    faults += [f"{path}: nothing was noticed" for path in wrong if not fault(path)]
+    if faults or not ours or not wrong:
+        sys.exit("\n".join(faults) or f"{directory}: nothing to check")
+    types = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+    for n, (name, sizes) in enumerate(architectures()):
+        drawn = {key: int(random.integers(1, most))
+                 for key, most in (("I", 24), ("H", 40), ("K", 5), ("N", 20), ("T", 30))}
+        write(directory / "theirs" / name, random, sizes | drawn, types[n % 4], wrap=n % 3 == 1)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--committed", action="store_true", help="rewrite the committed golden")
-    parser.add_argument("command", nargs="?", choices=["check", "write"])
-    parser.add_argument("paths", nargs="*", type=pathlib.Path)
-    parser.add_argument("--kind", default="bilstm", choices=["lstm", "gru", "bilstm", "bigru"])
+    parser.add_argument("--committed", action="store_true", help="rewrite the committed goldens")
+    parser.add_argument("command", nargs="?", choices=["exchange"])
+    parser.add_argument("path", nargs="?", type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if options.committed == (options.path is not None):
+        parser.error("give either exchange DIR or --committed")
     torch.set_num_threads(1)
-    if options.committed:
-        for kind in ("bilstm", "bigru"):
-            write(pathlib.Path(__file__).resolve().parent / "state_dict" / kind, kind, options.seed)
-    elif options.command == "check" and options.paths:
-        for path in options.paths:
-            check(path)
-    elif options.command == "write" and len(options.paths) == 1:
-        write(options.paths[0], options.kind, options.seed)
-    else:
-        parser.error("give check DIR ..., write DIR or --committed")
+    random = np.random.default_rng(options.seed)
+    if options.path:
+        exchange(options.path, random)
+        return
+    for name, sizes in architectures():
+        directory = pathlib.Path(__file__).resolve().parent / "state_dict" / name
+        write(directory, random, sizes | {"I": 2, "H": 3, "K": 2, "N": 4, "T": 5})
+        (directory / "weights.pth").unlink()
 
 
 if __name__ == "__main__":

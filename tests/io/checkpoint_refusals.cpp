@@ -82,8 +82,8 @@ TEST_CASE("model files: missing, unused and wrongly shaped tensors are named") {
     CHECK(contains(shape, "[3, 5]"));
     CHECK(contains(refusal(replacing(name, test::zeros({2}, tsdl::DType::f64))), quoted));
   }
-  CHECK(refusal(replacing("lstm.weight_ih_l2", test::zeros({1}))) ==
-        "tensor 'lstm.weight_ih_l2': not expected");
+  CHECK(refusal(replacing("lstm.weight_ih_l2", test::zeros({1})))
+            .starts_with("tensor 'lstm.weight_ih_l2': not expected"));
   for (const auto& shape : {std::vector<Index>{}, {64}, {4, 16}, {16, 4, 1}, {15, 4}, {0, 4}})
     CHECK(contains(refusal(replacing("lstm.weight_hh_l0", test::zeros(shape))),
                    "'lstm.weight_hh_l0': shape"));

@@ -12,6 +12,7 @@
 
 #include "tsdl/io/json.hpp"
 #include "tsdl/io/safetensors.hpp"
+#include "tsdl/io/state_dict.hpp"
 #include "tsdl/io/training_state.hpp"
 #include "tsdl/nn/factory.hpp"
 #include "tsdl/train/trainer.hpp"
@@ -86,30 +87,6 @@ void check_sizes(const TensorFile& file, const ModelInfo& info) {
 }
 
 }  // namespace internal
-
-/// Copies a state_dict into a model, strictly; F32 and F64 convert. The model is changed whole or
-/// not at all. Throws: FormatError naming a tensor that is missing, misshapen, of another type, or
-/// not expected.
-template <class Model>
-void load_state_dict(Model& model, TensorFile& file) {
-  using Scalar = typename Model::Scalar;
-  std::vector<Buffer<Scalar>> values;
-  std::as_const(model).visit([&](const Parameter<Scalar>& parameter) {
-    Buffer<Scalar>& value = values.emplace_back(parameter.size());
-    file.copy_to(parameter.name, parameter.shape(), value.span());
-  });
-  file.refuse_unused();
-  auto next = values.begin();
-  model.visit([&](Parameter<Scalar>& parameter) { parameter.value = *next++; });
-  model.repack();
-}
-
-/// The same from a file, for instance one that PyTorch wrote.
-template <class Model>
-void load_state_dict(Model& model, const std::filesystem::path& path) {
-  TensorFile file = read_safetensors(path);
-  load_state_dict(model, file);
-}
 
 /// Writes a model file, whole or not at all. Equal models and recipes give equal bytes.
 /// Throws: Error when it cannot be written.

@@ -240,12 +240,22 @@ class InputFile {
   Index remaining_ = 0;
 };
 
+/// Whether a file begins as those of torch.save do: a zip archive, or before PyTorch 1.6 a pickle
+/// of the number 0x1950a86a20f9469cfc6c.
+inline bool begins_like_torch_save(std::uint64_t first_bytes) {
+  const std::uint64_t four = first_bytes & 0xffffffffu;
+  return four == 0x04034b50 || (four & 0xffff00ffu) == 0x0a8a0080;
+}
+
 /// Reads and parses the header; afterwards `file` stands at the data. Throws: Error, FormatError.
 inline SafetensorsHeader read_safetensors_header(InputFile& file, const std::string& path) {
   if (file.remaining() < 8)
     throw FormatError(path, ": at least 8 bytes expected, ", file.remaining(), " found");
   std::uint64_t length = 0;
   file.read(&length, sizeof(length));
+  if (begins_like_torch_save(length))
+    throw FormatError(path, ": written by torch.save, not safetensors; ",
+                      "examples/pth_to_safetensors.py converts it");
   if (length > max_header_bytes)
     throw FormatError(path, ": header: at most ", max_header_bytes, " bytes expected, ", length,
                       " declared");

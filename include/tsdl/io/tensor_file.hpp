@@ -85,14 +85,25 @@ inline const DTypeEntry& dtype_entry(DType dtype) {
 
 inline constexpr std::string_view metadata_key = "__metadata__";
 
-/// A name out of a file as it may stand in a message of one line: quoted, control characters
-/// replaced, cut to 100 bytes.
-inline std::string quoted_name(std::string_view name) {
+/// A name out of a file as it may stand in a message of one line: control characters replaced, cut
+/// to 100 bytes.
+inline std::string printable(std::string_view name) {
   constexpr std::size_t limit = 100;
-  std::string text = "'";
+  std::string text;
   for (const char c : name.substr(0, limit))
     text += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  return text + (name.size() > limit ? "...'" : "'");
+  return text + (name.size() > limit ? "..." : "");
+}
+
+inline std::string quoted_name(std::string_view name) { return "'" + printable(name) + "'"; }
+
+/// "tensor 'a'" or "tensors 'a', 'b'", up to `limit` names and then how many more there are.
+inline std::string tensor_list(const std::vector<std::string>& names, std::size_t limit = 20) {
+  std::string text = names.size() > 1 ? "tensors " : "tensor ";
+  for (std::size_t i = 0; i < std::min(names.size(), limit); ++i)
+    text += (i ? ", " : "") + quoted_name(names[i]);
+  return text +
+         (names.size() > limit ? " and " + std::to_string(names.size() - limit) + " more" : "");
 }
 
 /// A shape as text, of sixteen dimensions at most.
@@ -183,24 +194,33 @@ class TensorFile {
     if (internal::checked_product(shape) != std::ssize(out))
       throw ShapeError("TensorFile: shape ", internal::shape_text(shape), " of tensor ",
                        internal::quoted_name(name), " does not fit ", out.size(), " values");
-    const auto found = tensors_.find(name);
-    if (found == tensors_.end()) throw FormatError(where(name), "missing");
-    Tensor& tensor = found->second;
-    if (!std::equal(shape.begin(), shape.end(), tensor.shape.begin(), tensor.shape.end()))
-      throw FormatError(where(name), "shape ", internal::shape_text(shape), " expected, ",
-                        internal::shape_text(tensor.shape), " found");
+    if (const std::optional<std::string> why = refusal(name, shape))
+      throw FormatError(path_, ": ", *why);
+    Tensor& tensor = tensors_.find(name)->second;
     if (tensor.dtype == DType::f32)
       copy_values<float>(name, tensor, out);
-    else if (tensor.dtype == DType::f64)
-      copy_values<double>(name, tensor, out);
     else
-      throw FormatError(where(name), "dtype F32 or F64 expected, ",
-                        internal::dtype_entry(tensor.dtype).name, " found");
+      copy_values<double>(name, tensor, out);
     tensor.used = true;
   }
   template <class Scalar>
   void copy_to(const std::string& name, std::initializer_list<Index> shape, std::span<Scalar> out) {
     copy_to(name, std::span<const Index>(shape.begin(), shape.size()), out);
+  }
+
+  /// Why copy_to would refuse a tensor of this name and shape without looking at its values, if so.
+  std::optional<std::string> refusal(const std::string& name, std::span<const Index> shape) const {
+    const std::string tensor_name = "tensor " + internal::quoted_name(name);
+    const auto found = tensors_.find(name);
+    if (found == tensors_.end()) return tensor_name + ": missing";
+    const Tensor& tensor = found->second;
+    if (!std::equal(shape.begin(), shape.end(), tensor.shape.begin(), tensor.shape.end()))
+      return tensor_name + ": shape " + internal::shape_text(shape) + " expected, " +
+             internal::shape_text(tensor.shape) + " found";
+    if (tensor.dtype != DType::f32 && tensor.dtype != DType::f64)
+      return tensor_name + ": dtype F32 or F64 expected, " +
+             std::string(internal::dtype_entry(tensor.dtype).name) + " found";
+    return std::nullopt;
   }
 
   /// The metadata under `key`. Throws: FormatError when there is none.
@@ -213,15 +233,11 @@ class TensorFile {
 
   /// Throws: FormatError naming the tensors that no copy_to has read, up to five of them.
   void refuse_unused() const {
-    std::string names;
-    Index count = 0;
-    for (const auto& [name, tensor] : tensors_) {
-      if (tensor.used) continue;
-      if (++count <= 5) names += (count > 1 ? ", " : "") + internal::quoted_name(name);
-    }
-    if (count > 5) names += " and " + std::to_string(count - 5) + " more";
-    if (count > 0)
-      throw FormatError(path_, ": tensor", count > 1 ? "s " : " ", names, ": not expected");
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : tensors_)
+      if (!tensor.used) names.push_back(name);
+    if (!names.empty())
+      throw FormatError(path_, ": ", internal::tensor_list(names, 5), ": not expected");
   }
 
  private:

@@ -151,7 +151,7 @@ struct AccuratePrecision {
   }
   template <class V>
   static TSDL_INLINE V ratio(const V& a, const V& b) noexcept {
-    return a / b;
+    return divide(a, b);
   }
 };
 

@@ -38,7 +38,7 @@ struct AdamWLanes {
     const V g = gradient * scale;
     m = multiply_add(rest1, V(g - m), m);
     v = multiply_add(V(rest2 * g), g, V(beta2 * v));
-    p = p * keep - step_size * m / multiply_add(V(xsimd::sqrt(v)), correction, eps);
+    p = p * keep - divide(step_size * m, multiply_add(square_root(v), correction, eps));
   }
 
   static V cast(double x) noexcept { return V(static_cast<Scalar>(x)); }

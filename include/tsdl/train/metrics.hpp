@@ -7,7 +7,6 @@
 #include <limits>
 #include <numeric>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "tsdl/core/error.hpp"
@@ -31,9 +30,14 @@ struct Metrics {
   double majority_accuracy = undefined;  ///< of always predicting these samples' most common class
 };
 
+/// What a proportion lies between.
+struct Interval {
+  double low, high;
+};
+
 /// The 95% interval of a proportion seen in n independent trials.
 /// Source: Wilson 1927, the score interval.
-inline std::pair<double, double> wilson_interval(double proportion, Index n) noexcept {
+inline Interval wilson_interval(double proportion, Index n) noexcept {
   constexpr double z = 1.959963984540054;
   const auto count = static_cast<double>(n);
   const double centre = proportion + z * z / (2 * count);

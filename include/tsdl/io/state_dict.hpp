@@ -1,0 +1,203 @@
+// State dicts: the weights of a model by PyTorch's names, read from a safetensors file and written
+// to one.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <iterator>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tsdl/core/buffer.hpp"
+#include "tsdl/core/error.hpp"
+#include "tsdl/core/types.hpp"
+#include "tsdl/io/safetensors.hpp"
+#include "tsdl/io/state_dict_hints.hpp"
+#include "tsdl/io/tensor_file.hpp"
+#include "tsdl/nn/parameter.hpp"
+
+namespace tsdl::inline TSDL_ABI {
+
+/// How the names of a model and of a file go together.
+struct StateDictOptions {
+  /// What our names begin with, and what the file's begin with in its place; of those that fit a
+  /// name the longest counts. For a network with an nn.LSTM `encoder.rnn` and an nn.Linear
+  /// `head.1`:
+  ///   {{"lstm.", "encoder.rnn."}, {"fc.", "head.1."}}
+  /// For one in DataParallel {{"", "module."}}; for a classifier's layers from an nn.LSTM alone
+  /// {{"lstm.", ""}}, and a tsdl::LSTM from a network's {{"", "lstm."}}, both not strict.
+  std::vector<std::pair<std::string, std::string>> prefixes{};
+  /// When reading: whether the file must hold all tensors of the model and no others. If not, those
+  /// that are missing keep their values (biases too, when the file was made with bias=False).
+  bool strict = true;
+};
+
+/// What a reading that is not strict left as it was, in the file's spelling.
+struct IncompatibleKeys {
+  std::vector<std::string> missing_keys;     ///< of the model and not in the file
+  std::vector<std::string> unexpected_keys;  ///< in the file and not of the model
+};
+
+namespace internal {
+
+/// A tensor of a model, by its own name and the file's.
+struct WantedTensor {
+  std::string name, in_file;
+  std::vector<Index> shape;
+};
+
+/// The tensors of a model, in its order, as a file spells them. Throws: Error when a prefix is
+/// given twice or begins no name, or two tensors get one name.
+template <class Model>
+std::vector<WantedTensor> wanted_tensors(
+    const Model& model, const std::vector<std::pair<std::string, std::string>>& prefixes) {
+  std::vector<WantedTensor> wanted;
+  std::vector<bool> needed(prefixes.size(), false);
+  std::set<std::string> taken;
+  model.visit([&](const auto& parameter) {
+    const std::string& name = parameter.name;
+    std::optional<std::size_t> best;
+    for (std::size_t i = 0; i < prefixes.size(); ++i) {
+      if (!name.starts_with(prefixes[i].first)) continue;
+      needed[i] = true;
+      if (!best || prefixes[i].first.size() > prefixes[*best].first.size()) best = i;
+    }
+    std::string in_file = name;
+    if (best) in_file.replace(0, prefixes[*best].first.size(), prefixes[*best].second);
+    if (!taken.insert(in_file).second)
+      throw Error("state dict: prefixes give two tensors the name ", quoted_name(in_file));
+    wanted.push_back({name, std::move(in_file), parameter.shape()});
+  });
+  for (std::size_t i = 0; i < prefixes.size(); ++i) {
+    const std::string& prefix = prefixes[i].first;
+    if (!needed[i])
+      throw Error("state dict: prefix ", quoted_name(prefix), ": no tensor's name begins so; ",
+                  "the first is ", quoted_name(wanted.empty() ? "" : wanted.front().name));
+    for (std::size_t j = 0; j < i; ++j)
+      if (prefixes[j].first == prefix)
+        throw Error("state dict: prefix ", quoted_name(prefix), ": given twice");
+  }
+  return wanted;
+}
+
+/// Sentences for a message about a file that does not fit: nothing, or each with a full stop before
+/// it.
+inline std::string state_dict_hints(const std::vector<WantedTensor>& wanted,
+                                    const TensorFile& file) {
+  Modules ours, asked_for;
+  for (const WantedTensor& tensor : wanted) {
+    add_tensor(ours, tensor.name, tensor.shape);
+    add_tensor(asked_for, tensor.in_file, tensor.shape);
+  }
+  const Modules found = modules_of(file);
+  std::string hints;
+  const std::string asked_text = recurrent_texts(asked_for), found_text = recurrent_texts(found);
+  if (asked_text != found_text && !asked_text.empty())
+    hints += ". The model is " + asked_text + ", the file " +
+             (found_text.empty() ? "has no recurrent layers" : "holds " + found_text);
+  if (const auto text = prefixes_that_fit(ours, found)) hints += ". Would fit: prefixes " + *text;
+  return hints;
+}
+
+/// What a file and a model do not share. Throws: FormatError naming everything that refuses the
+/// file.
+inline IncompatibleKeys compare(const std::vector<WantedTensor>& wanted, const TensorFile& file,
+                                bool strict) {
+  IncompatibleKeys keys;
+  std::set<std::string> names, recurrent_modules;
+  std::string unfit;
+  for (const auto& [name, in_file, shape] : wanted) {
+    names.insert(in_file);
+    const std::size_t end = module_end(in_file);
+    if (recurrent_layer(std::string_view(in_file).substr(end)))
+      recurrent_modules.insert(in_file.substr(0, end));
+    if (!file.contains(in_file))
+      keys.missing_keys.push_back(in_file);
+    else if (const auto why = file.refusal(in_file, shape))
+      unfit += "; " + *why;
+  }
+  std::vector<std::string> left_out;
+  for (const auto& [name, tensor] : file.tensors()) {
+    if (names.contains(name)) continue;
+    keys.unexpected_keys.push_back(name);
+    const std::size_t end = module_end(name);
+    if (recurrent_layer(std::string_view(name).substr(end)) &&
+        recurrent_modules.contains(name.substr(0, end)))
+      left_out.push_back(name);
+  }
+  std::string text;
+  const bool nothing = keys.missing_keys.size() == wanted.size();
+  if (!keys.missing_keys.empty() && (strict || nothing))
+    text += "; " + tensor_list(keys.missing_keys) + ": missing";
+  if (const auto& surplus = strict ? keys.unexpected_keys : left_out; !surplus.empty())
+    text += "; " + tensor_list(surplus) + ": not expected";
+  text += unfit;
+  if (!text.empty())
+    throw FormatError(file.path(), ": ", text.substr(2), state_dict_hints(wanted, file));
+  return keys;
+}
+
+}  // namespace internal
+
+/// Copies a state dict into a model or into layers, tsdl::LSTM or tsdl::GRU; F32 and F64 convert.
+/// The model is changed whole or not at all. Returns what was left alone: nothing when strict.
+/// Throws: Error when `prefixes` are of no use; FormatError naming all tensors that are misshapen,
+/// of another type and, when strict, missing or not expected, or one with a value that is not
+/// finite or beyond Scalar's range. Also when not strict: if the file has no tensor of the model's,
+/// or has layers or a direction that the model lacks. Source: torch.nn.Module.load_state_dict
+template <class Model>
+IncompatibleKeys load_state_dict(Model& model, TensorFile& file,
+                                 const StateDictOptions& options = {}) {
+  using Scalar = typename Model::Scalar;
+  const auto wanted = internal::wanted_tensors(std::as_const(model), options.prefixes);
+  IncompatibleKeys keys = internal::compare(wanted, file, options.strict);
+  std::vector<Buffer<Scalar>> values(wanted.size());  // empty: missing
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const std::string& name = wanted[i].in_file;
+    if (!file.contains(name)) continue;
+    values[i].resize(*internal::checked_product(wanted[i].shape));
+    file.copy_to(name, std::span<const Index>(wanted[i].shape), values[i].span());
+    for (Index n = 0; n < values[i].size(); ++n)
+      if (!is_finite(static_cast<double>(values[i][n])))
+        throw FormatError(file.path(), ": tensor ", internal::quoted_name(name), ": value ", n,
+                          " is not finite");
+  }
+  auto next = values.begin();
+  model.visit([&](Parameter<Scalar>& parameter) {
+    if (!next->empty()) parameter.value.swap(*next);
+    ++next;
+  });
+  model.repack();
+  return keys;
+}
+
+/// The same from a file, for instance one that PyTorch wrote.
+template <class Model>
+IncompatibleKeys load_state_dict(Model& model, const std::filesystem::path& path,
+                                 const StateDictOptions& options = {}) {
+  TensorFile file = read_safetensors(path);
+  return load_state_dict(model, file, options);
+}
+
+/// Writes the weights of a model or of layers, whole or not at all; `prefixes` as when they are
+/// read. Throws: Error when it cannot be written, or `prefixes` are of no use.
+template <class Model>
+void save_state_dict(const std::filesystem::path& path, const Model& model,
+                     const StateDictOptions& options = {}) {
+  using Scalar = typename Model::Scalar;
+  const auto wanted = internal::wanted_tensors(model, options.prefixes);
+  TensorFile file(path.string());
+  file.metadata["format"] = "pt";
+  auto next = wanted.begin();
+  model.visit([&](const Parameter<Scalar>& parameter) {
+    file.add((next++)->in_file, parameter.shape(), parameter.value.span());
+  });
+  write_safetensors(path, file);
+}
+
+}  // namespace tsdl::inline TSDL_ABI
