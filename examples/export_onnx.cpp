@@ -15,9 +15,15 @@ struct Options {
   tsdl::OnnxOptions onnx;
 };
 
-/// "[batch, 50, 91]".
-std::string shape_of(const std::string& middle, tsdl::Index last) {
-  return "[batch, " + middle + std::to_string(last) + "]";
+/// What goes in and what comes out: "features [batch, 50, 91] float64 to ...".
+std::string description(const tsdl::OnnxOptions& options, const tsdl::Recipe& recipe,
+                        const tsdl::ClassifierOptions& sizes) {
+  const std::string length = options.dynamic_length ? "length" : std::to_string(recipe.length);
+  const std::string windows = "[batch, " + length + ", " + std::to_string(sizes.input_size) + "]";
+  std::string text = options.include_scaler ? "features " + windows + " float64"
+                                            : "scaled features " + windows + " float32";
+  text += recipe.regression ? " to prediction" : " to logits and probabilities";
+  return text + " [batch, " + std::to_string(sizes.outputs) + "] float32";
 }
 
 int export_onnx(const Options& o) {
@@ -25,16 +31,9 @@ int export_onnx(const Options& o) {
   const std::filesystem::path out(o.out);
   tsdl::remove_stale_temporaries(out.has_parent_path() ? out.parent_path() : ".");
   tsdl::save_onnx(out, loaded.model, loaded.recipe, o.onnx);
-  const tsdl::ClassifierOptions& sizes = std::visit(
-      [](const auto& model) -> const tsdl::ClassifierOptions& { return model.options(); },
-      loaded.model);
-  const std::string length =
-      o.onnx.dynamic_length ? "length" : std::to_string(loaded.recipe.length);
-  std::printf("%s: features %s %s, %s %s float32\n", o.out.c_str(),
-              shape_of(length + ", ", sizes.input_size).c_str(),
-              o.onnx.include_scaler ? "float64" : "float32, scaled,",
-              loaded.recipe.regression ? "to prediction" : "to logits and probabilities",
-              shape_of("", sizes.outputs).c_str());
+  const tsdl::ClassifierOptions sizes =
+      std::visit([](const auto& model) { return model.options(); }, loaded.model);
+  std::printf("%s: %s\n", o.out.c_str(), description(o.onnx, loaded.recipe, sizes).c_str());
   return 0;
 }
 
