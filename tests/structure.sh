@@ -95,6 +95,7 @@ check_parties() {
       *xsimd*) [ "$file" = tsdl/kernels/simd.hpp ] || echo "$file includes $what" ;;
       *nlohmann*) [[ "$file" == tsdl/io/* ]] || echo "$file includes $what" ;;
       *httplib*) [ "$file" = tsdl/io/mlflow_client.hpp ] || echo "$file includes $what" ;;
+      *protozero*) [[ "$file" == tsdl/io/* ]] || echo "$file includes $what" ;;
       *Eigen/*) [[ "$file" != tsdl/kernels/* ]] || echo "$file includes $what" ;;
       *immintrin.h* | *x86intrin.h* | *arm_neon.h*)
         [ "$file" = tsdl/kernels/simd.hpp ] || echo "$file includes $what"
@@ -180,6 +181,7 @@ plant check_places tsdl/core/new.cpp 'int x;'
 plant check_parties "$(first nn)" '#include <xsimd/xsimd.hpp>'
 plant check_parties "$(first data)" '#include <nlohmann/json.hpp>'
 plant check_parties "$(first io)" '#include <httplib.h>'
+plant check_parties "$(first train)" '#include <protozero/pbf_writer.hpp>'
 plant check_parties "$(first kernels)" '#include <Eigen/Core>'
 plant check_parties "$(first nn)" '#include <immintrin.h>'
 plant check_parties "$(first nn)" '#include <omp.h>'

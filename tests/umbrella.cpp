@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <tsdl/io/onnx.hpp>
 #include <tsdl/tsdl.hpp>
 
 TEST_CASE("the version is the three numbers") {

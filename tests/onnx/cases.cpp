@@ -1,0 +1,203 @@
+// Writes ONNX files, and for each what it must give: NAME.json beside NAME.onnx holds features and
+// the logits and probabilities that tsdl has for them.
+//
+// Usage: tsdl_onnx_cases DIRECTORY
+//          every combination of cell, directions, layers, pooling, scaler and outputs
+//        tsdl_onnx_cases DIRECTORY NAME MODEL CANDLES
+//          for a model file and its two exports, NAME_raw.onnx with the scaler and NAME_scaled.onnx
+//          without, that are already there
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <tsdl/io/checkpoint.hpp>
+#include <tsdl/io/onnx.hpp>
+#include <vector>
+
+namespace {
+
+using tsdl::Index;
+using tsdl::Pooling;
+using tsdl::internal::Json;
+
+constexpr Index batch = 17;
+
+/// Raw features: rows of doubles.
+tsdl::Series<double> series_of(std::vector<std::string> names, const std::vector<double>& rows) {
+  const Index count = std::ssize(rows) / std::ssize(names);
+  auto series = tsdl::Series<double>::sized(std::move(names), count);
+  std::copy(rows.begin(), rows.end(), series.values.begin());
+  return series;
+}
+
+/// `batch` windows of raw features, one after the other by `stride` rows, and the same scaled.
+struct Input {
+  const tsdl::Series<double>& raw;
+  const tsdl::Recipe& recipe;
+  Index length, stride;
+
+  tsdl::Windows<float> windows() const {
+    std::vector<Index> ends;
+    for (Index b = 0; b < batch; ++b) ends.push_back(b * stride + length - 1);
+    auto scaled = std::make_shared<const tsdl::Series<float>>(recipe.scaler.transform<float>(raw));
+    return {std::move(scaled), length, stride, std::move(ends), {}};
+  }
+};
+
+/// Describes a case: raw or scaled windows go in, and what `model` makes of the scaled ones comes
+/// out.
+template <class Model>
+void write_case(const std::filesystem::path& json, const Model& model, const Input& input,
+                bool raw) {
+  const tsdl::Windows<float> windows = input.windows();
+  std::vector<double> features;
+  for (const Index end : windows.ends())
+    for (Index row = end + 1 - input.length; row <= end; ++row)
+      for (Index i = 0; i < windows.inputs(); ++i)
+        features.push_back(raw ? input.raw.column(row)[i]
+                               : static_cast<double>(windows.series().column(row)[i]));
+  typename Model::Cache cache;
+  tsdl::Buffer<float> gathered;
+  const auto logits = model.forward(windows.batch(0, batch, gathered), cache);
+  const tsdl::Matrix<double> p = tsdl::predict(model, windows);
+  const Json text = {{"type", raw ? "float64" : "float32"},
+                     {"shape", {batch, input.length, windows.inputs()}},
+                     {"features", features},
+                     {"outputs", p.rows()},
+                     {"logits", std::vector<float>(logits.data(), logits.data() + logits.size())},
+                     {"probabilities", std::vector<double>(p.data(), p.data() + p.size())}};
+  tsdl::write_file(json, text.dump());
+}
+
+/// Draws weights, larger ones until the windows' probabilities differ: else any weights would do.
+template <class Model>
+void draw_weights(Model& model, const Input& input, tsdl::RandomStream& random) {
+  const double root = std::sqrt(static_cast<double>(model.options().hidden_size));
+  const tsdl::Windows<float> windows = input.windows();
+  for (double scale = 0.5; scale < 10; scale *= 1.1) {
+    model.visit([&](tsdl::Parameter<float>& parameter) {
+      const double bound = scale * (parameter.name.starts_with("fc.") ? 4 / root : 1 + 1 / root);
+      for (float& value : parameter.value)
+        value = static_cast<float>(random.uniform(-bound, bound));
+    });
+    model.repack();
+    const tsdl::Matrix<double> p = tsdl::predict(model, windows);
+    double most = 0;
+    for (Index b = 1; b < batch; ++b) most = std::max(most, std::abs(p(0, b) - p(0, 0)));
+    if (most > 0.2) return;
+  }
+  throw tsdl::Error("no weights found whose probabilities differ");
+}
+
+/// One of the combinations.
+struct Case {
+  std::string kind;
+  Index layers;
+  Pooling pooling;
+  Index outputs;
+  tsdl::OnnxOptions onnx;
+  double clip = 0;
+};
+
+/// Exports a classifier with drawn weights. Raw features lie around 1e9, -3e4, 0.02 and 1e9 again,
+/// with deviations of 1, 300, 0.001 and 50: in float32 the first would be a constant.
+void write_drawn(const std::filesystem::path& directory, const Case& c, std::uint64_t number) {
+  constexpr std::array<std::array<double, 2>, 4> around = {
+      {{1e9, 1.0}, {-3e4, 300.0}, {0.02, 0.001}, {1e9, 50.0}}};
+  constexpr std::array<Index, 5> inputs = {3, 1, 5, 9, 2}, hidden = {5, 7, 17, 33, 2};
+  tsdl::RandomStream random(1000 + number);
+  const Index I = inputs[number % 5], H = hidden[number / 2 % 5];
+  const Index learnt = 3 + static_cast<Index>(number % 7);
+  const Index length = c.onnx.dynamic_length ? learnt + 4 : learnt;
+  tsdl::Recipe recipe{.length = learnt};
+  recipe.scaler = tsdl::StandardScaler({.clip = c.clip});
+  for (Index k = 0; k < std::max<Index>(2, c.outputs); ++k)
+    recipe.class_values.push_back(static_cast<double>(k));
+  for (Index i = 0; i < I; ++i) recipe.columns.push_back("x" + std::to_string(i));
+  std::vector<double> rows;
+  for (Index row = 0; row < batch * length; ++row)
+    for (Index i = 0; i < I; ++i) {
+      const auto& [mean, deviation] = around[static_cast<std::size_t>(i) % around.size()];
+      rows.push_back(mean + deviation * random.normal());
+    }
+  const tsdl::Series<double> raw = series_of(recipe.columns, rows);
+  recipe.scaler.fit(raw);
+  const Input input{raw, recipe, length, length};
+  auto any = tsdl::make_classifier<float>(c.kind, {.input_size = I,
+                                                   .hidden_size = H,
+                                                   .num_layers = c.layers,
+                                                   .pooling = c.pooling,
+                                                   .outputs = c.outputs});
+  std::visit(
+      [&](auto& model) {
+        draw_weights(model, input, random);
+        std::string name = c.kind;
+        name.append("_").append(std::to_string(c.layers));
+        name.append("_").append(to_string(c.pooling));
+        name.append("_k").append(std::to_string(c.outputs));
+        name.append(c.onnx.include_scaler ? "_raw" : "_scaled");
+        name.append(c.onnx.dynamic_length ? "_any_length" : "");
+        name.append(c.clip > 0 ? "_clip" : "");
+        tsdl::save_onnx(directory / (name + ".onnx"), any, recipe, c.onnx);
+        write_case(directory / (name + ".json"), model, input, c.onnx.include_scaler);
+      },
+      any);
+}
+
+void write_combinations(const std::filesystem::path& directory) {
+  std::uint64_t number = 0;
+  for (const char* kind : {"lstm", "gru", "bilstm", "bigru"})
+    for (const Index layers : {1, 2, 3})
+      for (const Pooling pooling : {Pooling::last, Pooling::final_states, Pooling::mean})
+        for (const Index outputs : {1, 3})
+          for (const bool scaler : {true, false})
+            write_drawn(directory, {kind, layers, pooling, outputs, {.include_scaler = scaler}},
+                        number++);
+  for (const char* kind : {"lstm", "bigru"})
+    for (const Pooling pooling : {Pooling::last, Pooling::final_states, Pooling::mean})
+      write_drawn(directory,
+                  {kind, 2, pooling, 3, {.include_scaler = true, .dynamic_length = true}, 0.7},
+                  number++);
+}
+
+/// The latest windows of the candles.
+void write_trained(const std::filesystem::path& directory, const std::string& name,
+                   const std::string& model_file, const std::string& candles) {
+  const auto loaded = tsdl::load_classifier<float>(model_file);
+  const tsdl::Recipe& recipe = loaded.recipe;
+  const tsdl::Series<double> all =
+      tsdl::engineer_features(tsdl::read_candles(candles), tsdl::feature_set(recipe.features));
+  const Index stride = 3, rows = (batch - 1) * stride + recipe.length;
+  const Index I = all.features;
+  const double* first = all.column(all.rows - rows);
+  const auto raw = series_of(recipe.columns, std::vector<double>(first, first + rows * I));
+  const Input input{raw, recipe, recipe.length, stride};
+  std::visit(
+      [&](const auto& model) {
+        write_case(directory / (name + "_raw.json"), model, input, true);
+        write_case(directory / (name + "_scaled.json"), model, input, false);
+      },
+      loaded.model);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  try {
+    if (arguments.size() == 1)
+      write_combinations(arguments[0]);
+    else if (arguments.size() == 4)
+      write_trained(arguments[0], arguments[1], arguments[2], arguments[3]);
+    else
+      throw tsdl::Error("usage: tsdl_onnx_cases DIRECTORY [NAME MODEL CANDLES]");
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+  return 0;
+}
