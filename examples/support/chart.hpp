@@ -162,7 +162,7 @@ inline void draw_rates(ChartWriter& chart, const Panel& losses, const LossLayout
     chart.text(24, panel.top + panel.height / 2, "name", "middle", "learning rate", true);
     chart.end_labels(panel, series, label);
   } else {
-    chart.text(panel.left, panel.top - 10, "label rate-fill", "start", "learning " + label[0]);
+    chart.text(panel.left, panel.top - 10, "label rate-fill over", "start", "learning " + label[0]);
   }
 }
 
@@ -225,8 +225,8 @@ inline std::vector<std::string> draw_losses(ChartWriter& chart, const LossCurves
   const Series& judged = validation.values.empty() ? train : validation;
   const auto best = static_cast<std::size_t>(curves.best_epoch);
   const bool has_best = curves.best_epoch >= 0 && best < epochs;
-  if (drawn.has_rate()) draw_rates(chart, losses, layout, rate);
   if (has_best) draw_best_line(chart, losses, layout.bottom, judged, best);
+  if (drawn.has_rate()) draw_rates(chart, losses, layout, rate);
   chart.text(losses.left + losses.width / 2, layout.bottom + 40, "name", "middle", "epoch");
   chart.curve(losses, train);
   chart.curve(losses, validation);

@@ -26,6 +26,9 @@ namespace examples {
 /// How many lines a figure may hold that are told apart by colour and dashes.
 inline constexpr std::size_t line_styles = 8;
 
+/// The most classes of a confusion matrix that can be read.
+inline constexpr std::size_t most_shown_classes = 8;
+
 /// A figure's picture in the sizes that a page shows, and what it leaves out.
 struct Figure {
   std::string svg{};
@@ -49,9 +52,10 @@ inline Axis share_axis() {
   return {0, 1, {{0, "0"}, {0.2, "0.2"}, {0.4, "0.4"}, {0.6, "0.6"}, {0.8, "0.8"}, {1, "1"}}};
 }
 
-/// A line from corner to corner, with its name below it.
-inline void draw_diagonal(ChartWriter& chart, const Panel& panel, std::string_view name) {
+/// A line from corner to corner; a name stands below it.
+inline void draw_diagonal(ChartWriter& chart, const Panel& panel, std::string_view name = {}) {
   chart.line(panel.x(0), panel.y(0), panel.x(1), panel.y(1), "baseline");
+  if (name.empty()) return;
   const double x = panel.x(0.78), y = panel.y(0.78);
   const double degrees = -std::atan2(panel.height, panel.width) * 57.29577951308232;
   chart.add({"<text class=\"over\" text-anchor=\"middle\" transform=\"translate(", coordinate(x),
@@ -111,7 +115,7 @@ inline Figure roc_figure(std::span<const RocLine> lines) {
   const Panel panel{54, 14, 332, 332, share_axis(), share_axis()};
   ChartWriter chart;
   chart.frame(panel, true);
-  draw_diagonal(chart, panel, "baseline: AUC 0.5");
+  draw_diagonal(chart, panel);
   std::string label = "ROC curve";
   chart.add(
       {"<g transform=\"translate(", coordinate(panel.left), " ", coordinate(panel.top), ")\">\n"});
@@ -136,7 +140,6 @@ inline Figure calibration_figure(std::span<const tsdl::CalibrationBin> bins, dou
   const Panel counts{54, 326, 332, 50, share_axis(), {0, static_cast<double>(most), {}}};
   ChartWriter chart, points;
   chart.frame(panel, false);
-  draw_diagonal(chart, panel, "perfect");
   std::string path, label = "Calibration";
   for (const tsdl::CalibrationBin& bin : bins) {
     const std::string range = format_fixed(bin.low, 2) + " to " + format_fixed(bin.high, 2);
@@ -161,6 +164,7 @@ inline Figure calibration_figure(std::span<const tsdl::CalibrationBin> bins, dou
     label += "; " + text;
   }
   chart.add({"<path class=\"line c0\" d=\"", path.empty() ? "M0 0" : path, "\"/>\n"});
+  draw_diagonal(chart, panel, "perfect");
   chart.add({points.take()});
   if (is_finite(baseline)) chart.baseline(panel, baseline, "baseline " + format_percent(baseline));
   chart.line(54, 376, 386, 376, "axis");
@@ -178,7 +182,7 @@ inline Figure confusion_figure(const tsdl::Confusion& confusion,
                                const std::vector<std::string>& names) {
   using namespace internal;
   const std::size_t K = confusion.classes();
-  if (K > 8) return {};
+  if (K > most_shown_classes) return {};
   const double left = 92, top = 52, size = std::min(110.0, 296 / static_cast<double>(K));
   const double side = size * static_cast<double>(K);
   ChartWriter chart;

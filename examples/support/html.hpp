@@ -72,6 +72,8 @@ h1{font-size:28px;line-height:1.25;margin:0 0 4px;overflow-wrap:anywhere}
 h2{font-size:19px;line-height:1.3;margin:0 0 8px}
 p{margin:0 0 8px}
 .soft{color:var(--soft)}
+.note{color:var(--soft);font-size:14px;margin:10px 0 0}
+.sheet p:last-child{margin-bottom:0}
 section,.sheet{background:var(--paper);border:1px solid var(--edge);border-radius:8px;padding:20px;margin-top:20px;min-width:0}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:20px;margin-top:20px}
 .pair section{margin-top:0}
@@ -90,8 +92,8 @@ figcaption b{color:var(--ink);font-weight:600}
 .legend svg{width:30px;height:10px;margin:0;flex:none}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:15px;font-variant-numeric:tabular-nums}
-th,td{text-align:right;padding:5px 0 5px 14px;border-bottom:1px solid var(--edge);vertical-align:top}
-th:first-child,td:first-child{text-align:left;padding-left:0;font-weight:400}
+th,td{white-space:nowrap;text-align:right;padding:5px 0 5px 14px;border-bottom:1px solid var(--edge);vertical-align:top}
+th:first-child,td:first-child{white-space:normal;text-align:left;padding-left:0;font-weight:400}
 thead th,thead th:first-child{font-weight:600;border-bottom:2px solid var(--edge)}
 dl{display:grid;grid-template-columns:minmax(90px,max-content) minmax(0,1fr);gap:4px 16px;margin:0;font-size:15px}
 dt{color:var(--soft)}
@@ -102,6 +104,7 @@ h3{font-size:15px;margin:16px 0 6px}
 .settings h3{margin-top:4px}
 .settings dl{margin-bottom:12px;grid-template-columns:minmax(0,150px) minmax(0,1fr)}
 .tsdl-chart .thin{stroke-width:1.2}
+.tsdl-chart .under{stroke:var(--paper);stroke-width:4;opacity:.75;fill:none;shape-rendering:crispEdges}
 .tsdl-chart .price{stroke:var(--ink)}
 .tsdl-chart .label,.tsdl-chart .cell-count{fill:var(--ink)}
 .tsdl-chart .point{fill:#0969da}.tsdl-chart .whisker{stroke:#0969da;stroke-width:1.5;opacity:.55}
@@ -125,13 +128,16 @@ h1{font-size:23px}
 section,.sheet{padding:14px 12px}
 .tsdl-chart.wide{display:none}
 .tsdl-chart.narrow{display:block}
-table{font-size:14px}th,td{padding-left:10px}
+table{font-size:13px}th,td{padding-left:5px}
 dl{gap:2px 12px}
 }
 @media print{
 :root{color-scheme:light}
 @page{margin:14mm}
-body{background:#fff;font-size:11pt}
+body{background:#fff;font-size:10pt}
+table,dl{font-size:9pt}th,td{padding-left:8px}
+.scroll{overflow:visible}
+.settings{columns:2 240px}
 main{max-width:none;padding:0}
 section,.sheet{border:0;padding:0;margin-top:18px}
 .pair{grid-template-columns:1fr 1fr}

@@ -44,6 +44,9 @@ struct RunReport {
 namespace internal {
 
 inline std::string score(double value) { return is_finite(value) ? format_fixed(value, 4) : "n/a"; }
+inline std::string short_score(double value) {
+  return is_finite(value) ? format_fixed(value, 3) : "n/a";
+}
 inline std::string percent(double value) {
   return is_finite(value) ? format_percent(value) : "n/a";
 }
@@ -86,10 +89,12 @@ class ReportPage {
       page_.open("div", "pair");
       roc();
       calibration();
-      page_.close().open("div", "pair");
+      page_.close();
+      const bool shown = e_.classes() <= most_shown_classes;
+      if (shown) page_.open("div", "pair");
       confusion();
       classes();
-      page_.close();
+      if (shown) page_.close();
     }
     timeline();
     metrics();
@@ -195,6 +200,9 @@ class ReportPage {
     if (all > line_styles)
       reading += " The " + std::to_string(line_styles) + " most common of " + std::to_string(all) +
                  " classes.";
+    legend +=
+        "<li><svg class=\"tsdl-chart\" aria-hidden=\"true\" viewBox=\"0 0 30 10\"><path "
+        "class=\"baseline\" d=\"M1 5H29\"/></svg>baseline: AUC 0.5</li>\n";
     figure("ROC", roc_figure(lines), reading,
            "the diagonal, AUC 0.5, is what an answer without skill gets.",
            "<ul class=\"legend\">\n" + legend + "</ul>\n");
@@ -238,15 +246,16 @@ class ReportPage {
     page_.row({"class", "precision", "recall", "F1", "AUC", "windows"}, "th").close().open("tbody");
     const std::vector<tsdl::ClassFigures> figures = tsdl::class_figures(e_.confusion);
     for (std::size_t k = 0; k < figures.size(); ++k)
-      page_.row({class_name(k), score(figures[k].precision), score(figures[k].recall),
-                 score(figures[k].f1), score(class_roc(e_, k).auc),
+      page_.row({class_name(k), short_score(figures[k].precision), short_score(figures[k].recall),
+                 short_score(figures[k].f1), short_score(class_roc(e_, k).auc),
                  format_count(figures[k].support)});
     const tsdl::ClassFigures always =
         tsdl::class_figures(tsdl::constant_confusion(counts_))[majority_];
-    page_.row({"baseline, " + class_name(majority_), score(always.precision), score(always.recall),
-               score(always.f1), "0.5000", format_count(always.support)});
+    page_.row({"baseline, " + class_name(majority_), short_score(always.precision),
+               short_score(always.recall), short_score(always.f1), "0.500",
+               format_count(always.support)});
     page_.close().close().close();
-    page_.open("p", "soft")
+    page_.open("p", "note")
         .text(
             "Precision: of the windows taken for the class, the share that is of it. Recall: of "
             "its windows, the share that is found. The last row always answers " +
@@ -306,7 +315,7 @@ class ReportPage {
     }
     page_.row({"loss, lower is better", score(m.loss), score(b.loss)});
     page_.close().close().close();
-    page_.open("p", "soft");
+    page_.open("p", "note");
     if (classified_)
       page_.text(
           "The baseline never looks at the data: it always answers " + class_name(majority_) +
@@ -321,37 +330,30 @@ class ReportPage {
     for (const auto& [name, text] : run_.summary) page_.element("dt", name).element("dd", text);
     page_.element("dt", "built with").element("dd", run_.built);
     page_.close();
-    page_.element("h3", "Parts").open("div", "scroll").open("table").open("thead");
-    std::vector<std::string> head = {"part", "windows"};
-    if (!data_.times.empty()) head.insert(head.end(), {"first", "last"});
-    const bool shares = !data_.recipe.regression && names_.size() <= line_styles;
-    for (std::size_t k = 0; shares && k < names_.size(); ++k) head.push_back(names_[k]);
-    page_.row(head, "th").close().open("tbody");
-    part("training", data_.train, shares);
-    part("validation", data_.validation, shares);
-    part("test", data_.test, shares);
-    page_.close().close().close();
-    page_.open("p", "soft");
-    if (!data_.times.empty()) page_.text("First and last are the last rows of windows. ");
-    if (shares) page_.text("The columns after that are the shares of the classes.");
-    page_.close().close();
-  }
-
-  void part(const char* name, const tsdl::Windows<float>& windows, bool shares) {
-    std::vector<std::string> cells = {name, format_count(windows.size())};
-    if (!data_.times.empty())
-      for (const bool last : {false, true})
-        cells.push_back(windows.empty()
-                            ? ""
-                            : tsdl::format_time(data_.times[static_cast<std::size_t>(
-                                  last ? windows.ends().back() : windows.ends().front())]));
-    std::vector<double> held(names_.size());
-    for (const float label : windows.labels())
-      if (shares) held[static_cast<std::size_t>(label)] += 1;
-    for (std::size_t k = 0; shares && k < held.size(); ++k)
-      cells.push_back(
-          windows.empty() ? "" : format_percent(held[k] / static_cast<double>(windows.size())));
-    page_.row(cells);
+    page_.element("h3", "Windows of each part").open("div", "scroll").open("table").open("thead");
+    page_.row({"", "training", "validation", "test"}, "th").close().open("tbody");
+    const tsdl::Windows<float>* const parts[] = {&data_.train, &data_.validation, &data_.test};
+    const auto row = [&](std::string name, const auto& cell) {
+      std::vector<std::string> cells = {std::move(name)};
+      for (const tsdl::Windows<float>* part : parts)
+        cells.push_back(part->empty() ? "" : cell(*part));
+      page_.row(cells);
+    };
+    const auto day = [&](tsdl::Index end) {
+      return tsdl::format_time(data_.times[static_cast<std::size_t>(end)]).substr(0, 10);
+    };
+    row("windows", [](const auto& part) { return format_count(part.size()); });
+    if (!data_.times.empty()) {
+      row("first ends", [&](const auto& part) { return day(part.ends().front()); });
+      row("last ends", [&](const auto& part) { return day(part.ends().back()); });
+    }
+    for (std::size_t k = 0; k < names_.size(); ++k)
+      row("share of " + class_name(k), [&](const auto& part) {
+        const auto held =
+            std::count(part.labels().begin(), part.labels().end(), static_cast<float>(k));
+        return format_percent(static_cast<double>(held) / static_cast<double>(part.size()));
+      });
+    page_.close().close().close().close();
   }
 
   void settings() {
@@ -359,7 +361,7 @@ class ReportPage {
     for (const SettingsGroup& group : run_.settings) {
       page_.open("div").element("h3", group.name).open("dl");
       for (const auto& [name, value] : group.options)
-        page_.element("dt", name).element("dd", value.empty() ? "not set" : value);
+        page_.element("dt", name).element("dd", value.empty() || value == "[]" ? "not set" : value);
       page_.close().close();
     }
     page_.close().close();

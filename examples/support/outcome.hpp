@@ -22,12 +22,13 @@
 namespace examples {
 
 /// An app's options with their values, by the groups of its help. Those of tracking are left out:
-/// they do not change the run, and an address is not for every reader of a page.
+/// they do not change the run, and an address is not for every reader of a page. So is --config,
+/// whose options are here themselves.
 inline std::vector<SettingsGroup> settings_of(const CLI::App& app) {
   std::vector<SettingsGroup> groups;
   for (const tsdl::TrackedText& option : option_values(app)) {
     const std::string& name = app.get_option("--" + option.key)->get_group();
-    if (name == tracking_group || name.empty()) continue;
+    if (name == tracking_group || name.empty() || option.key == "config") continue;
     auto group = std::find_if(groups.begin(), groups.end(),
                               [&](const SettingsGroup& g) { return g.name == name; });
     if (group == groups.end()) group = groups.insert(group, {name, {}});

@@ -79,9 +79,12 @@ inline void draw_timeline(ChartWriter& chart, const Timeline& t, const TimelineL
     trace.low = 0, trace.high = y_axis.high, trace.binary = false;
     draw(panel, xml_text(t.panels[i].name, 40), "c" + std::to_string(i % line_styles), trace,
          t.window_times, i + 1 == t.panels.size());
-    if (t.panels[i].baseline <= y_axis.high)
-      chart.baseline(panel, t.panels[i].baseline,
-                     "baseline " + format_percent(t.panels[i].baseline));
+    const double base = t.panels[i].baseline;
+    chart.text(panel.left + panel.width, panel.top - 8, "tick", "end",
+               "baseline " + format_percent(base));
+    for (const char* style : {"under", "baseline"})  // the first keeps the dashes off the curve
+      if (base <= y_axis.high)
+        chart.line(panel.left, panel.y(base), panel.left + panel.width, panel.y(base), style);
   }
 }
 
@@ -92,8 +95,8 @@ inline void draw_timeline(ChartWriter& chart, const Timeline& t, const TimelineL
 inline Figure timeline_figure(const Timeline& timeline) {
   using namespace internal;
   const bool one = timeline.panels.size() == 1;
-  const TimelineLayout wide{60, 768, 220, one ? 150.0 : 84.0};
-  const TimelineLayout narrow{48, 324, 170, one ? 120.0 : 70.0};
+  const TimelineLayout wide{60, 754, 220, one ? 150.0 : 84.0};
+  const TimelineLayout narrow{48, 306, 170, one ? 120.0 : 70.0};
   std::string label = "Close price over time, below it the probability";
   if (!timeline.times.empty())
     label += ", from " + tsdl::format_time(timeline.times.front()) + " to " +
