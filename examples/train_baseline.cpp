@@ -10,12 +10,14 @@
 #include <tsdl/gru.hpp>
 #include <tsdl/io/checkpoint.hpp>
 #include <tsdl/nn/factory.hpp>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "support/config.hpp"
 #include "support/data.hpp"
 #include "support/logging.hpp"
+#include "support/outcome.hpp"
 #include "support/program.hpp"
 #include "support/report.hpp"
 #include "support/tracking.hpp"
@@ -203,12 +205,12 @@ void describe(CLI::App& app, Options& o) {
   examples::add_tracking(app, o.tracking);
 }
 
-tsdl::Prepared<float> read_data(const Options& o) {
+examples::RunData read_data(const Options& o) {
   if (o.synthetic == 0) return examples::read_data(o.data);
   const tsdl::SplitFractions fractions{.validation = o.data.validation, .test = o.data.test};
   const tsdl::Recipe recipe = examples::recipe_of(o.data);
   const tsdl::Candles candles = examples::synthetic_candles_for(recipe, o.synthetic, o.seed);
-  return tsdl::prepare<float>(candles, recipe, fractions);
+  return examples::prepare_candles(candles, recipe, fractions);
 }
 
 std::optional<tsdl::Loss> loss_of(const Options& o, const tsdl::Prepared<float>& data) {
@@ -250,15 +252,16 @@ std::string source_of(const Options& o) {
   return o.synthetic > 0 ? "synthetic, seed " + std::to_string(o.seed) : o.data.file;
 }
 
-void summarise(const Options& o, const tsdl::Prepared<float>& data, Index parameters) {
-  examples::say_data(o.data, source_of(o), data);
-  say("model", o.model_type + ", " + std::to_string(o.num_layers) + " x " +
-                   std::to_string(o.hidden_dim) + " units, dropout " +
-                   examples::format_rate(o.dropout) + ", " + format_count(parameters) +
-                   " parameters");
-  say("training", o.optimizer + ", rate " + examples::format_rate(o.learning_rate) + ", batch " +
-                      std::to_string(o.batch_size) + ", seed " + std::to_string(o.seed) + ", " +
-                      std::to_string(tsdl::thread_count()) + " threads, " + tsdl::instruction_set);
+examples::TextLines summary(const Options& o, const examples::RunData& data, Index parameters) {
+  examples::TextLines lines = examples::data_summary(o.data, source_of(o), data);
+  lines.emplace_back("model", o.model_type + ", " + std::to_string(o.num_layers) + " x " +
+                                  std::to_string(o.hidden_dim) + " units, dropout " +
+                                  examples::format_rate(o.dropout) + ", " +
+                                  format_count(parameters) + " parameters");
+  lines.emplace_back("training", o.optimizer + ", rate " + examples::format_rate(o.learning_rate) +
+                                     ", batch " + std::to_string(o.batch_size) + ", seed " +
+                                     std::to_string(o.seed));
+  return lines;
 }
 
 /// Says what the model is worth before it has learnt anything: ln K for K classes that it cannot
@@ -274,37 +277,22 @@ void print_start(const Model& model, const tsdl::Prepared<float>& data, examples
   log.info("start", {{"cross_entropy", loss}, {"even_odds", even}});
 }
 
-/// The figures of the test windows or, without any, of the validation windows.
-template <class Model>
-void report(const Model& model, const tsdl::Prepared<float>& data, Index best_epoch,
-            examples::TrackedRun& tracked, examples::Log& log) {
-  const bool tested = !data.test.empty();
-  const tsdl::Windows<float>& windows = tested ? data.test : data.validation;
-  const std::vector<double> labels(windows.labels().begin(), windows.labels().end());
-  const tsdl::Matrix<double> p = tsdl::predict(model, windows);
-  const tsdl::Confusion confusion =
-      tsdl::confusion_matrix({p.data(), static_cast<std::size_t>(p.size())}, p.rows(), labels);
-  const double macro_f1 = tsdl::macro_f1(confusion);
-  const tsdl::Metrics metrics = tsdl::evaluate(model, windows);
-  examples::print_metrics(tested ? "test" : "validation", metrics, macro_f1);
-  if (!tested)
-    examples::say_paragraph(
-        "These windows also chose the best epoch, which flatters the figures: --test-split 0.15 "
-        "keeps others apart.");
-  std::printf("\n%s", examples::class_report(confusion, examples::class_names(data.recipe),
+/// Each class by itself, and a line of the log.
+void report(const examples::Evaluation& result, const tsdl::Prepared<float>& data,
+            examples::Log& log) {
+  std::printf("\n%s", examples::class_report(result.confusion, examples::class_names(data.recipe),
                                              examples::terminal_width(stdout))
                           .c_str());
-  tracked.log_metrics(examples::final_metrics(tested ? "test_" : "best_validation_", metrics,
-                                              macro_f1, best_epoch));
-  log.info("report", {{"part", tested ? "test" : "validation"},
-                      {"windows", metrics.count},
-                      {"accuracy", metrics.accuracy},
-                      {"majority_accuracy", metrics.majority_accuracy},
-                      {"macro_f1", macro_f1},
-                      {"loss", metrics.loss}});
+  log.info("report", {{"part", result.part()},
+                      {"windows", result.metrics.count},
+                      {"accuracy", result.metrics.accuracy},
+                      {"majority_accuracy", result.metrics.majority_accuracy},
+                      {"macro_f1", result.macro_f1},
+                      {"loss", result.metrics.loss}});
 }
 
-examples::TrainingOptions training_options(const Options& o, const CLI::App& app) {
+examples::TrainingOptions training_options(const Options& o, const CLI::App& app,
+                                           examples::TextLines summary) {
   const std::string source = o.synthetic > 0
                                  ? "synthetic candles"
                                  : std::filesystem::path(o.data.file).filename().string();
@@ -312,25 +300,31 @@ examples::TrainingOptions training_options(const Options& o, const CLI::App& app
           .patience = o.patience,
           .reduce_rate = false,
           .resume = o.resume,
-          .title = "Loss of " + o.model_type + " on " + source,
+          .subject = o.model_type + " on " + source,
           .subtitle = std::to_string(o.num_layers) + " x " + std::to_string(o.hidden_dim) +
                       " units, windows of " + std::to_string(o.data.seq_len) + ", seed " +
                       std::to_string(o.seed),
+          .summary = std::move(summary),
+          .test_option = "--test-split 0.15",
+          .by_class = true,
           .config = app.config_to_str(true)};
 }
 
 /// All that follows once data and options are known to be good, in the run's log.
 template <class Model>
-int train(Model& model, tsdl::Trainer<Model>& trainer, const tsdl::Prepared<float>& data,
+int train(Model& model, tsdl::Trainer<Model>& trainer, const examples::RunData& data,
           const Options& o, const CLI::App& app, examples::Log& log) {
-  const examples::TrainingOptions options = training_options(o, app);
+  const examples::TrainingOptions options =
+      training_options(o, app, summary(o, data, model.parameter_count()));
+  examples::say_summary(options.summary);
   const examples::StopSignals signals;
   examples::TrackedRun tracked(o.tracking, app, o.model_type + ", seed " + std::to_string(o.seed),
                                options.files.out, log);
   print_start(model, data, log);
   const tsdl::History history = examples::run_training(trainer, data, options, tracked, log);
-  if (history.status == tsdl::Status::finished || history.status == tsdl::Status::stopped_early)
-    report(model, data, history.best_epoch, tracked, log);
+  const examples::Evaluation result =
+      examples::finish_run(trainer, data, options, history, app, tracked);
+  if (result.metrics.count > 0) report(result, data, log);
   log.info("end", {{"status", tsdl::to_string(history.status)},
                    {"epochs", history.epochs.size()},
                    {"best_epoch", history.best_epoch}});
@@ -340,7 +334,7 @@ int train(Model& model, tsdl::Trainer<Model>& trainer, const tsdl::Prepared<floa
 }
 
 template <class Model>
-int prepare_and_train(Model& model, const tsdl::Prepared<float>& data, const Options& o,
+int prepare_and_train(Model& model, const examples::RunData& data, const Options& o,
                       const CLI::App& app) {
   tsdl::Trainer trainer(model, trainer_options(o, data));
   const std::filesystem::path out = o.out;
@@ -355,7 +349,6 @@ int prepare_and_train(Model& model, const tsdl::Prepared<float>& data, const Opt
                    {"test_windows", data.test.size()},
                    {"parameters", model.parameter_count()},
                    {"seed", o.seed}});
-  summarise(o, data, model.parameter_count());
   try {
     return train(model, trainer, data, o, app, log);
   } catch (const std::exception& error) {
@@ -372,7 +365,7 @@ int run(const Options& o, const CLI::App& app) {
         "--synthetic makes candles: --feature-columns and --label-column are for "
         "--dataset");
   if (o.threads > 0) tsdl::set_thread_count(static_cast<int>(o.threads));
-  const tsdl::Prepared<float> data = read_data(o);
+  const examples::RunData data = read_data(o);
   tsdl::AnyClassifier<float> any = make_model(o, data);
   return std::visit([&](auto& model) { return prepare_and_train(model, data, o, app); }, any);
 }

@@ -1,14 +1,17 @@
 // Trains a bidirectional LSTM on candles or on a table of your own columns, and tests it.
 //
 // Read main() from the bottom up: options, data, model, trainer with callbacks, test.
+#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <tsdl/bilstm.hpp>
 #include <tsdl/io/checkpoint.hpp>
+#include <utility>
 #include <vector>
 
 #include "support/config.hpp"
 #include "support/data.hpp"
+#include "support/outcome.hpp"
 #include "support/program.hpp"
 #include "support/report.hpp"
 #include "support/tracking.hpp"
@@ -18,7 +21,6 @@
 namespace {
 
 using examples::format_count;
-using examples::say;
 using tsdl::Index;
 using Model = tsdl::BiLSTMClassifier<float>;
 
@@ -134,25 +136,28 @@ void refuse_gaps(const Options& o, const std::vector<std::int64_t>& times) {
   tsdl::refuse_gaps(tsdl::find_gaps(times), o.data.file);
 }
 
-void summarise(const Options& o, const tsdl::Prepared<float>& data, const Model& model) {
-  examples::say_data(o.data, o.data.file, data);
-  say("model", "BiLSTM, " + std::to_string(o.layers) + " x " + std::to_string(o.hidden) +
-                   " units, " + o.pooling + " pooling, " + format_count(model.parameter_count()) +
-                   " parameters");
-  say("training", "AdamW, rate " + examples::format_rate(o.lr) + ", batch " +
-                      std::to_string(o.batch_size) + ", seed " + std::to_string(o.seed) + ", " +
-                      std::to_string(tsdl::thread_count()) + " threads, " + tsdl::instruction_set +
-                      "\n");
+examples::TextLines summary(const Options& o, const examples::RunData& data, const Model& model) {
+  examples::TextLines lines = examples::data_summary(o.data, o.data.file, data);
+  lines.emplace_back("model", "BiLSTM, " + std::to_string(o.layers) + " x " +
+                                  std::to_string(o.hidden) + " units, " + o.pooling + " pooling, " +
+                                  format_count(model.parameter_count()) + " parameters");
+  lines.emplace_back("training", "AdamW, rate " + examples::format_rate(o.lr) + ", batch " +
+                                     std::to_string(o.batch_size) + ", seed " +
+                                     std::to_string(o.seed));
+  return lines;
 }
 
-examples::TrainingOptions training_options(const Options& o, const CLI::App& app) {
+examples::TrainingOptions training_options(const Options& o, const CLI::App& app,
+                                           examples::TextLines summary) {
   return {.files = {o.out},
           .patience = o.patience,
           .resume = o.resume,
-          .title = "Loss of a BiLSTM on " + std::filesystem::path(o.data.file).filename().string(),
+          .subject = "a BiLSTM on " + std::filesystem::path(o.data.file).filename().string(),
           .subtitle = std::to_string(o.layers) + " x " + std::to_string(o.hidden) +
                       " units, windows of " + std::to_string(o.data.seq_len) + ", seed " +
                       std::to_string(o.seed),
+          .summary = std::move(summary),
+          .test_option = "--test 0.15",
           .config = o.tracking.target.empty() ? "" : app.config_to_str(true)};
 }
 
@@ -160,7 +165,7 @@ int train(const Options& o, const CLI::App& app) {
   if (o.patience < 1)
     throw tsdl::ShapeError("EarlyStopping: patience must be at least 1, not ", o.patience);
   if (o.threads > 0) tsdl::set_thread_count(static_cast<int>(o.threads));
-  const tsdl::Prepared<float> data = examples::read_data(o.data);
+  const examples::RunData data = examples::read_data(o.data);
   if (o.refuse_gaps) refuse_gaps(o, data.times);
   Model model({.input_size = data.inputs(),
                .hidden_size = o.hidden,
@@ -177,23 +182,19 @@ int train(const Options& o, const CLI::App& app) {
                          .clip_norm = o.clip_norm,
                          .shuffle = o.shuffle,
                          .seed = o.seed});
-  const examples::TrainingOptions options = training_options(o, app);
+  const examples::TrainingOptions options = training_options(o, app, summary(o, data, model));
   const examples::RunFiles& files = options.files;
   examples::Log log(app.get_name());
   tsdl::make_directories(files.out);
   tsdl::remove_stale_temporaries(files.out);
-  summarise(o, data, model);
+  examples::say_summary(options.summary);
+  std::puts("");
 
   const examples::StopSignals signals;
   examples::TrackedRun tracked(o.tracking, app, "bilstm, seed " + std::to_string(o.seed), files.out,
                                log);
   const tsdl::History history = examples::run_training(trainer, data, options, tracked, log);
-  if (!data.test.empty() && history.status != tsdl::Status::interrupted) {
-    const tsdl::Metrics metrics = tsdl::evaluate(model, data.test);
-    examples::print_metrics("test", metrics);
-    tracked.log_metrics(
-        examples::final_metrics("test_", metrics, tsdl::Metrics::undefined, history.best_epoch));
-  }
+  examples::finish_run(trainer, data, options, history, app, tracked);
   examples::print_files(files);
   examples::end_tracking(tracked, history.status, files);
   return examples::exit_status(history.status);

@@ -2,13 +2,17 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "format.hpp"
+#include "tsdl/data/time.hpp"
 
 namespace examples {
 namespace internal {
@@ -92,6 +96,53 @@ inline Axis epoch_axis(std::size_t epochs, double width) {
   if (step > 1 && (step - 1) / count * width > 30) axis.ticks.emplace_back(1, "1");
   for (double epoch = step; epoch <= count; epoch += step)
     axis.ticks.emplace_back(epoch, format_count(static_cast<tsdl::Index>(epoch)));
+  return axis;
+}
+
+/// Ticks on a time axis, at most `most`: at round years, months, days or minutes.
+inline Axis time_axis(std::span<const std::int64_t> times, std::size_t most) {
+  using namespace std::chrono;
+  using tsdl::internal::day_ms, tsdl::internal::minute_ms;
+  const std::int64_t first = times.empty() ? 0 : times.front(),
+                     last = times.empty() ? 1 : std::max(times.back(), first + 1);
+  Axis axis{static_cast<double>(first), static_cast<double>(last), {}};
+  const auto tick = [&](std::int64_t time, std::size_t from, std::size_t size) {
+    if (time >= first && time <= last)
+      axis.ticks.emplace_back(static_cast<double>(time),
+                              tsdl::format_time(time).substr(from, size));
+  };
+  // Beyond these years there is no calendar to read.
+  if (first < -62135596800000 || last > 253402300799999) return axis;
+  const double days_shown = static_cast<double>(last - first) / static_cast<double>(day_ms);
+  const year_month_day start(floor<days>(sys_time<milliseconds>(milliseconds(first))));
+  const auto place = [](year_month_day date) { return sys_days(date).time_since_epoch() / 1ms; };
+  if (days_shown > 60) {
+    int months_apart = 1;
+    for (const int step : {1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 2400, 6000, 12000}) {
+      months_apart = step;
+      if (days_shown / (30.44 * step) <= static_cast<double>(most)) break;
+    }
+    const int year = static_cast<int>(start.year());
+    const int round_year = year - year % std::max(1, months_apart / 12);
+    for (int month = 0;; month += months_apart) {
+      const std::int64_t time =
+          place(std::chrono::year(round_year + month / 12) / (1 + month % 12) / 1);
+      if (time > last) break;
+      tick(time, 0, months_apart >= 12 ? 4 : 7);
+    }
+    return axis;
+  }
+  std::int64_t step = minute_ms;
+  for (const std::int64_t minutes : {1, 5, 15, 30, 60, 180, 360, 720, 1440, 2880, 10080, 20160}) {
+    step = minutes * minute_ms;
+    if ((last - first) / step <= static_cast<std::int64_t>(most)) break;
+  }
+  for (std::int64_t time = first - (first % step + step) % step; time <= last; time += step)
+    if (step >= day_ms)
+      tick(time, 5, 5);
+    else if (time >= first)
+      axis.ticks.emplace_back(static_cast<double>(time),
+                              tsdl::format_time(time + (time % day_ms == 0)).substr(11, 5));
   return axis;
 }
 

@@ -1,4 +1,5 @@
-// Training curves as one self-contained SVG: losses over the epochs above, learning rate below.
+// Training curves: losses over the epochs above, learning rate below, in any size and as one
+// self-contained SVG.
 #pragma once
 
 #include <algorithm>
@@ -22,6 +23,16 @@ struct LossCurves {
   std::string title, subtitle;  ///< UTF-8
   std::vector<double> train, validation, learning_rate;
   tsdl::Index best_epoch = -1;  ///< from 0; -1: none
+  double baseline =             ///< what a constant answer loses on the validation windows
+      std::numeric_limits<double>::quiet_NaN();
+};
+
+/// Where the parts of the picture of losses are, in pixels.
+struct LossLayout {
+  double left, width;       ///< of both panels
+  double top, height;       ///< of the losses, where there are rates
+  double rate_top, bottom;  ///< of the rates; without any, the losses reach the bottom
+  bool beside;              ///< series are named right of the panels, else above them
 };
 
 namespace internal {
@@ -96,8 +107,8 @@ inline std::vector<std::string> footnotes(const Panel& panel, const Series& trai
   return notes;
 }
 
-/// The loss axis that holds both losses but for spikes.
-inline Axis loss_axis(const Series& train, const Series& validation) {
+/// The loss axis that holds both losses but for spikes, and the baseline where that is not far.
+inline Axis loss_axis(const Series& train, const Series& validation, double baseline) {
   std::vector<double> values = known_values(train);
   const std::vector<double> more = known_values(validation);
   values.insert(values.end(), more.begin(), more.end());
@@ -105,6 +116,9 @@ inline Axis loss_axis(const Series& train, const Series& validation) {
   // Differences must not overflow; what lies farther out is beyond the axis.
   for (double& v : values) v = std::clamp(v, -1e300, 1e300);
   const auto [low, high] = robust_range(std::move(values));
+  const double reach = std::max(high - low, 0.05 * std::fabs(high));
+  if (is_finite(baseline) && baseline > low - reach && baseline < high + reach)
+    return linear_axis(std::min(low, baseline), std::max(high, baseline));
   return linear_axis(low, high);
 }
 
@@ -131,20 +145,96 @@ inline void draw_best_ring(ChartWriter& chart, const Panel& losses, const Series
 }
 
 /// The lower panel. The series holds the rates; the axis and the curve are of their logarithms.
-inline void draw_rates(ChartWriter& chart, const Panel& losses, double top, double bottom,
+inline void draw_rates(ChartWriter& chart, const Panel& losses, const LossLayout& layout,
                        const Series& rate) {
   const std::vector<double> values = known_values(rate);
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
   Series logarithm = rate;
   for (double& v : logarithm.values) v = std::log10(v);
-  const Panel panel{losses.left,  top,           losses.width,
-                    bottom - top, losses.x_axis, log_axis(*low, *high)};
+  const Panel panel{losses.left,   layout.rate_top,
+                    losses.width,  layout.bottom - layout.rate_top,
+                    losses.x_axis, log_axis(*low, *high)};
   const Series* const series[] = {&logarithm};
   const std::string label[] = {"rate " + format_rate(values.back())};
   chart.frame(panel, true);
-  chart.text(24, panel.top + panel.height / 2, "name", "middle", "learning rate", true);
   chart.steps(panel, logarithm);
-  chart.end_labels(panel, series, label);
+  if (layout.beside) {
+    chart.text(24, panel.top + panel.height / 2, "name", "middle", "learning rate", true);
+    chart.end_labels(panel, series, label);
+  } else {
+    chart.text(panel.left, panel.top - 10, "label rate-fill over", "start", "learning " + label[0]);
+  }
+}
+
+/// What both losses ended at: beside their lines, or above the panel.
+inline void name_losses(ChartWriter& chart, const Panel& losses, const LossLayout& layout,
+                        const Series& train, const Series& validation) {
+  std::vector<const Series*> named;
+  std::vector<std::string> labels;
+  for (const Series* series : {&train, &validation}) {
+    if (series->last() == series->values.size()) continue;
+    named.push_back(series);
+    labels.push_back(std::string(series->name) + (layout.beside ? " " : " loss ") +
+                     format_loss(series->values[series->last()]));
+  }
+  if (named.empty())
+    chart.text(losses.left + losses.width / 2, losses.top + losses.height / 2, "label", "middle",
+               "no loss to show yet");
+  if (layout.beside) return chart.end_labels(losses, named, labels);
+  for (std::size_t i = 0; i < named.size(); ++i)
+    chart.text(i == 0 ? losses.left : losses.left + losses.width, losses.top - 38,
+               "label " + std::string(named[i]->style) + "-fill", i == 0 ? "start" : "end",
+               labels[i]);
+}
+
+/// The series of loss curves, what cannot be drawn taken out.
+struct DrawnCurves {
+  Series train, validation, rate;
+
+  explicit DrawnCurves(const LossCurves& curves) {
+    const auto finite = [](double v) { return is_finite(v); };
+    train = make_series("training", "train", curves.train, finite);
+    validation = make_series("validation", "valid", curves.validation, finite);
+    rate = make_series("learning rate", "rate", curves.learning_rate,
+                       [](double v) { return is_finite(v) && v > 0; });
+  }
+  std::size_t epochs() const {
+    return std::max({train.values.size(), validation.values.size(), rate.values.size()});
+  }
+  bool has_rate() const { return rate.last() < rate.values.size(); }
+  /// "11 epochs; training from 0.6931 to 0.6512; ..."
+  std::string text() const {
+    return in_epochs(epochs()) + describe(train, format_loss) + describe(validation, format_loss) +
+           describe(rate, format_rate);
+  }
+};
+
+/// Draws losses and rates. Returns what a reader has to know about what is left out.
+inline std::vector<std::string> draw_losses(ChartWriter& chart, const LossCurves& curves,
+                                            const DrawnCurves& drawn, const LossLayout& layout) {
+  const auto& [train, validation, rate] = drawn;
+  const std::size_t epochs = drawn.epochs();
+  const Panel losses{layout.left,
+                     layout.top,
+                     layout.width,
+                     drawn.has_rate() ? layout.height : layout.bottom - layout.top,
+                     epoch_axis(epochs, layout.width),
+                     loss_axis(train, validation, curves.baseline)};
+  chart.frame(losses, !drawn.has_rate());
+  if (layout.beside) chart.text(24, losses.top + losses.height / 2, "name", "middle", "loss", true);
+  const Series& judged = validation.values.empty() ? train : validation;
+  const auto best = static_cast<std::size_t>(curves.best_epoch);
+  const bool has_best = curves.best_epoch >= 0 && best < epochs;
+  if (has_best) draw_best_line(chart, losses, layout.bottom, judged, best);
+  if (drawn.has_rate()) draw_rates(chart, losses, layout, rate);
+  chart.text(losses.left + losses.width / 2, layout.bottom + 40, "name", "middle", "epoch");
+  chart.curve(losses, train);
+  chart.curve(losses, validation);
+  if (curves.baseline >= losses.y_axis.low && curves.baseline <= losses.y_axis.high)
+    chart.baseline(losses, curves.baseline, "baseline " + format_loss(curves.baseline));
+  if (has_best) draw_best_ring(chart, losses, judged, best);
+  name_losses(chart, losses, layout, train, validation);
+  return footnotes(losses, train, validation, rate);
 }
 
 }  // namespace internal
@@ -157,58 +247,23 @@ inline void draw_rates(ChartWriter& chart, const Panel& losses, double top, doub
 /// names the farthest. The learning rate stands on a logarithmic axis, where it is above zero.
 inline std::string loss_chart(const LossCurves& curves) {
   using namespace internal;
-  const auto finite = [](double v) { return is_finite(v); };
-  const Series train = make_series("training", "train", curves.train, finite);
-  const Series validation = make_series("validation", "valid", curves.validation, finite);
-  const Series rate = make_series("learning rate", "rate", curves.learning_rate,
-                                  [](double v) { return is_finite(v) && v > 0; });
-  const std::size_t epochs =
-      std::max({train.values.size(), validation.values.size(), rate.values.size()});
-  const bool has_rate = rate.last() < rate.values.size();
-
-  constexpr double width = 960, left = 96, plot_width = 680, top = 104, bottom = 500;
-  const Axis x_axis = epoch_axis(epochs, plot_width);
-  const Panel losses{
-      left, top, plot_width, has_rate ? 280 : bottom - top, x_axis, loss_axis(train, validation)};
-  const std::vector<std::string> notes = footnotes(losses, train, validation, rate);
+  constexpr double width = 960;
+  constexpr LossLayout layout{96, 680, 104, 280, 410, 500, true};
+  const DrawnCurves drawn(curves);
+  ChartWriter picture, chart;
+  const std::vector<std::string> notes = draw_losses(picture, curves, drawn, layout);
   const double height = 560 + 20 * static_cast<double>(notes.size());
-
-  ChartWriter chart;
   chart.add({"<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"tsdl-chart\" role=\"img\" width=\"",
              coordinate(width), "\" height=\"", coordinate(height), "\" viewBox=\"0 0 ",
              coordinate(width), " ", coordinate(height), "\">\n<title>",
              xml_text(curves.title.empty() ? "Training curves" : curves.title), "</title>\n<desc>",
-             in_epochs(epochs), describe(train, format_loss), describe(validation, format_loss),
-             describe(rate, format_rate), "</desc>\n", chart_style,
+             drawn.text(), "</desc>\n", chart_style,
              "<rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n"});
   chart.text(32, 40, "title", "start", xml_text(curves.title, 75));
   chart.text(32, 63, "subtitle", "start", xml_text(curves.subtitle, 120));
-
-  chart.frame(losses, !has_rate);
-  chart.text(24, losses.top + losses.height / 2, "name", "middle", "loss", true);
-  const Series& judged = validation.values.empty() ? train : validation;
-  const auto best = static_cast<std::size_t>(curves.best_epoch);
-  const bool has_best = curves.best_epoch >= 0 && best < epochs;
-  if (has_rate) draw_rates(chart, losses, 410, bottom, rate);
-  if (has_best) draw_best_line(chart, losses, bottom, judged, best);
-  chart.text(left + plot_width / 2, bottom + 40, "name", "middle", "epoch");
-  chart.curve(losses, train);
-  chart.curve(losses, validation);
-  if (has_best) draw_best_ring(chart, losses, judged, best);
-
-  std::vector<const Series*> named;
-  std::vector<std::string> labels;
-  for (const Series* series : {&train, &validation}) {
-    if (series->last() == series->values.size()) continue;
-    named.push_back(series);
-    labels.push_back(std::string(series->name) + ' ' + format_loss(series->values[series->last()]));
-  }
-  chart.end_labels(losses, named, labels);
-  if (named.empty())
-    chart.text(left + plot_width / 2, losses.top + losses.height / 2, "label", "middle",
-               "no loss to show yet");
-  double y = bottom + 40;
-  for (const std::string& note : notes) chart.text(left, y += 20, "note", "start", note);
+  chart.add({picture.take()});
+  double y = layout.bottom + 40;
+  for (const std::string& note : notes) chart.text(layout.left, y += 20, "note", "start", note);
   chart.add({"</svg>\n"});
   return chart.take();
 }

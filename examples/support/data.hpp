@@ -55,14 +55,26 @@ inline tsdl::Recipe recipe_of(const DataOptions& o) {
   return recipe;
 }
 
+/// What a run learns from and is tested on, and the prices behind it.
+struct RunData : tsdl::Prepared<float> {
+  std::vector<double> closes{};  ///< of every row of the series; empty for a table
+};
+
+inline RunData prepare_candles(const tsdl::Candles& candles, const tsdl::Recipe& recipe,
+                               tsdl::SplitFractions fractions) {
+  RunData data{tsdl::prepare<float>(candles, recipe, fractions)};
+  for (const tsdl::Candle& candle : candles.rows) data.closes.push_back(candle.close);
+  return data;
+}
+
 /// Reads the file and prepares it.
-inline tsdl::Prepared<float> read_data(const DataOptions& o) {
+inline RunData read_data(const DataOptions& o) {
   const tsdl::SplitFractions fractions{.validation = o.validation, .test = o.test};
   const tsdl::Recipe recipe = recipe_of(o);
-  if (!o.uses_table()) return tsdl::prepare<float>(tsdl::read_candles(o.file), recipe, fractions);
+  if (!o.uses_table()) return prepare_candles(tsdl::read_candles(o.file), recipe, fractions);
   const auto table = tsdl::read_table(
       o.file, {.feature_columns = o.feature_columns, .label_column = o.label_column});
-  return tsdl::prepare<float>(table, recipe, fractions);
+  return {tsdl::prepare<float>(table, recipe, fractions)};
 }
 
 /// As many synthetic candles as it takes for `rows` rows on which a window with a label can end:
@@ -116,24 +128,28 @@ inline std::string label_text(const DataOptions& o, const tsdl::Recipe& recipe) 
 }
 
 /// The first lines of the summary. `source` is the file, or whatever the rows came from.
-inline void say_data(const DataOptions& o, const std::string& source,
-                     const tsdl::Prepared<float>& data) {
+inline TextLines data_summary(const DataOptions& o, const std::string& source,
+                              const tsdl::Prepared<float>& data) {
   std::string rows = format_count(data.train.series().rows) + " rows";
   if (!data.times.empty())
     rows += ", " + tsdl::format_time(data.times.front()) + " to " +
             tsdl::format_time(data.times.back());
-  say("data", source + ": " + rows);
-  if (!data.times.empty()) say("gaps", to_string(tsdl::find_gaps(data.times)));
-  say("features", o.uses_table() ? listed(data.recipe.columns)
-                                 : o.features + ", " + std::to_string(data.inputs()));
+  TextLines lines{{"data", source + ": " + rows}};
+  if (!data.times.empty()) lines.emplace_back("gaps", to_string(tsdl::find_gaps(data.times)));
+  lines.emplace_back("features", o.uses_table()
+                                     ? listed(data.recipe.columns)
+                                     : o.features + ", " + std::to_string(data.inputs()));
   const std::vector<std::string> constant = data.recipe.scaler.constant_columns();
   if (!constant.empty())
-    say("constant", listed(constant) + ": the same in every training row, carrying no information");
-  say("label", label_text(o, data.recipe));
-  say("windows", std::to_string(o.seq_len) + " rows each: " + format_count(data.train.size()) +
-                     " to train, " + format_count(data.validation.size()) + " to validate, " +
-                     format_count(data.test.size()) + " to test, " +
-                     format_count(data.split.dropped) + " dropped between them");
+    lines.emplace_back(
+        "constant", listed(constant) + ": the same in every training row, carrying no information");
+  lines.emplace_back("label", label_text(o, data.recipe));
+  lines.emplace_back("windows",
+                     std::to_string(o.seq_len) + " rows each: " + format_count(data.train.size()) +
+                         " to train, " + format_count(data.validation.size()) + " to validate, " +
+                         format_count(data.test.size()) + " to test, " +
+                         format_count(data.split.dropped) + " dropped between them");
+  return lines;
 }
 
 }  // namespace examples

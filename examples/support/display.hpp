@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "chart.hpp"
 #include "report.hpp"
@@ -15,6 +16,23 @@
 #include "tsdl/train/callbacks.hpp"
 
 namespace examples {
+
+/// The curves of the epochs so far.
+inline LossCurves loss_curves(const std::vector<tsdl::EpochRecord>& history, tsdl::Index best_epoch,
+                              std::string title, std::string subtitle) {
+  LossCurves curves{.title = std::move(title),
+                    .subtitle = std::move(subtitle),
+                    .train = {},
+                    .validation = {},
+                    .learning_rate = {},
+                    .best_epoch = best_epoch - 1};
+  for (const tsdl::EpochRecord& e : history) {
+    curves.train.push_back(e.train_loss);
+    curves.validation.push_back(e.validation.loss);
+    curves.learning_rate.push_back(e.learning_rate);
+  }
+  return curves;
+}
 
 class Display {
  public:
@@ -76,17 +94,8 @@ class Display {
 
   void write_files(const tsdl::TrainerState& state) const {
     tsdl::write_file(options_.out / "history.csv", history_csv(state.history));
-    LossCurves curves{.title = options_.title,
-                      .subtitle = options_.subtitle,
-                      .train = {},
-                      .validation = {},
-                      .learning_rate = {},
-                      .best_epoch = state.best_epoch - 1};
-    for (const tsdl::EpochRecord& e : state.history) {
-      curves.train.push_back(e.train_loss);
-      curves.validation.push_back(e.validation.loss);
-      curves.learning_rate.push_back(e.learning_rate);
-    }
+    const LossCurves curves =
+        loss_curves(state.history, state.best_epoch, options_.title, options_.subtitle);
     tsdl::write_file(options_.out / "loss.svg", loss_chart(curves));
   }
 

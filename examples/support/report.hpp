@@ -5,17 +5,31 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "format.hpp"
 #include "terminal.hpp"
+#include "tsdl/core/parallel.hpp"
 #include "tsdl/train/trainer.hpp"
 
 namespace examples {
 
+/// Names with what is said of each.
+using TextLines = std::vector<std::pair<std::string, std::string>>;
+
 /// One line of the summary: a label in a column of its own, then text, wrapped on a terminal.
-inline void say(const char* label, const std::string& text) {
-  std::printf("%-10s %s\n", label, wrapped(text, 11, sentence_width(stdout)).c_str());
+inline void say(std::string_view label, const std::string& text) {
+  std::printf("%s %s\n", pad_right(label, 10).c_str(),
+              wrapped(text, 11, sentence_width(stdout)).c_str());
+}
+
+/// The summary. Its last line, of the training, goes on with what does not change the result.
+inline void say_summary(TextLines lines) {
+  if (!lines.empty())
+    lines.back().second +=
+        ", " + std::to_string(tsdl::thread_count()) + " threads, " + tsdl::instruction_set;
+  for (const auto& [label, text] : lines) say(label, text);
 }
 
 /// A paragraph, wrapped at 84 columns or at the terminal's.
@@ -43,14 +57,33 @@ inline std::string history_csv(const std::vector<tsdl::EpochRecord>& history) {
 }
 
 /// "stopped early after 11 epochs, best was epoch 1".
-inline void print_ending(const tsdl::History& history) {
+inline std::string ending_text(const tsdl::History& history) {
   std::string text = std::string(tsdl::to_string(history.status)) + " after " +
                      std::to_string(history.epochs.size()) + " epochs";
   if (history.best_epoch > 0) text += ", best was epoch " + std::to_string(history.best_epoch);
   if (history.skipped_steps > 0)
     text += ", " + std::to_string(history.skipped_steps) + " steps skipped";
+  return text;
+}
+
+inline void print_ending(const tsdl::History& history) {
   std::puts("");
-  say_paragraph(text);
+  say_paragraph(ending_text(history));
+}
+
+/// Whether a model has shown that it has learnt something, in a sentence.
+inline std::string_view verdict(const tsdl::Metrics& m) {
+  if (tsdl::wilson_interval(m.accuracy, m.count).first > m.majority_accuracy)
+    return "The whole interval is above the majority class: the model has learnt something.";
+  return "The interval is not above the majority class: this run does not show that the model has "
+         "learnt anything about these labels.";
+}
+
+/// What has to be said where the windows that judge a model are not apart from its training;
+/// `option` keeps others apart.
+inline std::string judged_by_validation(std::string_view option) {
+  return "These windows also chose the best epoch, which flatters the figures: " +
+         std::string(option) + " keeps others apart.";
 }
 
 /// The figures of a part of the data beside those of the majority class, and whether the model
@@ -83,13 +116,7 @@ inline void print_metrics(const std::string& part, const tsdl::Metrics& m,
   line("Brier score", score(m.brier));
   line("loss", score(m.loss));
   std::puts("");
-  if (low > m.majority_accuracy)
-    say_paragraph(
-        "The whole interval is above the majority class: the model has learnt something.");
-  else
-    say_paragraph(
-        "The interval is not above the majority class: this run does not show that the model has "
-        "learnt anything about these labels.");
+  say_paragraph(verdict(m));
 }
 
 /// The confusion matrix and each class's figures as text of at most `width` columns; `names` are

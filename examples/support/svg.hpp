@@ -101,18 +101,23 @@ inline constexpr std::string_view chart_style = R"(<style>
 .tsdl-chart .thin{stroke-width:1.4}
 .tsdl-chart .leader{fill:none;stroke-width:1;stroke-dasharray:2 3;opacity:.8}
 .tsdl-chart .best{stroke:#57606a;stroke-width:1;stroke-dasharray:4 4;fill:none}
+.tsdl-chart .baseline{stroke:#57606a;stroke-width:1.5;stroke-dasharray:6 4;fill:none}
+.tsdl-chart .over{paint-order:stroke;stroke:#fff;stroke-width:3px;stroke-linejoin:round}
 .tsdl-chart .ring{fill:#fff;stroke-width:2.5}
 .tsdl-chart .train{stroke:#0969da}.tsdl-chart .train-fill,.tsdl-chart text.train-fill{fill:#0969da}
 .tsdl-chart .valid{stroke:#c4500a}.tsdl-chart .valid-fill,.tsdl-chart text.valid-fill{fill:#c4500a}
 .tsdl-chart .rate{stroke:#00795a}.tsdl-chart .rate-fill,.tsdl-chart text.rate-fill{fill:#00795a}
-@media (prefers-color-scheme:dark){
+@media screen and (prefers-color-scheme:dark){
 .tsdl-chart{background:#0d1117}
 .tsdl-chart text{fill:#9ea7b3}
-.tsdl-chart .paper,.tsdl-chart .ring{fill:#0d1117}
+.tsdl-chart .paper,.tsdl-chart .baseline{stroke:#57606a;stroke-width:1.5;stroke-dasharray:6 4;fill:none}
+.tsdl-chart .over{paint-order:stroke;stroke:#fff;stroke-width:3px;stroke-linejoin:round}
+.tsdl-chart .ring{fill:#0d1117}
 .tsdl-chart .title{fill:#f0f3f6}
 .tsdl-chart .grid{stroke:#21262d}
 .tsdl-chart .axis{stroke:#545d68}
-.tsdl-chart .best{stroke:#9ea7b3}
+.tsdl-chart .best,.tsdl-chart .baseline{stroke:#9ea7b3}
+.tsdl-chart .over{stroke:#0d1117}
 .tsdl-chart .train{stroke:#58a6ff}.tsdl-chart .train-fill,.tsdl-chart text.train-fill{fill:#58a6ff}
 .tsdl-chart .valid{stroke:#ffa657}.tsdl-chart .valid-fill,.tsdl-chart text.valid-fill{fill:#ffa657}
 .tsdl-chart .rate{stroke:#4fd1a5}.tsdl-chart .rate-fill,.tsdl-chart text.rate-fill{fill:#4fd1a5}
@@ -139,6 +144,13 @@ class ChartWriter {
   void dot(double x, double y, double radius, std::string_view style) {
     add({"<circle class=\"", style, "\" cx=\"", coordinate(x), "\" cy=\"", coordinate(y), "\" r=\"",
          coordinate(radius), "\"/>\n"});
+  }
+
+  /// What a constant answer scores, across a panel, with its name at the right above the line.
+  void baseline(const Panel& panel, double value, std::string_view name) {
+    const double right = panel.left + panel.width, y = panel.y(value);
+    line(panel.left, y, right, y, "baseline");
+    text(right - 6, y + (y < panel.top + 18 ? 15 : -6), "over", "end", name);
   }
 
   void add(std::initializer_list<std::string_view> parts) {

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "axis.hpp"
@@ -51,13 +52,13 @@ inline void set_range(Trace& trace) {
   if (trace.cut) trace.low = p1, trace.high = p99;
 }
 
-inline Trace make_trace(const tsdl::Series<double>& series, tsdl::Index column) {
+/// A trace of one value a row, its axis as set_range has it. What is not finite is missing.
+inline Trace make_trace(std::string_view name, std::vector<double> values) {
   Trace trace;
-  trace.name = series.names[static_cast<std::size_t>(column)];
-  trace.values.resize(static_cast<std::size_t>(series.rows));
+  trace.name = name;
+  trace.values = std::move(values);
   for (std::size_t row = 0; row < trace.values.size(); ++row) {
     double& v = trace.values[row];
-    v = series.column(static_cast<tsdl::Index>(row))[column];
     if (!is_finite(v)) continue;
     v = std::clamp(v, -1e300, 1e300);  // differences must not overflow
     if (trace.known++ == 0) trace.first = trace.least = trace.largest = row;
@@ -69,6 +70,13 @@ inline Trace make_trace(const tsdl::Series<double>& series, tsdl::Index column) 
   else
     set_range(trace);
   return trace;
+}
+
+inline Trace make_trace(const tsdl::Series<double>& series, tsdl::Index column) {
+  std::vector<double> values(static_cast<std::size_t>(series.rows));
+  for (std::size_t row = 0; row < values.size(); ++row)
+    values[row] = series.column(static_cast<tsdl::Index>(row))[column];
+  return make_trace(series.names[static_cast<std::size_t>(column)], std::move(values));
 }
 
 /// A coordinate to a tenth: the paths are most of the file.

@@ -27,8 +27,10 @@ struct TrackingOptions {
   std::string experiment = "Default", run_name{}, model_name{};
 };
 
+inline constexpr const char* tracking_group = "Tracking";
+
 inline void add_tracking(CLI::App& app, TrackingOptions& o) {
-  const char* group = "Tracking";
+  const char* group = tracking_group;
   app.add_option("--tracking", o.target,
                  "Record the run for MLflow: in a folder, which\n"
                  "mlflow ui --backend-store-uri DIR shows, or on a\n"

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <system_error>
 
 #include "display.hpp"
 #include "logging.hpp"
@@ -24,6 +25,7 @@ struct RunFiles {
   std::filesystem::path last() const { return out / "last.state.safetensors"; }
   std::filesystem::path history() const { return out / "history.csv"; }
   std::filesystem::path chart() const { return out / "loss.svg"; }
+  std::filesystem::path report() const { return out / "report.html"; }
   std::filesystem::path config() const { return out / "config.toml"; }
 };
 
@@ -32,8 +34,11 @@ struct TrainingOptions {
   tsdl::Index patience = 10;  ///< epochs without improvement before stopping; 0: no early stopping
   bool reduce_rate = true;    ///< half the learning rate after five epochs without improvement
   bool resume = false;
-  std::string title, subtitle;  ///< of the chart
-  std::string config;           ///< what config.toml shall hold; empty: it is not written
+  std::string subject, subtitle;  ///< what is trained on what, and how, in words
+  TextLines summary{};            ///< of data, model and training
+  std::string test_option;        ///< which option, with a value, keeps windows for the test
+  bool by_class = false;          ///< macro F1 is among the figures of the end
+  std::string config;             ///< what config.toml shall hold; empty: it is not written
 };
 
 /// Trains to the end, to a signal, or until a callback stops it; files and tracker follow each
@@ -45,7 +50,7 @@ tsdl::History run_training(tsdl::Trainer<Model>& trainer, const tsdl::Prepared<f
   const std::string fingerprint =
       tsdl::fingerprint(data, trainer, "patience " + std::to_string(o.patience));
   Display display({.out = o.files.out,
-                   .title = o.title,
+                   .title = "Loss of " + o.subject,
                    .subtitle = o.subtitle,
                    .max_epochs = trainer.options().max_epochs,
                    .windows = data.train.size()});
@@ -76,6 +81,9 @@ tsdl::History run_training(tsdl::Trainer<Model>& trainer, const tsdl::Prepared<f
   } else if (o.resume) {
     say("resumed", "nothing: no epoch was finished, so from the start\n");
   }
+  // What an earlier run left would look like this one's until its end.
+  std::error_code code;
+  std::filesystem::remove(o.files.report(), code);
   if (!o.config.empty()) tsdl::write_file(o.files.config(), o.config);
   tracked.start();
   tracked.attach(trainer);
@@ -102,7 +110,8 @@ inline int exit_status(tsdl::Status status) noexcept {
 
 /// Ends a tracked run with the files of the run, and says where it can be looked at.
 inline void end_tracking(TrackedRun& tracked, tsdl::Status status, const RunFiles& files) {
-  tracked.end(run_status(status), {files.best(), files.history(), files.chart(), files.config()},
+  tracked.end(run_status(status),
+              {files.best(), files.history(), files.chart(), files.report(), files.config()},
               files.best());
   const std::string location = tracked.location();
   if (!location.empty()) std::printf("tracking %s\n", location.c_str());
@@ -112,6 +121,9 @@ inline void end_tracking(TrackedRun& tracked, tsdl::Status status, const RunFile
 inline void print_files(const RunFiles& files) {
   std::printf("\nmodel    %s\nhistory  %s\nchart    %s\n", files.best().c_str(),
               files.history().c_str(), files.chart().c_str());
+  std::error_code code;
+  if (std::filesystem::exists(files.report(), code))
+    std::printf("report   %s\n", files.report().c_str());
 }
 
 /// Figures of a part of the data at the end of a run, as a tracker names them.

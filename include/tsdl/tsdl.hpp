@@ -7,5 +7,6 @@
 #include "tsdl/gru.hpp"
 #include "tsdl/io/checkpoint.hpp"
 #include "tsdl/lstm.hpp"
+#include "tsdl/train/curves.hpp"
 #include "tsdl/train/mlflow_folder.hpp"
 #include "tsdl/version.hpp"

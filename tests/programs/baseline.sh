@@ -57,6 +57,14 @@ for file in best.safetensors last.state.safetensors history.csv loss.svg; do
 done
 succeed "another seed" "$train" "${synthetic[@]/42/43}" --out other
 differ "another seed" lstm/history.csv other/history.csv
+self_contained "the report" lstm/report.html
+says_page() { grep -q -- "$2" "$1" || fail "$1 does not say '$2'"; }
+says_page lstm/report.html "Training of lstm on synthetic candles"
+says_page lstm/report.html "<h2>Probability over price</h2>"
+says_page lstm/report.html "These windows also chose the best epoch"
+but_for_place() { sed '/<dt>\(out\|threads\)</,+1d' "$1"; }
+same "the report of the same seed" <(but_for_place lstm/report.html) \
+  <(but_for_place again/report.html)
 passed "the same seed gives the same bytes, whatever the threads"
 
 # --- the shipped candles, each type; a test part; class weights; an optimizer with decay
@@ -97,6 +105,8 @@ succeed "a table" "$train" --dataset table.csv --feature-columns a,b --label-col
   "${small[@]}" --out table
 says "a table" "^features +a, b$"
 says "a table" "^label +column y; classes -1, 0, 1$"
+self_contained "a table" table/report.html
+says_page table/report.html "no price is known"
 succeed "a table (predict)" "$predict" --model table/best.safetensors --data table.csv \
   --out predictions.csv
 [ "$(head -n 1 predictions.csv)" = time,probability_-1,probability_0,probability_1 ] ||
@@ -219,7 +229,7 @@ first=$(sed -n 's/^tracking //p' stdout)
 column tracked/history.csv validation_loss |
   cmp -s - <(cut -d' ' -f2 "$first/metrics/validation_loss") || fail "a tracked run: its losses"
 [ -s "$first/metrics/best_validation_macro_f1" ] || fail "a tracked run: its last figures"
-for file in best.safetensors history.csv loss.svg config.toml; do
+for file in best.safetensors history.csv loss.svg report.html config.toml; do
   same "a tracked run: artifacts" tracked/$file "$first/artifacts/$file"
 done
 [ -d mlruns/models/baseline/version-1 ] || fail "a tracked run: its registered model"
@@ -227,6 +237,8 @@ done
 # A shell's background jobs ignore SIGINT, and so would the program.
 for signal in TERM INT; do
   rm -rf cut
+  mkdir cut
+  echo "of an earlier run" >cut/report.html
   env --default-signal=INT "$train" "${tracked[@]}" --epochs 100000 --run-name $signal --out cut >stdout 2>stderr &
   pid=$!
   for _ in $(seq 600); do
@@ -245,6 +257,7 @@ for signal in TERM INT; do
   [ "$(wc -l <"$run/metrics/train_loss")" -eq $(($(wc -l <cut/history.csv) - 1)) ] ||
     fail "SIG$signal: what was logged is not what was run"
   no_temporaries "SIG$signal" cut
+  [ ! -e cut/report.html ] || fail "SIG$signal: a report, of a run that was not tested"
 done
 [ "$(find mlruns -mindepth 1 -maxdepth 1 -type d -regex '.*/[0-9]+' | wc -l)" -eq 2 ] ||
   fail "three runs are not in one experiment beside Default"
@@ -319,6 +332,7 @@ succeed "resumed" "$train" "${long[@]}" --out cut --resume
 for file in best.safetensors last.state.safetensors history.csv loss.svg; do
   same "interrupted and resumed" cut/$file whole/$file
 done
+self_contained "interrupted and resumed" cut/report.html
 refused "resumed with other options" "cannot be resumed" "$train" "${long[@]}" --seed 1 \
   --out cut --resume --tracking none
 [ ! -e none ] || fail "a resume that is refused: it was tracked"

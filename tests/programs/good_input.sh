@@ -23,6 +23,10 @@ run_prediction() {  # run_prediction NAME OUT OPTION...
 
 head -n 301 "$source" >reference.csv
 run_training reference reference --data reference.csv
+self_contained "the report" reference/report.html
+for what in "Training of a BiLSTM on reference.csv" "<h2>Calibration</h2>" "<h2>Probability over price</h2>"; do
+  grep -q "$what" reference/report.html || fail "the report does not say '$what'"
+done
 run_prediction reference reference.predictions --data reference.csv \
   --model reference/best.safetensors
 

@@ -80,6 +80,15 @@ no_temporaries() {
   [ -z "$left" ] || fail "$1: left behind: $left"
 }
 
+# self_contained NAME FILE: a whole page, which runs nothing and asks nobody for anything.
+self_contained() {
+  [ "$(head -n 1 "$2")" = "<!DOCTYPE html>" ] && [ "$(tail -n 1 "$2")" = "</html>" ] ||
+    fail "$1: $2 is no whole page"
+  if grep -nE 'https?://|src=|href=|url\(|@import|<(script|link|iframe|object)' "$2" >&2; then
+    fail "$1: $2 refers to something outside"
+  fi
+}
+
 # with_field FILE LINE FIELD VALUE: a CSV file with one field of one line replaced.
 with_field() {
   awk -F, -v OFS=, -v line="$2" -v field="$3" -v value="$4" \

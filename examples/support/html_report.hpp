@@ -1,0 +1,388 @@
+// The report of a run as one HTML page: no script, no request, light or dark, on any width, on
+// paper. Every figure has the score of a constant answer beside it.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "chart.hpp"
+#include "data.hpp"
+#include "evaluation.hpp"
+#include "figures.hpp"
+#include "format.hpp"
+#include "html.hpp"
+#include "report.hpp"
+#include "timeline.hpp"
+
+namespace examples {
+
+/// A group of a program's options with their values.
+struct SettingsGroup {
+  std::string name;
+  TextLines options;
+};
+
+/// What the page tells of a run, beside its data.
+struct RunReport {
+  std::string subject;      ///< what was trained on what: "a BiLSTM on sp500-daily.csv"
+  std::string ending;       ///< "finished after 5 epochs"
+  std::string test_option;  ///< the option that keeps test windows apart, with a value
+  LossCurves curves;
+  Evaluation evaluation;
+  TextLines summary;  ///< of the data, the model and the training
+  std::vector<SettingsGroup> settings;
+  std::string built;  ///< what with: the library's version and instruction set
+};
+
+namespace internal {
+
+inline std::string score(double value) { return is_finite(value) ? format_fixed(value, 4) : "n/a"; }
+inline std::string short_score(double value) {
+  return is_finite(value) ? format_fixed(value, 3) : "n/a";
+}
+inline std::string percent(double value) {
+  return is_finite(value) ? format_percent(value) : "n/a";
+}
+
+/// The classes by size, the largest first.
+inline std::vector<std::size_t> classes_by_size(const std::vector<tsdl::Index>& counts) {
+  std::vector<std::size_t> order(counts.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return counts[a] > counts[b]; });
+  return order;
+}
+
+/// Writes one page. Each member function writes a part of it.
+class ReportPage {
+ public:
+  ReportPage(const RunReport& run, const RunData& data)
+      : run_(run),
+        data_(data),
+        e_(run.evaluation),
+        counts_(e_.counts()),
+        names_(class_names(data.recipe)),
+        classified_(e_.classes() >= 2 && is_finite(e_.metrics.accuracy)) {
+    if (classified_) majority_ = classes_by_size(counts_).front();
+  }
+
+  std::string write() {
+    const std::string title = "Training of " + run_.subject;
+    page_.markup({"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n",
+                  "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"/>\n",
+                  "<meta name=\"color-scheme\" content=\"light dark\"/>\n<title>", xml_text(title),
+                  "</title>\n", chart_style, page_style, "</head>\n<body>\n<main>\n"});
+    page_.open("header");
+    page_.element("h1", title);
+    page_.open("p", "soft").text(run_.curves.subtitle + "; " + run_.ending + ".").close();
+    page_.close();
+    headline();
+    losses();
+    if (classified_) {
+      page_.open("div", "pair");
+      roc();
+      calibration();
+      page_.close();
+      const bool shown = e_.classes() <= most_shown_classes;
+      if (shown) page_.open("div", "pair");
+      confusion();
+      classes();
+      if (shown) page_.close();
+    }
+    timeline();
+    metrics();
+    data();
+    settings();
+    page_.markup({"</main>\n</body>\n</html>\n"});
+    return page_.take();
+  }
+
+ private:
+  /// A figure in a section of its own, with the words below it; `baseline` may be empty.
+  void figure(std::string_view heading, const Figure& figure, std::string_view reading,
+              std::string_view baseline, std::string_view legend = {}) {
+    page_.open("section").element("h2", heading).open("figure");
+    page_.markup({figure.svg, legend});
+    page_.open("figcaption").text(reading);
+    if (!baseline.empty()) page_.markup({" <b>Baseline:</b> "}).text(baseline);
+    for (const std::string& note : figure.notes) page_.text(" " + note);
+    page_.close().close().close();
+  }
+
+  void left_out(std::string_view heading, std::string_view why) {
+    page_.open("section").element("h2", heading);
+    page_.open("p", "soft").text("Left out: ").text(why).close().close();
+  }
+
+  std::string windows_text() const {
+    return format_count(e_.metrics.count) + " " + std::string(e_.part()) + " windows";
+  }
+
+  std::string class_name(std::size_t k) const {
+    return k < names_.size() ? names_[k] : std::to_string(k);
+  }
+
+  void headline() {
+    const tsdl::Metrics& m = e_.metrics;
+    page_.open("div", "sheet");
+    page_.open("div", "scores");
+    if (classified_) {
+      const auto [low, high] = tsdl::wilson_interval(m.accuracy, m.count);
+      page_.open("div").element("b", percent(m.accuracy));
+      page_.text("accuracy, 95% interval " + percent(low) + " to " + percent(high)).close();
+      page_.open("div", "soft").element("b", percent(m.majority_accuracy));
+      page_.text("baseline: always answering " + class_name(majority_)).close();
+    } else {
+      page_.open("div").element("b", score(m.loss)).text("loss").close();
+    }
+    page_.close();
+    if (classified_)
+      page_.element("p", verdict(m), "verdict");
+    else
+      page_.element(
+          "p",
+          data_.recipe.regression
+              ? "The labels are numbers to regress: there are no classes to be right about."
+              : "A probability is no number, so nothing can be said about the classes.",
+          "verdict");
+    page_.open("p", "soft").text("On the " + windows_text() + ".");
+    if (!e_.tested) page_.text(" " + judged_by_validation(run_.test_option));
+    page_.close().close();
+  }
+
+  void losses() {
+    const bool validation = !run_.curves.validation.empty();
+    figure(
+        "Loss by epoch", loss_figure(run_.curves),
+        std::string("The lower, the better; the ring marks the epoch whose weights were kept. ") +
+            (validation ? "Where training falls and validation rises, the model learns its "
+                          "training windows by heart."
+                        : ""),
+        is_finite(run_.curves.baseline)
+            ? "always answering with the class shares of the validation windows loses " +
+                  format_loss(run_.curves.baseline) + "."
+            : "");
+  }
+
+  void roc() {
+    std::vector<std::size_t> shown = classes_by_size(counts_);
+    if (e_.classes() == 2) shown = {1};
+    const std::size_t all = shown.size();
+    shown.resize(std::min(all, line_styles));
+    std::sort(shown.begin(), shown.end());
+    std::vector<RocLine> lines;
+    std::string legend;
+    for (const std::size_t k : shown) {
+      ClassRoc curve = class_roc(e_, k);
+      if (curve.points.empty()) continue;
+      legend +=
+          "<li><svg class=\"tsdl-chart\" aria-hidden=\"true\" viewBox=\"0 0 30 10\"><path "
+          "class=\"line roc c" +
+          std::to_string(lines.size() % line_styles) + "\" d=\"M1 5H29\"/></svg>class " +
+          xml_text(class_name(k), 20) + ": AUC " + score(curve.auc) + "</li>\n";
+      lines.push_back({"class " + class_name(k), std::move(curve.points), curve.auc});
+    }
+    if (lines.empty()) return left_out("ROC", "the " + windows_text() + " are all of one class.");
+    std::string reading =
+        "How many windows of a class are found, for how many of the others taken for it by "
+        "mistake, "
+        "as the threshold falls. The farther above the diagonal, the better";
+    reading += lines.size() > 1 || e_.classes() > 2
+                   ? "; each class against the rest, mean AUC " + score(e_.metrics.roc_auc) + "."
+                   : "; AUC " + score(e_.metrics.roc_auc) + ".";
+    if (all > line_styles)
+      reading += " The " + std::to_string(line_styles) + " most common of " + std::to_string(all) +
+                 " classes.";
+    legend +=
+        "<li><svg class=\"tsdl-chart\" aria-hidden=\"true\" viewBox=\"0 0 30 10\"><path "
+        "class=\"baseline\" d=\"M1 5H29\"/></svg>baseline: AUC 0.5</li>\n";
+    figure("ROC", roc_figure(lines), reading,
+           "the diagonal, AUC 0.5, is what an answer without skill gets.",
+           "<ul class=\"legend\">\n" + legend + "</ul>\n");
+  }
+
+  void calibration() {
+    const bool two = e_.classes() == 2;
+    const double base =
+        two ? static_cast<double>(counts_[1]) / static_cast<double>(e_.metrics.count)
+            : e_.metrics.majority_accuracy;
+    const std::string what = two ? "class " + class_name(1) + " came true"
+                                 : std::string("the predicted class was right");
+    figure(
+        "Calibration", calibration_figure(calibration_bins(e_), base),
+        "Where the model gives a probability, how often " + what +
+            ", with 95% intervals; on the diagonal a probability means what it says. Brier score " +
+            score(e_.metrics.brier) + ", the lower the better.",
+        "always answering with the class shares scores " + score(e_.baseline.brier) +
+            " and is the one point where the dashed lines cross.");
+  }
+
+  void confusion() {
+    tsdl::Index right = 0;
+    for (std::size_t k = 0; k < e_.classes(); ++k) right += e_.confusion.counts[k][k];
+    const std::string total = format_count(e_.metrics.count);
+    const Figure matrix = confusion_figure(e_.confusion, names_);
+    if (matrix.svg.empty())
+      return left_out("Confusion matrix", std::to_string(e_.classes()) +
+                                              " classes do not fit; the table has their figures.");
+    figure("Confusion matrix", matrix,
+           "Rows are labels, columns what the model says, shades shares of the row. The outlined "
+           "diagonal is right: " +
+               format_count(right) + " of " + total + ".",
+           "always answering " + class_name(majority_) + " fills that column alone and gets " +
+               format_count(counts_[majority_]) + " of " + total + " right.");
+  }
+
+  void classes() {
+    page_.open("section").element("h2", "By class").open("div", "scroll").open("table");
+    page_.open("thead");
+    page_.row({"class", "precision", "recall", "F1", "AUC", "windows"}, "th").close().open("tbody");
+    const std::vector<tsdl::ClassFigures> figures = tsdl::class_figures(e_.confusion);
+    for (std::size_t k = 0; k < figures.size(); ++k)
+      page_.row({class_name(k), short_score(figures[k].precision), short_score(figures[k].recall),
+                 short_score(figures[k].f1), short_score(class_roc(e_, k).auc),
+                 format_count(figures[k].support)});
+    const tsdl::ClassFigures always =
+        tsdl::class_figures(tsdl::constant_confusion(counts_))[majority_];
+    page_.row({"baseline, " + class_name(majority_), short_score(always.precision),
+               short_score(always.recall), short_score(always.f1), "0.500",
+               format_count(always.support)});
+    page_.close().close().close();
+    page_.open("p", "note")
+        .text(
+            "Precision: of the windows taken for the class, the share that is of it. Recall: of "
+            "its windows, the share that is found. The last row always answers " +
+            class_name(majority_) + "; for every other class it has 0.")
+        .close()
+        .close();
+  }
+
+  void timeline() {
+    const std::string heading = "Probability over price";
+    if (!classified_ || e_.ends.empty()) return;
+    if (data_.closes.empty())
+      return left_out(heading, "the data is a table of columns, and no price is known.");
+    const auto first = static_cast<std::size_t>(e_.ends.front());
+    const auto count = static_cast<std::size_t>(e_.ends.back()) + 1 - first;
+    Timeline timeline{
+        {data_.times.data() + first, count}, {data_.closes.data() + first, count}, {}, {}};
+    for (const tsdl::Index end : e_.ends)
+      timeline.window_times.push_back(data_.times[static_cast<std::size_t>(end)]);
+    const std::size_t K = e_.classes();
+    const auto add = [&](std::string name, double baseline, const auto& probability) {
+      TimelinePanel panel{std::move(name), {}, baseline};
+      for (std::size_t i = 0; i < e_.ends.size(); ++i) panel.values.push_back(probability(i));
+      timeline.panels.push_back(std::move(panel));
+    };
+    const auto share = [&](std::size_t k) {
+      return static_cast<double>(counts_[k]) / static_cast<double>(e_.metrics.count);
+    };
+    for (std::size_t k = K == 2 ? 1 : 0; K <= line_styles && k < K; ++k)
+      add("probability of " + class_name(k), share(k),
+          [&](std::size_t i) { return e_.probability(i, k); });
+    if (K > line_styles)
+      add("probability of the predicted class", share(majority_),
+          [&](std::size_t i) { return e_.probability(i, e_.predicted(i)); });
+    figure(
+        heading, timeline_figure(timeline),
+        "The close of the " + std::string(e_.part()) +
+            " part and, at the last candle of each window, what the model says of the label that "
+            "follows.",
+        "the dashed lines are the shares of the windows that came true.");
+  }
+
+  void metrics() {
+    const tsdl::Metrics &m = e_.metrics, &b = e_.baseline;
+    page_.open("section").element("h2", "Figures of the " + windows_text());
+    page_.open("div", "scroll").open("table").open("thead");
+    page_.row({"figure", "model", "baseline"}, "th").close().open("tbody");
+    if (classified_) {
+      const auto [low, high] = tsdl::wilson_interval(m.accuracy, m.count);
+      page_.row({"accuracy", percent(m.accuracy), percent(b.accuracy)});
+      page_.row({"its 95% interval (Wilson)", percent(low) + " to " + percent(high), ""});
+      page_.row({"balanced accuracy", percent(m.balanced_accuracy), percent(b.balanced_accuracy)});
+      page_.row({"macro F1", score(e_.macro_f1), score(e_.baseline_f1)});
+      page_.row({"ROC AUC", score(m.roc_auc), score(b.roc_auc)});
+      page_.row({"MCC", score(m.mcc), score(b.mcc)});
+      page_.row({"Brier score, lower is better", score(m.brier), score(b.brier)});
+    }
+    page_.row({"loss, lower is better", score(m.loss), score(b.loss)});
+    page_.close().close().close();
+    page_.open("p", "note");
+    if (classified_)
+      page_.text(
+          "The baseline never looks at the data: it always answers " + class_name(majority_) +
+          ", the most common class of these windows, and for Brier score and loss with their class "
+          "shares. Neighbouring windows are not quite independent, so take the interval as the "
+          "narrowest it could be.");
+    page_.close().close();
+  }
+
+  void data() {
+    page_.open("section").element("h2", "Data and model").open("dl");
+    for (const auto& [name, text] : run_.summary) page_.element("dt", name).element("dd", text);
+    page_.element("dt", "built with").element("dd", run_.built);
+    page_.close();
+    page_.element("h3", "Windows of each part").open("div", "scroll").open("table").open("thead");
+    page_.row({"", "training", "validation", "test"}, "th").close().open("tbody");
+    const tsdl::Windows<float>* const parts[] = {&data_.train, &data_.validation, &data_.test};
+    const auto row = [&](std::string name, const auto& cell) {
+      std::vector<std::string> cells = {std::move(name)};
+      for (const tsdl::Windows<float>* part : parts)
+        cells.push_back(part->empty() ? "" : cell(*part));
+      page_.row(cells);
+    };
+    const auto day = [&](tsdl::Index end) {
+      return tsdl::format_time(data_.times[static_cast<std::size_t>(end)]).substr(0, 10);
+    };
+    row("windows", [](const auto& part) { return format_count(part.size()); });
+    if (!data_.times.empty()) {
+      row("first ends", [&](const auto& part) { return day(part.ends().front()); });
+      row("last ends", [&](const auto& part) { return day(part.ends().back()); });
+    }
+    for (std::size_t k = 0; k < names_.size(); ++k)
+      row("share of " + class_name(k), [&](const auto& part) {
+        const auto held =
+            std::count(part.labels().begin(), part.labels().end(), static_cast<float>(k));
+        return format_percent(static_cast<double>(held) / static_cast<double>(part.size()));
+      });
+    page_.close().close().close().close();
+  }
+
+  void settings() {
+    page_.open("section").element("h2", "Configuration").open("div", "settings");
+    for (const SettingsGroup& group : run_.settings) {
+      page_.open("div").element("h3", group.name).open("dl");
+      for (const auto& [name, value] : group.options)
+        page_.element("dt", name).element("dd", value.empty() || value == "[]" ? "not set" : value);
+      page_.close().close();
+    }
+    page_.close().close();
+  }
+
+  const RunReport& run_;
+  const RunData& data_;
+  const Evaluation& e_;
+  const std::vector<tsdl::Index> counts_;
+  const std::vector<std::string> names_;
+  const bool classified_;  ///< there are classes, and figures of them
+  std::size_t majority_ = 0;
+  HtmlWriter page_;
+};
+
+}  // namespace internal
+
+/// The page. The same input gives the same bytes, in every locale; its size does not grow with the
+/// number of windows beyond what a screen can show.
+inline std::string html_report(const RunReport& run, const RunData& data) {
+  return internal::ReportPage(run, data).write();
+}
+
+}  // namespace examples
