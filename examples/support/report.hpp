@@ -73,7 +73,7 @@ inline void print_ending(const tsdl::History& history) {
 
 /// Whether a model has shown that it has learnt something, in a sentence.
 inline std::string_view verdict(const tsdl::Metrics& m) {
-  if (tsdl::wilson_interval(m.accuracy, m.count).first > m.majority_accuracy)
+  if (tsdl::wilson_interval(m.accuracy, m.count).low > m.majority_accuracy)
     return "The whole interval is above the majority class: the model has learnt something.";
   return "The interval is not above the majority class: this run does not show that the model has "
          "learnt anything about these labels.";
