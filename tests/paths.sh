@@ -47,7 +47,7 @@ build() {
     -DTSDL_OPENMP="$openmp" -DTSDL_BUILD_TESTS=ON -DTSDL_BUILD_EXAMPLES=OFF -DTSDL_BUILD_BENCH=OFF &&
     cmake --build "$1" --target tsdl_numerical_tests || return 1
   spaces=$(nm -C "$1/tests/tsdl_numerical_tests" | grep -oE 'tsdl::v[0-9]+_[0-9a-z_]+::' | sort -u)
-  [[ "$spaces" =~ ^tsdl::v[0-9]+_[0-9]+_[0-9]+_${called[$set]}$threads::$ ]] || {
+  [[ "$spaces" =~ ^tsdl::v[0-9]+_[0-9]+_[0-9]+_${called[$set]}_[01]+$threads::$ ]] || {
     echo "built for another path: $spaces"
     return 1
   }
