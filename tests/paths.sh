@@ -66,7 +66,7 @@ build() {
     -DTSDL_OPENMP="$openmp" -DTSDL_BUILD_TESTS=ON -DTSDL_BUILD_EXAMPLES=OFF -DTSDL_BUILD_BENCH=OFF \
     "${options[@]}" && cmake --build "$1" --target $program || return 1
   spaces=$(nm -C "$1/tests/$program" | grep -oE 'tsdl::v[0-9]+_[0-9a-z_]+::' | sort -u)
-  [[ "$spaces" =~ ^tsdl::v[0-9]+_[0-9]+_[0-9]+_${called[$set]}$threads::$ ]] || {
+  [[ "$spaces" =~ ^tsdl::v[0-9]+_[0-9]+_[0-9]+_${called[$set]}_[01]+$threads::$ ]] || {
     echo "built for another path: $spaces"
     return 1
   }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The shape of include/tsdl: which floor includes which, who may include other parties' headers, no
-# cycle, no printing or exiting, #pragma once, length, and that every header compiles alone.
+# cycle, no printing or exiting, #pragma once, length, macros that begin with TSDL_, and that every
+# header compiles alone.
 #
 # Usage: structure.sh SOURCE_DIR [COMPILER [EIGEN_INCLUDE_DIR]]
 #   COMPILER: g++ when not given. EIGEN_INCLUDE_DIR: /usr/include/eigen3 when not given.
@@ -136,7 +137,16 @@ check_lengths() {
   done
 }
 
-checks="check_edges check_places check_parties check_cycles check_calls check_guards check_lengths"
+# Macros have no namespace: each name begins with TSDL_, and none of another party's is taken away.
+check_macros() {
+  local macro='^[[:space:]]*#[[:space:]]*(define|undef)[[:space:]]+'
+  (cd "$1" && find tsdl -type f -exec grep -HnE "$macro" {} +) |
+    grep -vE '#[[:space:]]*(define|undef)[[:space:]]+TSDL_[A-Z0-9_]+' |
+    grep -v '^tsdl/io/mlflow_client.hpp:[0-9]*:#undef _res ' || true  # the system's, in Eigen's way
+}
+
+checks="check_edges check_places check_parties check_cycles check_calls check_guards check_lengths
+  check_macros"
 
 fail() {
   printf 'FAILED: %s\n' "$*" >&2
@@ -193,6 +203,9 @@ plant check_calls "$(first core)" 'inline void stop() { abort(); }'
 plant check_guards tsdl/core/new.hpp '// No guard.'
 plant check_guards tsdl/core/new.hpp '#pragma once'
 plant check_lengths "$(first core)" "$(seq "$longest")"
+plant check_macros "$(first nn)" '#define EIGEN_MAX_ALIGN_BYTES 64'
+plant check_macros "$(first nn)" '#  undef assert'
+plant check_macros "$(first nn)" '#define tsdl_join(a, b) a##b'
 echo "ok: each check finds what is planted"
 
 # Every header compiles alone, without a warning.

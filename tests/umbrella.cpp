@@ -1,4 +1,5 @@
-// A second object that includes everything: a missing `inline` anywhere breaks the link.
+// A second object in every test program, which includes everything: a missing `inline` anywhere
+// breaks the link.
 #include <doctest/doctest.h>
 
 #include <string>

@@ -9,7 +9,8 @@
 #include "tsdl/version.hpp"
 
 /// Checks a condition that only a bug in tsdl or a broken precondition can violate. Replace it by
-/// defining TSDL_ASSERT before the first include; it is off under NDEBUG.
+/// defining TSDL_ASSERT before the first include, in all of a program; it is off under NDEBUG. Units
+/// with it and without may be linked together: of a function that both have, one is taken.
 #ifndef TSDL_ASSERT
 #include <cassert>
 #define TSDL_ASSERT(condition) assert(condition)

@@ -14,6 +14,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "tsdl/kernels/simd.hpp"
 
@@ -97,6 +98,23 @@ TSDL_INLINE void exponential(const V (&y)[N], V (&scale)[N], V (&t)[N],
   for (Index j = 0; j < N; ++j) t[j] = multiply_add(V(r_squared[j] * r_squared[j]), high[j], t[j]);
 }
 
+/// f(x), or NaN where x is. Only -ffast-math needs it: under it compilers exchange the operands of
+/// min and max, and a bound takes NaN's place.
+template <class V>
+TSDL_INLINE V keep_nan(const V& f, [[maybe_unused]] const V& x) noexcept {
+#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+  using C = ExpConstants<typename V::value_type>;
+  using Bits = xsimd::batch<typename C::Integer, typename V::arch_type>;
+  constexpr auto magnitude = std::numeric_limits<typename C::Integer>::max();
+  constexpr auto infinity = magnitude >> C::mantissa_bits << C::mantissa_bits;
+  const Bits above = Bits(infinity) - (std::bit_cast<Bits>(opaque(x)) & Bits(magnitude));
+  // Where the difference is negative all bits become 1, a NaN.
+  return opaque(std::bit_cast<V>(std::bit_cast<Bits>(f) | (above >> (8 * sizeof(infinity) - 1))));
+#else
+  return f;
+#endif
+}
+
 }  // namespace kernels::internal
 
 /// The logistic function and the hyperbolic tangent by one exponential and one division each, whose
@@ -127,7 +145,7 @@ struct ExpActivation {
       // E, and E + 1 or E + 2, each from scale and t: neither waits for the other.
       const V e = kernels::multiply_add(scale[j], t[j], j < S ? scale[j] : V(scale[j] - one));
       const V ratio = Precision::ratio(e, kernels::multiply_add(scale[j], t[j], V(scale[j] + one)));
-      x[j] = j < S ? ratio : V(xsimd::copysign(ratio, x[j]));
+      x[j] = kernels::internal::keep_nan(j < S ? ratio : V(xsimd::copysign(ratio, x[j])), x[j]);
     }
   }
   /// d sigmoid(x) / dx where y = sigmoid(x).
