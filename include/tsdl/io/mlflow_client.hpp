@@ -66,6 +66,7 @@ struct MLflowAccess {
   }
 };
 
+/// How long a request may take.
 struct MLflowTimeouts {
   std::chrono::milliseconds connect{3000};
   std::chrono::milliseconds read{10000};  ///< and write: between two pieces of an answer or request

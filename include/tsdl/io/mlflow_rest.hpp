@@ -33,6 +33,7 @@
 
 namespace tsdl::inline TSDL_ABI {
 
+/// Which server an MLflowServer speaks to, and how long it waits.
 struct MLflowServerOptions {
   std::string uri;              ///< http://host:port, https://..., with a path if it has one
   std::filesystem::path spool;  ///< a folder for runs that are not sent yet

@@ -184,7 +184,7 @@ class MLflowSpool {
  public:
   using Json = nlohmann::json;
 
-  /// Makes SPOOL/<run key>.
+  /// Makes a folder in the spool, named by the run's key.
   static MLflowSpool create(const std::filesystem::path& root, const SpooledRun& run) {
     const std::filesystem::path hidden = root / (".new-" + run.key), folder = root / run.key;
     make_directories(hidden / "artifacts");

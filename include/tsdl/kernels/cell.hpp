@@ -31,6 +31,7 @@
 
 namespace tsdl::inline TSDL_ABI::kernels {
 
+/// One step forward of a tile of samples.
 template <class Scalar_>
 struct ForwardStep {
   using Scalar = Scalar_;
@@ -79,6 +80,7 @@ struct StreamStep {
   Scalar *h, *cells;
 };
 
+/// One step backward of a tile of samples.
 template <class Scalar>
 struct BackwardStep {
   Index samples, tile, panels;

@@ -105,6 +105,7 @@ struct Size {
   constexpr explicit Size(Index) noexcept {}
   constexpr operator Index() const noexcept { return N; }
 };
+/// One that is not known.
 template <>
 struct Size<Eigen::Dynamic> {
   static constexpr Index known = 0;

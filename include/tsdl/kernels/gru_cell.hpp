@@ -26,6 +26,7 @@
 
 namespace tsdl::inline TSDL_ABI {
 
+/// The arithmetic of one GRU step, for RecurrentStack: its gates, and where they stand in packs.
 template <class Scalar_, class Activation = Accurate, Index Lanes = kernels::lanes<Scalar_>>
 struct GRUCell {
   using Scalar = Scalar_;

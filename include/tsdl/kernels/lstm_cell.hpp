@@ -24,6 +24,7 @@
 
 namespace tsdl::inline TSDL_ABI {
 
+/// The arithmetic of one LSTM step, for RecurrentStack: its gates, and where they stand in packs.
 template <class Scalar_, class Activation = Accurate, Index Lanes = kernels::lanes<Scalar_>>
 struct LSTMCell {
   using Scalar = Scalar_;

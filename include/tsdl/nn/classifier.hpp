@@ -12,6 +12,7 @@
 
 namespace tsdl::inline TSDL_ABI {
 
+/// What a Classifier is built from.
 struct ClassifierOptions {
   Index input_size = 0;       ///< I
   Index hidden_size = 128;    ///< H

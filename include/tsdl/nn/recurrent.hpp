@@ -38,6 +38,7 @@
 
 namespace tsdl::inline TSDL_ABI {
 
+/// One layer in one direction; a RecurrentStack is made of them.
 template <class Cell>
 class RecurrentLayer {
  public:

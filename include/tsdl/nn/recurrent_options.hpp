@@ -8,6 +8,7 @@
 
 namespace tsdl::inline TSDL_ABI {
 
+/// What a RecurrentStack is built from.
 struct RecurrentOptions {
   Index input_size = 0;   ///< I
   Index hidden_size = 0;  ///< H
@@ -40,6 +41,7 @@ enum class Steps {
   final  ///< each direction's last step: t = T - 1 forward, t = 0 in reverse
 };
 
+/// What a forward pass is asked for.
 template <class Scalar>
 struct ForwardOptions {
   Steps steps = Steps::all;

@@ -73,6 +73,7 @@ class ForwardPack {
   Index hidden_;
 };
 
+/// What forward and backward passes read.
 template <class Cell>
 class RecurrentPacks {
  public:

@@ -25,6 +25,7 @@ namespace tsdl::inline TSDL_ABI {
 /// allocating.
 template <class Scalar>
 struct StackCache {
+  /// Of one layer.
   struct Layer {
     DirectionCache<Scalar> direction[2];
     Buffer<Scalar> output;   ///< [T][B][D * Hp]
@@ -40,6 +41,7 @@ struct StackCache {
   bool ready = false;  ///< a training pass went forward and backward has not consumed it
 };
 
+/// Layers of a cell in one direction or two: what LSTM and GRU are.
 template <class Cell>
 class SlidingStack;  // nn/sliding.hpp
 

@@ -56,6 +56,7 @@ struct AdamW {
 template <class Scalar>
 class AdamWOptimizer {
  public:
+  /// Of one parameter, and how the optimizer treats it.
   struct Moments {
     Buffer<Scalar> m, v;
     double weight_decay, lr_scale;

@@ -79,6 +79,7 @@ struct TrainerState {
 class StateArchive {
  public:
   virtual ~StateArchive() = default;
+  /// Reads or writes one number.
   virtual void number(const std::string& name, double& value) = 0;
 
   /// Integers and flags, which a double holds exactly up to 2^53.
@@ -94,12 +95,17 @@ class StateArchive {
 class Callback {
  public:
   virtual ~Callback() = default;
+  /// Before the first epoch, or the first after a resume.
   virtual void on_begin(TrainerState&) {}
+  /// After each update.
   virtual void on_batch(TrainerState&) {}
+  /// After each epoch and its validation.
   virtual void on_epoch(TrainerState&) {}
   /// After every callback's on_epoch: what is written now is what a resumed run starts from.
   virtual void on_epoch_complete(const TrainerState&) {}
+  /// After the last epoch, with the best weights restored.
   virtual void on_end(const TrainerState&) {}
+  /// Reads or writes what must survive a resume.
   virtual void archive(StateArchive&) {}
 };
 

@@ -60,6 +60,7 @@ inline std::uint64_t random_bits() {
 
 }  // namespace internal
 
+/// Where an MLflowFolder writes, and what it takes from its surroundings.
 struct MLflowFolderOptions {
   std::filesystem::path directory = "mlruns";  ///< holds the experiments; made when not there
   Clock now = system_milliseconds;

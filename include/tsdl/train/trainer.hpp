@@ -19,6 +19,7 @@
 
 namespace tsdl::inline TSDL_ABI {
 
+/// How a Trainer trains.
 struct TrainerOptions {
   AdamW optimizer{};
   Index batch_size = 32;
