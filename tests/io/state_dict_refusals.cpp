@@ -200,6 +200,7 @@ TEST_CASE("state dict: other sizes and cells are said as PyTorch prints them") {
   says(state_dict(Model(wide, 2)), "holds LSTM(6, 5, num_layers=2) at 'lstm.'");
   const tsdl::GRUClassifier<float> gru(sizes, 2);
   says(state_dict(gru), "holds GRU(3, 4, num_layers=2) at 'gru.'");
+  CHECK_FALSE(contains(refusal(model, state_dict(gru)), "Would fit"));
   says(state_dict(gru, renaming("gru.", "lstm.")), "holds GRU(3, 4, num_layers=2) at 'lstm.'");
   says(state_dict(Model(sizes),
                   [](Tensors& t) {
