@@ -182,6 +182,9 @@ TEST_CASE("the page's tables hold the metrics, and the baseline's beside them") 
   CHECK(contains(page, table_row("loss, lower is better", four(m.loss), four(entropy))));
   CHECK(contains(page, "<b>" + percent(m.accuracy) + "</b>"));
   CHECK(contains(page, "<b>" + percent(majority) + "</b>"));
+  const std::string most = ones > 0.5 ? "1" : "0";
+  CHECK(contains(page, "baseline: always answering " + most + "<"));
+  CHECK(contains(page, "always answering " + most + " fills that column alone"));
   const auto [low, high] = tsdl::wilson_interval(m.accuracy, m.count);
   CHECK(count(page, percent(low) + " to " + percent(high)) == 2);
   CHECK(contains(page, examples::verdict(m)));
