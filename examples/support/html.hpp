@@ -104,7 +104,7 @@ h3{font-size:15px;margin:16px 0 6px}
 .settings h3{margin-top:4px}
 .settings dl{margin-bottom:12px;grid-template-columns:minmax(0,150px) minmax(0,1fr)}
 .tsdl-chart .thin{stroke-width:1.2}
-.tsdl-chart .under{stroke:var(--paper);stroke-width:4;opacity:.75;fill:none;shape-rendering:crispEdges}
+.tsdl-chart .under{stroke:var(--paper);stroke-width:2.5;opacity:.5;fill:none;shape-rendering:crispEdges}
 .tsdl-chart .price{stroke:var(--ink)}
 .tsdl-chart .label,.tsdl-chart .cell-count{fill:var(--ink)}
 .tsdl-chart .point{fill:#0969da}.tsdl-chart .whisker{stroke:#0969da;stroke-width:1.5;opacity:.55}
