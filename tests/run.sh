@@ -4,7 +4,17 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source examples/support/packages.sh
-need_packages "${build_packages[@]}" clang libomp-dev doctest-dev openssl python3-torch python3-yaml
+need_packages "${build_packages[@]}" clang libomp-dev doctest-dev doxygen openssl python3-onnx python3-torch \
+  python3-yaml
+
+runtime=$PWD/build/onnxruntime  # ONNX files are run in it where node is there
+if command -v node >/dev/null && command -v npm >/dev/null; then
+  mkdir -p "$runtime"
+  [ -d "$runtime/node_modules/onnxruntime-node" ] ||
+    npm install --prefix "$runtime" --ignore-scripts --no-audit --no-fund onnxruntime-node@1.30 >"$runtime/log" 2>&1 ||
+    echo "onnxruntime-node could not be installed ($runtime/log): its test is skipped" >&2
+  [ ! -d "$runtime/node_modules/onnxruntime-node" ] || export TSDL_ONNXRUNTIME=$runtime
+fi
 
 cmake --preset release -DTSDL_BUILD_TESTS=ON -DTSDL_BUILD_BENCH=OFF
 cmake --build --preset release --parallel "$(nproc)"
