@@ -78,7 +78,6 @@ TEST_CASE("fast math: what is finite, and what is NaN") {
   CHECK_FALSE(tsdl::is_nan(infinity));
   // Worked out, not only read.
   CHECK_FALSE(tsdl::is_finite(largest + largest));
-  CHECK_FALSE(tsdl::is_finite(std::sqrt(largest * largest)));
   CHECK_FALSE(tsdl::is_finite(static_cast<float>(largest)));
   CHECK_FALSE(tsdl::is_nan(largest * 2));
   static_assert(tsdl::is_finite(1.0) && !tsdl::is_nan(1.0));

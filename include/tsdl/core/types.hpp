@@ -4,13 +4,14 @@
 #include <Eigen/Core>
 #include <bit>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #include "tsdl/version.hpp"
 
 /// Checks a condition that only a bug in tsdl or a broken precondition can violate. Replace it by
-/// defining TSDL_ASSERT before the first include, in all of a program; it is off under NDEBUG. Units
-/// with it and without may be linked together: of a function that both have, one is taken.
+/// defining TSDL_ASSERT before the first include, in all of a program; it is off under NDEBUG.
+/// Units with it and without may be linked together: of a function that both have, one is taken.
 #ifndef TSDL_ASSERT
 #include <cassert>
 #define TSDL_ASSERT(condition) assert(condition)
@@ -35,6 +36,19 @@ using RowMajorMatrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eig
 constexpr Index round_up(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
 
 namespace internal {
+
+/// NaN and infinity. Under -ffast-math they are variables: newer compilers take a constant that
+/// cannot occur for one that nobody asks for, and leave out what would have returned it.
+#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+#define TSDL_CONSTANT constinit
+#else
+#define TSDL_CONSTANT constexpr
+#endif
+template <class Scalar>
+inline TSDL_CONSTANT Scalar nan_of = std::numeric_limits<Scalar>::quiet_NaN();
+template <class Scalar>
+inline TSDL_CONSTANT Scalar infinity_of = std::numeric_limits<Scalar>::infinity();
+#undef TSDL_CONSTANT
 
 /// The bits of a number, the sign's left out. Under -ffast-math newer compilers conclude that those
 /// of an infinity or NaN cannot occur, unless they are hidden from them.

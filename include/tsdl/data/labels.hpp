@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <numeric>
 #include <string>
@@ -84,7 +85,8 @@ inline Index horizon(const DirectionLabel& label) noexcept { return label.horizo
 inline Index horizon(const ThresholdLabel& label) noexcept { return label.horizon; }
 inline Index horizon(const TripleBarrierLabel& label) noexcept { return label.horizon; }
 inline Index horizon(const ColumnLabel& label) noexcept { return label.offset; }
-inline Index horizon(const Label& label) noexcept {
+template <std::same_as<Label> Any>
+Index horizon(const Any& label) noexcept {
   return std::visit([](const auto& one) { return horizon(one); }, label);
 }
 
@@ -129,7 +131,8 @@ inline void check(const TripleBarrierLabel& label) {
 inline void check(const ColumnLabel& label) {
   require_at_least(0, "ColumnLabel", "an offset", label.offset);
 }
-inline void check(const Label& label) {
+template <std::same_as<Label> Any>
+void check(const Any& label) {
   std::visit([](const auto& one) { check(one); }, label);
 }
 
@@ -276,7 +279,8 @@ inline Labels labels_of(const Table& table, const ColumnLabel& label) {
 /// in the last horizon rows of all. The label of row r reads rows up to ends[r] only.
 /// Throws: DataError when the label's options are out of range, when no row can have a label, for a
 /// ColumnLabel, and when the candles are not valid (see validate).
-inline Labels make_labels(const Candles& candles, const Label& label) {
+template <class Any = Label>
+Labels make_labels(const Candles& candles, const std::type_identity_t<Any>& label) {
   validate(candles, "make_labels");
   internal::check(label);
   return std::visit(

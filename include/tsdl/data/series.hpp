@@ -14,7 +14,7 @@ namespace tsdl::inline TSDL_ABI {
 namespace internal {
 
 /// What stands where a feature is not warm yet or a label is not known.
-inline constexpr double undefined = std::numeric_limits<double>::quiet_NaN();
+inline constexpr const double& undefined = nan_of<double>;
 
 }  // namespace internal
 

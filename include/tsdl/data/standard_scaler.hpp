@@ -150,7 +150,7 @@ class StandardScaler {
     for (std::size_t i = 0; i < names_.size(); ++i) {
       const double value = in[i];
       if (is_nan(value)) {
-        out[i] = std::numeric_limits<Scalar>::quiet_NaN();
+        out[i] = internal::nan_of<Scalar>;
         continue;
       }
       double scaled = (value - mean_[i]) / scale_[i];

@@ -112,7 +112,7 @@ class Windows {
         labels_(std::move(labels)) {
     internal::check_window(length, stride);
     if (!series_) throw ShapeError("Windows: no series");
-    if (labels_.empty()) labels_.assign(ends_.size(), std::numeric_limits<Scalar>::quiet_NaN());
+    if (labels_.empty()) labels_.assign(ends_.size(), internal::nan_of<Scalar>);
     if (labels_.size() != ends_.size())
       throw ShapeError("Windows: ", ends_.size(), " windows with ", labels_.size(), " labels");
     for (std::size_t i = 0; i < ends_.size(); ++i) {

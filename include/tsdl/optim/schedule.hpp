@@ -34,7 +34,7 @@ struct ReduceLROnPlateau {
 
 /// The state of a ReduceLROnPlateau.
 struct PlateauState {
-  double best = std::numeric_limits<double>::infinity();
+  double best = internal::infinity_of<double>;
   Index bad_epochs = 0;
   Index cooldown_left = 0;
 

@@ -59,7 +59,7 @@ struct TrainerState {
   LossSum epoch_loss{};       ///< of the current epoch so far
   std::uint64_t batches = 0;  ///< since the start; names the dropout masks
   double learning_rate = 0;
-  double best_loss = std::numeric_limits<double>::infinity();
+  double best_loss = internal::infinity_of<double>;
   Index best_epoch = 0;   ///< 0: none yet
   bool improved = false;  ///< whether the last epoch is the best so far
   Index skipped_steps = 0;
@@ -171,7 +171,7 @@ class EarlyStoppingCallback final : public Callback {
 
  private:
   EarlyStopping options_;
-  double best_ = std::numeric_limits<double>::infinity();
+  double best_ = internal::infinity_of<double>;
   Index wait_ = 0;
 };
 

@@ -18,7 +18,7 @@ namespace tsdl::inline TSDL_ABI {
 /// that is balanced accuracy, ROC AUC and MCC; without samples, or for a regression, everything but
 /// the loss.
 struct Metrics {
-  static constexpr double undefined = std::numeric_limits<double>::quiet_NaN();
+  static constexpr const double& undefined = internal::nan_of<double>;
 
   Index count = 0;
   double loss = undefined;

@@ -120,9 +120,11 @@ inline std::vector<TrackedMetric> tracked_metrics(const EpochRecord& epoch) {
 
 namespace internal {
 
+/// A template, as a program that does not track need not compile it.
+template <class Options = Tracking>
 class TrackingCallback final : public Callback {
  public:
-  explicit TrackingCallback(Tracking options) : options_(std::move(options)) {
+  explicit TrackingCallback(Options options) : options_(std::move(options)) {
     if (!options_.tracker) throw Error("Tracking: no tracker was given");
   }
   void on_epoch_complete(const TrainerState& state) override {
@@ -151,7 +153,7 @@ class TrackingCallback final : public Callback {
     }
   }
 
-  Tracking options_;
+  Options options_;
   bool given_up_ = false;
 };
 
@@ -159,7 +161,7 @@ class TrackingCallback final : public Callback {
 
 template <class Trainer>
 std::unique_ptr<Callback> make_callback(const Tracking& options, Trainer&) {
-  return std::make_unique<internal::TrackingCallback>(options);
+  return std::make_unique<internal::TrackingCallback<>>(options);
 }
 
 }  // namespace tsdl::inline TSDL_ABI
