@@ -20,6 +20,7 @@
 
 namespace tsdl::inline TSDL_ABI {
 
+/// What a file is to hold.
 struct OnnxOptions {
   /// The file takes features as they are, in float64, and scales them as the recipe says. Without,
   /// it takes scaled ones in float32: for runtimes that have no float64, such as a browser's GPU.

@@ -41,10 +41,10 @@ struct StackCache {
   bool ready = false;  ///< a training pass went forward and backward has not consumed it
 };
 
-/// Layers of a cell in one direction or two: what LSTM and GRU are.
 template <class Cell>
 class SlidingStack;  // nn/sliding.hpp
 
+/// Layers of a cell in one direction or two: what LSTM and GRU are.
 template <class Cell>
 class RecurrentStack {
  public:
