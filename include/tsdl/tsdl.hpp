@@ -1,5 +1,5 @@
-// Everything but io/mlflow_rest.hpp, which needs cpp-httplib, and io/onnx.hpp, which needs protozero.
-// Needs nlohmann-json beside Eigen and xsimd; <tsdl/bilstm.hpp> does not.
+// Everything but io/mlflow_rest.hpp, which needs cpp-httplib, and io/onnx.hpp, which needs
+// protozero. Needs nlohmann-json beside Eigen and xsimd; <tsdl/bilstm.hpp> does not.
 #pragma once
 
 #include "tsdl/bilstm.hpp"
