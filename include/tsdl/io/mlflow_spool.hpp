@@ -32,6 +32,7 @@
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/file.hpp"
+#include "tsdl/core/types.hpp"
 #include "tsdl/io/mlflow_client.hpp"
 
 namespace tsdl::inline TSDL_ABI {
