@@ -75,16 +75,16 @@ nothing_left() {
   local found
   found=$(grep -vE '^(standard|options|definitions|tests|flags) *$|^variables ' "$1/left.txt") || true
   [ -z "$found" ] || fail "$1: left behind: $found"
-  for option in TESTS EXAMPLES; do
-    grep -q "^TSDL_BUILD_$option:INTERNAL=OFF" "$1/CMakeCache.txt" || fail "$1: TSDL_BUILD_$option is on"
-  done
+  ! grep -E '^TSDL_(BUILD_[A-Z]+|INSTALL):[A-Z]*=ON' "$1/CMakeCache.txt" >&2 || fail "$1: options are on"
+  [ -z "$(find "$1" -type d \( -name tests -o -name examples -o -name bench \))" ] ||
+    fail "$1: it builds tests, examples or benchmarks of ours"
   [ -z "$(find "$1" -name cmake_install.cmake -exec grep -l 'tsdl/include' {} +)" ] ||
     fail "$1: its install has our headers"
   found=$(sed -n 's/^\([A-Za-z_0-9-]*\):[A-Z]*=.*/\1/p' "$1/CMakeCache.txt" |
-    grep -vE '^(CMAKE_|_CMAKE_|CONSUMER_|TSDL_|tsdl_|Eigen3_|xsimd_|FETCHCONTENT_|FIND_PACKAGE_)') || true
+    grep -vE '^(_?CMAKE_|_GNUInstallDirs_|CONSUMER_|TSDL_|tsdl_|Eigen3_|xsimd_|FETCHCONTENT_|FIND_PACKAGE_)') || true
   [ -z "$found" ] || fail "$1: cache variables without our name: $found"
   found=$(comm -13 <(tr ' ;' '\n\n' <plain/left.txt | sort -u) <(tr ' ;' '\n\n' <"$1/left.txt" | sort -u) |
-    grep -viE '^(CMAKE_|CONSUMER_|TSDL_|FETCHCONTENT_|__FetchContent|_FetchContent|_+ArgParse|content|tsdl)') || true
+    grep -viE '^(CMAKE_|_GNUInstallDirs_|CONSUMER_|TSDL_|FETCHCONTENT_|_+FetchContent|__cmake_|content|tsdl)') || true
   [ -z "$found" ] || fail "$1: variables without our name: $found"
   passed "$1: leaves nothing behind"
 }
