@@ -7,6 +7,7 @@
 #include "tsdl/gru.hpp"
 #include "tsdl/io/checkpoint.hpp"
 #include "tsdl/lstm.hpp"
+#include "tsdl/serve/streaming.hpp"
 #include "tsdl/train/curves.hpp"
 #include "tsdl/train/mlflow_folder.hpp"
 #include "tsdl/version.hpp"
