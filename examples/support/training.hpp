@@ -71,6 +71,9 @@ tsdl::History run_training(tsdl::Trainer<Model>& trainer, const tsdl::Prepared<f
                                              {"best", state.improved}});
                                    display.clear();
                                    tracked.report();
+                                   // An earlier run's would stand beside this one's files.
+                                   std::error_code code;
+                                   std::filesystem::remove(o.files.report(), code);
                                    display.epoch(state);
                                  }});
   trainer.add(tsdl::StopWhen{[] { return StopSignals::requested() != 0; }});
@@ -81,9 +84,6 @@ tsdl::History run_training(tsdl::Trainer<Model>& trainer, const tsdl::Prepared<f
   } else if (o.resume) {
     say("resumed", "nothing: no epoch was finished, so from the start\n");
   }
-  // What an earlier run left would look like this one's until its end.
-  std::error_code code;
-  std::filesystem::remove(o.files.report(), code);
   if (!o.config.empty()) tsdl::write_file(o.files.config(), o.config);
   tracked.start();
   tracked.attach(trainer);

@@ -1,11 +1,14 @@
-// What one direction of one recurrent layer runs on, and what it keeps between forward and
-// backward. Shapes of the buffers: nn/recurrent.hpp.
+// What one direction of one recurrent layer runs on, and what it and a stack of them keep between
+// forward and backward. Shapes of the buffers: nn/recurrent.hpp.
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
+#include <vector>
 
 #include "tsdl/core/buffer.hpp"
 #include "tsdl/core/sequence.hpp"
+#include "tsdl/nn/recurrent_options.hpp"
 
 namespace tsdl::inline TSDL_ABI {
 
@@ -55,6 +58,26 @@ struct DirectionCache {
   Index cells_block(Index tile, Index s) const noexcept {
     return training ? tile * extent.steps + s : tile;
   }
+};
+
+/// What a stack keeps between forward and backward, and what it works in. Reused, it stops
+/// allocating.
+template <class Scalar>
+struct StackCache {
+  /// Of one layer.
+  struct Layer {
+    DirectionCache<Scalar> direction[2];
+    Buffer<Scalar> output;   ///< [T][B][D * Hp]
+    Buffer<Scalar> dropped;  ///< the same after dropout: what the next layer reads in training
+    Buffer<Scalar> dinput;   ///< the gradient of this layer's input, where it is not the caller's
+    Buffer<std::uint8_t> kept;
+  };
+  std::vector<Layer> layers;
+  Buffer<Scalar> upstream;  ///< the gradient of the top layer's output, padded
+  Index T = 0, B = 0;
+  Steps steps = Steps::all;
+  bool final_states = false;
+  bool ready = false;  ///< a training pass went forward and backward has not consumed it
 };
 
 }  // namespace tsdl::inline TSDL_ABI

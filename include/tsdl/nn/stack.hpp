@@ -21,26 +21,6 @@
 
 namespace tsdl::inline TSDL_ABI {
 
-/// What a stack keeps between forward and backward, and what it works in. Reused, it stops
-/// allocating.
-template <class Scalar>
-struct StackCache {
-  /// Of one layer.
-  struct Layer {
-    DirectionCache<Scalar> direction[2];
-    Buffer<Scalar> output;   ///< [T][B][D * Hp]
-    Buffer<Scalar> dropped;  ///< the same after dropout: what the next layer reads in training
-    Buffer<Scalar> dinput;   ///< the gradient of this layer's input, where it is not the caller's
-    Buffer<std::uint8_t> kept;
-  };
-  std::vector<Layer> layers;
-  Buffer<Scalar> upstream;  ///< the gradient of the top layer's output, padded
-  Index T = 0, B = 0;
-  Steps steps = Steps::all;
-  bool final_states = false;
-  bool ready = false;  ///< a training pass went forward and backward has not consumed it
-};
-
 template <class Cell>
 class SlidingStack;  // nn/sliding.hpp
 
