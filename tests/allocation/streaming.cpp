@@ -54,7 +54,7 @@ int without_system_calls(const Action& action) {
 
 /// A recipe for random candles that is fitted on the first of them.
 tsdl::Recipe recipe_of(const tsdl::Candles& candles, const char* set) {
-  return tsdl::prepare<float>(test::first_candles(candles, 400),
+  return tsdl::prepare<float>(test::first_candles(candles, 700),
                               {.features = set, .length = length, .label = tsdl::RangeLabel{}},
                               {.validation = 0.1, .test = 0.1})
       .recipe;
