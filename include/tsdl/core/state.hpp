@@ -70,6 +70,7 @@ class StateBytes {
   }
 
   void bytes(void* data, std::size_t size) {
+    if (size == 0) return;
     if (to_) {
       const auto* first = static_cast<const std::byte*>(data);
       to_->insert(to_->end(), first, first + size);
