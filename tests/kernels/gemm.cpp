@@ -25,12 +25,13 @@ tsdl::RowMajorMatrix<Scalar> random_matrix(tsdl::RandomStream& random, Index row
   return matrix;
 }
 
-template <class Scalar>
+template <Index V = kernels::panel_vectors, class Scalar>
 Buffer<Scalar> packed_by_columns(const tsdl::RowMajorMatrix<Scalar>& b) {
   Buffer<Scalar> packed(kernels::packed_size<Scalar>(b.rows(), b.cols()));
   for (Index n = 0; n < b.cols(); ++n) {
     const tsdl::Vector<Scalar> column = b.col(n);
-    kernels::pack_column(packed.data(), b.rows(), b.cols(), Index{0}, n, column.data(), b.rows());
+    kernels::pack_column<V>(packed.data(), b.rows(), b.cols(), Index{0}, n, column.data(),
+                            b.rows());
   }
   return packed;
 }
@@ -46,9 +47,9 @@ double error_of(const tsdl::RowMajorMatrix<Scalar>& actual, const tsdl::Matrix<d
   return top / (unit<Scalar> * static_cast<double>(length + 1));
 }
 
-template <class Scalar>
+template <class Scalar, Index V = kernels::panel_vectors>
 void check_multiply(kernels::Start start, Index J, Index K, Index N) {
-  INFO("J ", J, " K ", K, " N ", N, " start ", static_cast<int>(start));
+  INFO("J ", J, " K ", K, " N ", N, " V ", V, " start ", static_cast<int>(start));
   constexpr Scalar untouched = 77;
   constexpr Index W = kernels::lanes<Scalar>;
   tsdl::RandomStream random(static_cast<std::uint64_t>(J + 100 * K + 10000 * N));
@@ -57,7 +58,7 @@ void check_multiply(kernels::Start start, Index J, Index K, Index N) {
   const auto bias_values = random_matrix<Scalar>(random, 1, N);
   Buffer<Scalar> bias(tsdl::round_up(N, W));
   std::copy_n(bias_values.data(), N, bias.data());
-  const Buffer<Scalar> packed = packed_by_columns(b);
+  const Buffer<Scalar> packed = packed_by_columns<V>(b);
 
   tsdl::Matrix<double> expected = a.template cast<double>().lazyProduct(b.template cast<double>());
   if (start == kernels::Start::previous) expected += before.template cast<double>();
@@ -69,8 +70,8 @@ void check_multiply(kernels::Start start, Index J, Index K, Index N) {
   const Index stride = N + 3;
   std::vector<Scalar> out(static_cast<std::size_t>((J + 1) * stride), untouched);
   for (Index j = 0; j < J; ++j) std::copy_n(&before(j, 0), N, out.data() + j * stride);
-  kernels::multiply(start, out.data(), stride, {a.data(), K, 1, K, 0}, packed.data(), bias.data(),
-                    J, N);
+  kernels::multiply<V>(start, out.data(), stride, {a.data(), K, 1, K, 0}, packed.data(),
+                       bias.data(), J, N);
   tsdl::RowMajorMatrix<Scalar> actual(J, N);
   Index changed = 0;
   for (Index j = 0; j <= J; ++j)
@@ -88,8 +89,8 @@ void check_multiply(kernels::Start start, Index J, Index K, Index N) {
   for (const Index part : {Index{1}, (J + 1) / 2}) {
     tsdl::RowMajorMatrix<Scalar> pieces = before;
     for (Index j = 0; j < J; j += part)
-      kernels::multiply(start, &pieces(j, 0), N, {&a(j, 0), K, 1, K, 0}, packed.data(), bias.data(),
-                        std::min(part, J - j), N);
+      kernels::multiply<V>(start, &pieces(j, 0), N, {&a(j, 0), K, 1, K, 0}, packed.data(),
+                           bias.data(), std::min(part, J - j), N);
     CHECK(std::memcmp(pieces.data(), actual.data(),
                       static_cast<std::size_t>(J * N) * sizeof(Scalar)) == 0);
   }
@@ -110,6 +111,10 @@ TEST_CASE_TEMPLATE("multiply agrees with Eigen for each start, whatever J is spl
       check_multiply<Scalar>(kernels::Start::previous, J, K, N);
     }
   check_multiply<Scalar>(kernels::Start::bias, 9, 300, 5 * W + 2);
+  for (const Index N : {Index{1}, W, 2 * W + 1, 3 * W}) {
+    check_multiply<Scalar, 1>(kernels::Start::bias, 7, 5, N);
+    check_multiply<Scalar, 2>(kernels::Start::previous, 7, 5, N);
+  }
 }
 
 TEST_CASE_TEMPLATE("multiply is one fused chain by ascending k", Scalar, float, double) {
@@ -170,7 +175,7 @@ TEST_CASE_TEMPLATE("the pack functions put every element where packed_offset say
       INFO("K ", K, " N ", N);
       tsdl::RandomStream random(1);
       const auto b = random_matrix<Scalar>(random, K, N);
-      const Buffer<Scalar> columns = packed_by_columns(b);
+      const Buffer<Scalar> columns = packed_by_columns(b), narrow = packed_by_columns<1>(b);
       // Rows, each in two parts.
       Buffer<Scalar> rows(kernels::packed_size<Scalar>(K, N));
       for (Index k = 0; k < K; ++k) {
@@ -189,6 +194,8 @@ TEST_CASE_TEMPLATE("the pack functions put every element where packed_offset say
       CHECK(std::equal(columns.begin(), columns.end(), parts.begin(), parts.end()));
       // The layout of the comment on top of gemm.hpp, counted here by walking through it.
       Index place = 0, wrong = 0;
+      for (Index n = 0; n < N; ++n)
+        for (Index k = 0; k < K; ++k) wrong += narrow[(n / W * K + k) * W + n % W] != b(k, n);
       for (Index panel = 0, width = 0; panel < N; panel += width) {
         const Index left = (tsdl::round_up(N, W) - panel) / W;
         width = (left >= 4 ? 4 : left >= 2 ? 2 : 1) * W;

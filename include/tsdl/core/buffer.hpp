@@ -50,20 +50,12 @@ class Buffer {
   /// Allocates: only when `size` exceeds every size so far.
   void resize(Index size) {
     TSDL_ASSERT(size >= 0);
-    if (size > capacity_) {
-      if (size > std::numeric_limits<Index>::max() / static_cast<Index>(sizeof(T)))
-        throw std::bad_array_new_length();
-      T* fresh = static_cast<T*>(
-          ::operator new(static_cast<std::size_t>(size) * sizeof(T), std::align_val_t(alignment)));
-      release();
-      data_ = fresh;
-      capacity_ = size;
-    }
+    if (size > capacity_) grow(size);
     size_ = size;
   }
 
   /// Sets the size and fills with `value`.
-  void assign(Index size, T value) {
+  [[gnu::noinline]] void assign(Index size, T value) {
     resize(size);
     std::fill_n(data_, size_, value);
   }
@@ -82,6 +74,16 @@ class Buffer {
   std::span<const T> span() const noexcept { return {data_, static_cast<std::size_t>(size_)}; }
 
  private:
+  // Not inline, like assign: every layer has dozens of calls, and no pass waits for one.
+  [[gnu::noinline]] void grow(Index size) {
+    if (size > std::numeric_limits<Index>::max() / static_cast<Index>(sizeof(T)))
+      throw std::bad_array_new_length();
+    T* fresh = static_cast<T*>(
+        ::operator new(static_cast<std::size_t>(size) * sizeof(T), std::align_val_t(alignment)));
+    release();
+    data_ = fresh;
+    capacity_ = size;
+  }
   void release() noexcept {
     if (data_) ::operator delete(data_, std::align_val_t(alignment));
   }

@@ -97,11 +97,7 @@ class RandomStream {
       : philox_(seed, stream) {}
 
   std::uint64_t bits() noexcept {
-    if (next_ == 0) {
-      words_ =
-          philox_(static_cast<std::uint32_t>(block_), static_cast<std::uint32_t>(block_ >> 32));
-      ++block_;
-    }
+    if (next_ == 0) refill();
     const std::uint64_t value = words_[next_] | std::uint64_t{words_[next_ + 1]} << 32;
     next_ = (next_ + 2) % 4;
     return value;
@@ -127,6 +123,12 @@ class RandomStream {
   }
 
  private:
+  // Not inline: ten rounds in every place that draws would take long to compile.
+  [[gnu::noinline]] void refill() noexcept {
+    words_ = philox_(static_cast<std::uint32_t>(block_), static_cast<std::uint32_t>(block_ >> 32));
+    ++block_;
+  }
+
   Philox philox_;
   Philox::Words words_{};
   std::uint64_t block_ = 0;

@@ -177,6 +177,28 @@ TSDL_INLINE void chains_over_h(Batch (&acc)[Q * M][V], const Step& s, Index p, I
                          s.hidden, stride);
 }
 
+/// Stores the vectors of a tile, one after the other.
+template <Index N, Index V, class Batch>
+TSDL_INLINE void store_all(typename Batch::value_type* aligned, const Batch (&acc)[N][V]) noexcept {
+  TSDL_UNROLL
+  for (Index j = 0; j < N; ++j) {
+    TSDL_UNROLL
+    for (Index v = 0; v < V; ++v)
+      store(aligned + (j * V + v) * static_cast<Index>(Batch::size), acc[j][v]);
+  }
+}
+
+/// Loads what store_all stored.
+template <Index N, Index V, class Batch>
+TSDL_INLINE void load_all(Batch (&acc)[N][V], const typename Batch::value_type* aligned) noexcept {
+  TSDL_UNROLL
+  for (Index j = 0; j < N; ++j) {
+    TSDL_UNROLL
+    for (Index v = 0; v < V; ++v)
+      acc[j][v] = load_as<Batch>(aligned + (j * V + v) * static_cast<Index>(Batch::size));
+  }
+}
+
 /// What project() is given: `count` columns, x_stride apart.
 template <class Scalar>
 struct Projection {
@@ -189,31 +211,16 @@ struct Projection {
   Index bias_vectors;
 };
 
-namespace internal {
-
-template <Index M, Index V, class Scalar>
-TSDL_INLINE void project_tile(const Projection<Scalar>& s, Index p, Index c) noexcept {
-  constexpr Index W = lanes<Scalar>;
-  Vec<Scalar> acc[M][V];
-  start_chains<M, V>(acc, s.bias + p * s.bias_vectors * W);
-  multiply_tile<M, V>(acc, s.x + c * s.x_stride, s.x_stride, s.weights + p * s.weight_rows * V * W,
-                      s.inputs);
-  TSDL_UNROLL
-  for (Index m = 0; m < M; ++m) {
-    TSDL_UNROLL
-    for (Index v = 0; v < V; ++v) store(s.out + (((c + m) * s.panels + p) * V + v) * W, acc[m][v]);
-  }
-}
-
-}  // namespace internal
-
 /// The chains over x of many columns at once, V vectors a panel. A step that starts from them gives
 /// the bits of one that makes them itself.
 template <Index V, class Scalar>
 void project(const Projection<Scalar>& s) noexcept {
+  constexpr Index width = V * lanes<Scalar>;
+  const Rows<Scalar> columns{s.x, s.x_stride, 1, s.inputs, 0};
   for (Index p = 0; p < s.panels; ++p)
-    for_each_rows(s.count,
-                  [&](auto M, Index c) noexcept { internal::project_tile<M(), V>(s, p, c); });
+    internal::multiply_panel<V>(Start::bias, s.out + p * width, s.panels * width, columns,
+                                s.weights + p * s.weight_rows * width,
+                                s.bias + p * s.bias_vectors * lanes<Scalar>, s.count);
 }
 
 /// dL/dh of one sample and panel: from step t + 1 and from above.

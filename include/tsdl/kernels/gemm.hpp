@@ -37,9 +37,9 @@ TSDL_INLINE void for_each_rows(Index count, const F& f, Index j = 0) noexcept {
   if constexpr (M > 1) for_each_rows<(M > 4 ? 4 : M / 2)>(count, f, j);
 }
 
-/// Vectors in the panel at whose beginning `left` of them are left.
-constexpr Index vectors_of_panel(Index left) noexcept {
-  return left >= panel_vectors ? panel_vectors : left >= 2 ? 2 : 1;
+/// Vectors in the panel at whose beginning `left` of them are left, in a pack of panels of `most`.
+constexpr Index vectors_of_panel(Index left, Index most) noexcept {
+  return left >= most ? most : left >= 2 ? std::min<Index>(most, 2) : 1;
 }
 
 /// Values in the pack of a K x N matrix.
@@ -49,11 +49,11 @@ constexpr Index packed_size(Index K, Index N) noexcept {
 }
 
 /// Where element (k, n) of a K x N matrix stands in its pack.
-template <class Scalar>
+template <class Scalar, Index V = panel_vectors>
 constexpr Index packed_offset(Index K, Index N, Index k, Index n) noexcept {
   constexpr Index W = lanes<Scalar>;
   const Index all = round_up(N, W) / W, vector = n / W;
-  Index first = vector / panel_vectors * panel_vectors, vectors = vectors_of_panel(all - first);
+  Index first = vector / V * V, vectors = vectors_of_panel(all - first, V);
   if (vector - first >= vectors) {  // the one after two
     first += vectors;
     vectors = 1;
@@ -62,11 +62,12 @@ constexpr Index packed_offset(Index K, Index N, Index k, Index n) noexcept {
 }
 
 /// Packs `count` adjacent values as rows k0, k0 + 1, ... of column n.
-template <class Scalar>
+template <Index V = panel_vectors, class Scalar>
 void pack_column(Scalar* packed, Index K, Index N, Index k0, Index n, const Scalar* values,
                  Index count) noexcept {
-  Scalar* out = packed + packed_offset<Scalar>(K, N, k0, n);
-  const Index stride = packed_offset<Scalar>(K, N, k0 + 1, n) - packed_offset<Scalar>(K, N, k0, n);
+  const Index first = packed_offset<Scalar, V>(K, N, k0, n);
+  const Index stride = packed_offset<Scalar, V>(K, N, k0 + 1, n) - first;
+  Scalar* out = packed + first;
   for (Index i = 0; i < count; ++i) out[i * stride] = values[i];
 }
 
@@ -237,30 +238,29 @@ void multiply_panel(Start start, Scalar* out, Index out_stride, const Rows<Scala
   });
 }
 
-template <class Scalar>
+/// The same for `vectors` of them, V at most.
+template <Index V, class Scalar>
 void multiply_panel(Index vectors, Start start, Scalar* out, Index out_stride,
                     const Rows<Scalar>& rows, const Scalar* panel, const Scalar* bias,
                     Index J) noexcept {
-  if (vectors == panel_vectors)
-    multiply_panel<panel_vectors>(start, out, out_stride, rows, panel, bias, J);
-  else if (vectors == 2)
-    multiply_panel<2>(start, out, out_stride, rows, panel, bias, J);
-  else
-    multiply_panel<1>(start, out, out_stride, rows, panel, bias, J);
+  if constexpr (V > 1)
+    if (vectors < V)
+      return multiply_panel<V / 2>(vectors, start, out, out_stride, rows, panel, bias, J);
+  multiply_panel<V>(start, out, out_stride, rows, panel, bias, J);
 }
 
 /// The last panel of a product whose rows end inside a vector: through whole vectors of its own.
-template <class Scalar>
+template <Index V, class Scalar>
 void multiply_edge(Index vectors, Start start, Scalar* out, Index out_stride,
                    const Rows<Scalar>& rows, const Scalar* panel, const Scalar* bias, Index J,
                    Index columns) noexcept {
-  alignas(64) Scalar whole[tile_samples * panel_width<Scalar>] = {};
+  alignas(64) Scalar whole[tile_samples * V * lanes<Scalar>] = {};
   const Index width = vectors * lanes<Scalar>;
   for (Index j = 0; j < J; j += tile_samples) {
     const Index count = std::min(tile_samples, J - j);
     for (Index m = 0; start == Start::previous && m < count; ++m)
       std::copy_n(out + (j + m) * out_stride, columns, whole + m * width);
-    multiply_panel(vectors, start, whole, width, rows.from(j), panel, bias, count);
+    multiply_panel<V>(vectors, start, whole, width, rows.from(j), panel, bias, count);
     for (Index m = 0; m < count; ++m)
       std::copy_n(whole + m * width, columns, out + (j + m) * out_stride);
   }
@@ -271,18 +271,20 @@ void multiply_edge(Index vectors, Start start, Scalar* out, Index out_stride,
 /// out[j][n] = start + sum_k rows[j][k] * B[k][n].
 /// Shapes: out J rows of N values, `out_stride` apart; packed K x N; bias (Start::bias only) N
 /// values padded to a multiple of W. Memory beyond column N is neither read nor written.
-template <class Scalar>
+/// V: vectors in a full panel of the pack, 4, 2 or 1; fewer are less to compile.
+template <Index V = panel_vectors, class Scalar>
 void multiply(Start start, Scalar* out, Index out_stride, const Rows<Scalar>& rows,
               const Scalar* packed, const Scalar* bias, Index J, Index N) noexcept {
   constexpr Index W = lanes<Scalar>;
   const Index K = rows.blocks * rows.length;
   for (Index n = 0; n < N;) {
-    const Index vectors = vectors_of_panel((round_up(N, W) - n) / W), columns = N - n;
+    const Index vectors = vectors_of_panel((round_up(N, W) - n) / W, V), columns = N - n;
     const Scalar *panel = packed + K * n, *from = bias ? bias + n : nullptr;
     if (columns >= vectors * W)
-      internal::multiply_panel(vectors, start, out + n, out_stride, rows, panel, from, J);
+      internal::multiply_panel<V>(vectors, start, out + n, out_stride, rows, panel, from, J);
     else
-      internal::multiply_edge(vectors, start, out + n, out_stride, rows, panel, from, J, columns);
+      internal::multiply_edge<V>(vectors, start, out + n, out_stride, rows, panel, from, J,
+                                 columns);
     n += vectors * W;
   }
 }

@@ -84,28 +84,78 @@ struct GRUCell {
       over_h[m][2] = load(bias + (m / M * slots + 3) * W);  // b_hn
     }
     kernels::chains_over_h<M, gates, Q>(over_h, s, p, b);
-    Vec r[Q * M], z[Q * M], n[Q * M];
+    Vec a[Q * M][slots];  // n r z q
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) {
-      Vec x[2] = {over_h[m][0], over_h[m][1]};
-      Activation::template apply<2>(x);
-      r[m] = x[0];
-      z[m] = x[1];
-      n[m] = kernels::multiply_add(r[m], over_h[m][2], over_x[m][0]);
+      a[m][0] = over_x[m][0];
+      TSDL_UNROLL
+      for (Index v = 0; v < gates; ++v) a[m][v + 1] = over_h[m][v];
     }
+    if constexpr (Step::one_sample) {
+      open_gates<M, Q>(s, a, p, b);
+      make_h<M, Q>(s, a, p, b);
+    } else {
+      alignas(64) Scalar units[Q * M * slots * W];
+      kernels::store_all(units, a);
+      activate(s, units, M, Q, p, b);
+    }
+  }
+
+  /// From the pre-activations of M samples and Q panels to h, one unit after the other: one
+  /// function for tiles of all shapes, since each copy of the activations takes long to compile.
+  /// Two loops, so that no unit waits for the second function of the one before.
+  template <class Step>
+  [[gnu::noinline]] static void activate(const Step& s, Scalar* units, Index M, Index Q, Index p,
+                                         Index b) noexcept {
+    Vec a[1][slots];
+    Scalar* unit = units;
+    for (Index q = 0; q < Q; ++q)
+      for (Index m = 0; m < M; ++m, unit += slots * W) {
+        kernels::load_all(a, unit);
+        open_gates<1, 1>(s, a, p + q, b + m);
+        kernels::store_all(unit, a);
+      }
+    unit = units;
+    for (Index q = 0; q < Q; ++q)
+      for (Index m = 0; m < M; ++m, unit += slots * W) {
+        kernels::load_all(a, unit);
+        make_h<1, 1>(s, a, p + q, b + m);
+      }
+  }
+
+  /// The gates r and z of their pre-activations, and n's.
+  template <Index M, Index Q, class Step>
+  static TSDL_INLINE void open_gates(const Step&, Vec (&a)[Q * M][slots], Index, Index) noexcept {
+    TSDL_UNROLL
+    for (Index m = 0; m < Q * M; ++m) {
+      Vec x[2] = {a[m][1], a[m][2]};
+      Activation::template apply<2>(x);
+      a[m][1] = x[0];
+      a[m][2] = x[1];
+      a[m][0] = kernels::multiply_add(x[0], a[m][3], a[m][0]);
+    }
+  }
+
+  /// n and h, from what open_gates left.
+  template <Index M, Index Q, class Step>
+  static TSDL_INLINE void make_h(const Step& s, const Vec (&a)[Q * M][slots], Index p,
+                                 Index b) noexcept {
+    Vec n[Q * M];
+    TSDL_UNROLL
+    for (Index m = 0; m < Q * M; ++m) n[m] = a[m][0];
     Activation::template apply<0>(n);
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) {
       const Index sample = b + m % M, at = p + m / M;
       const Vec h_prev = load(s.h_prev + sample * s.h_prev_stride + at * W);
       kernels::store(s.h + sample * s.h_stride + at * W,
-                     kernels::multiply_add(z[m], Vec(h_prev - n[m]), n[m]));
+                     kernels::multiply_add(a[m][2], Vec(h_prev - n[m]), n[m]));
       if (s.saved) {
         Scalar* saved = s.saved + (at * s.tile + sample) * slots * W;
         kernels::store(saved, n[m]);
-        kernels::store(saved + W, r[m]);
-        kernels::store(saved + 2 * W, z[m]);
-        kernels::store(saved + 3 * W, over_h[m][2]);
+        kernels::store(saved + W, a[m][1]);
+        kernels::store(saved + 2 * W, a[m][2]);
+        kernels::store(saved + 3 * W, a[m][3]);
       }
     }
   }

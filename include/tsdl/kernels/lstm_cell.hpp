@@ -76,30 +76,75 @@ struct LSTMCell {
     Vec a[Q * M][gates];
     kernels::chains_over_x<M, gates, Q>(a, s, s.bias + p * slots * W, slots * W, p, b);
     kernels::chains_over_h<M, gates, Q>(a, s, p, b);
-    Vec o[Q * M], tanh_c[Q * M];
+    if constexpr (Step::one_sample) {
+      open_gates<M, Q>(s, a, p, b);
+      make_h<M, Q>(s, a, p, b);
+    } else {
+      alignas(64) Scalar units[Q * M * gates * W];
+      kernels::store_all(units, a);
+      activate(s, units, M, Q, p, b);
+    }
+  }
+
+  /// From the pre-activations of M samples and Q panels to h, one unit after the other: one
+  /// function for tiles of all shapes, since each copy of the activations takes long to compile.
+  /// Two loops, so that no unit waits for the second function of the one before.
+  template <class Step>
+  [[gnu::noinline]] static void activate(const Step& s, Scalar* units, Index M, Index Q, Index p,
+                                         Index b) noexcept {
+    Vec a[1][gates];
+    Scalar* unit = units;
+    for (Index q = 0; q < Q; ++q)
+      for (Index m = 0; m < M; ++m, unit += gates * W) {
+        kernels::load_all(a, unit);
+        open_gates<1, 1>(s, a, p + q, b + m);
+        kernels::store_all(unit, a);
+      }
+    unit = units;
+    for (Index q = 0; q < Q; ++q)
+      for (Index m = 0; m < M; ++m, unit += gates * W) {
+        kernels::load_all(a, unit);
+        make_h<1, 1>(s, a, p + q, b + m);
+      }
+  }
+
+  /// The gates i f g o of their pre-activations, and c, which takes i's place.
+  template <Index M, Index Q, class Step>
+  static TSDL_INLINE void open_gates(const Step& s, Vec (&a)[Q * M][gates], Index p,
+                                     Index b) noexcept {
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) {
       const Index unit = (p + m / M) * s.tile + b + m % M;
       Vec x[gates] = {a[m][0], a[m][1], a[m][3], a[m][2]};
       Activation::template apply<3>(x);
-      const Vec i = x[0], f = x[1], g = x[3];
-      o[m] = x[2];
-      tanh_c[m] =
+      const Vec i = x[0], f = x[1], o = x[2], g = x[3];
+      const Vec c =
           kernels::multiply_add(f, load(s.cells_prev + unit * cell_vectors * W), Vec(i * g));
-      kernels::store(s.cells + unit * cell_vectors * W, tanh_c[m]);
+      kernels::store(s.cells + unit * cell_vectors * W, c);
       if (s.saved) {
         Scalar* saved = s.saved + unit * slots * W;
         kernels::store(saved, i);
         kernels::store(saved + W, f);
         kernels::store(saved + 2 * W, g);
-        kernels::store(saved + 3 * W, o[m]);
+        kernels::store(saved + 3 * W, o);
       }
+      a[m][0] = c;
+      a[m][3] = o;
     }
+  }
+
+  /// h, from what open_gates left.
+  template <Index M, Index Q, class Step>
+  static TSDL_INLINE void make_h(const Step& s, const Vec (&a)[Q * M][gates], Index p,
+                                 Index b) noexcept {
+    Vec tanh_c[Q * M];
+    TSDL_UNROLL
+    for (Index m = 0; m < Q * M; ++m) tanh_c[m] = a[m][0];
     Activation::template apply<0>(tanh_c);
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) {
       const Index sample = b + m % M, at = p + m / M;
-      kernels::store(s.h + sample * s.h_stride + at * W, Vec(o[m] * tanh_c[m]));
+      kernels::store(s.h + sample * s.h_stride + at * W, Vec(a[m][3] * tanh_c[m]));
       kernels::store(s.cells + (at * s.tile + sample) * cell_vectors * W + W, tanh_c[m]);
     }
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <vector>
 
 #include "tsdl/core/random.hpp"
@@ -32,34 +33,40 @@ void fill_xavier(Parameter<Scalar>& parameter, RandomStream random) {
   fill_uniform(parameter, std::sqrt(6.0 / fans), random);
 }
 
-/// Orthonormal columns (rows >= cols): modified Gram-Schmidt on normal draws, run twice so that the
-/// columns are orthogonal to working precision.
+/// `count` orthonormal vectors of `size` >= count values, one after the other: modified
+/// Gram-Schmidt on normal draws, run twice so that they are orthogonal to working precision.
+inline std::vector<double> orthonormal(Index count, Index size, RandomStream random) {
+  TSDL_ASSERT(size >= count);
+  std::vector<double> basis(static_cast<std::size_t>(count * size));
+  const auto dot = [size](const double* a, const double* b) {
+    double sum = 0;
+    for (Index i = 0; i < size; ++i) sum += a[i] * b[i];
+    return sum;
+  };
+  for (Index j = 0; j < count; ++j) {
+    double* vector = basis.data() + j * size;
+    for (Index i = 0; i < size; ++i) vector[i] = random.normal();
+    for (int pass = 0; pass < 2; ++pass) {
+      for (const double* other = basis.data(); other != vector; other += size) {
+        const double projection = dot(vector, other);
+        for (Index i = 0; i < size; ++i) vector[i] -= projection * other[i];
+      }
+      const double norm = std::sqrt(dot(vector, vector));
+      for (Index i = 0; i < size; ++i) vector[i] /= norm;
+    }
+  }
+  return basis;
+}
+
+/// Orthonormal columns (rows >= cols).
 template <class Scalar>
 void fill_orthogonal(Parameter<Scalar>& parameter, RandomStream random) {
   const Index rows = parameter.rows, cols = parameter.cols;
-  TSDL_ASSERT(rows >= cols);
-  std::vector<std::vector<double>> basis(static_cast<std::size_t>(cols));
-  const auto dot = [&](const std::vector<double>& a, const std::vector<double>& b) {
-    double sum = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-    return sum;
-  };
-  for (std::size_t j = 0; j < basis.size(); ++j) {
-    basis[j].resize(static_cast<std::size_t>(rows));
-    for (double& value : basis[j]) value = random.normal();
-    for (int pass = 0; pass < 2; ++pass) {
-      for (std::size_t k = 0; k < j; ++k) {
-        const double projection = dot(basis[j], basis[k]);
-        for (std::size_t i = 0; i < basis[j].size(); ++i) basis[j][i] -= projection * basis[k][i];
-      }
-      const double norm = std::sqrt(dot(basis[j], basis[j]));
-      for (double& value : basis[j]) value /= norm;
-    }
-  }
+  const std::vector<double> columns = orthonormal(cols, rows, random);
   for (Index i = 0; i < rows; ++i)
     for (Index j = 0; j < cols; ++j)
       parameter.value[i * cols + j] =
-          static_cast<Scalar>(basis[static_cast<std::size_t>(j)][static_cast<std::size_t>(i)]);
+          static_cast<Scalar>(columns[static_cast<std::size_t>(j * rows + i)]);
 }
 
 }  // namespace internal

@@ -38,8 +38,8 @@ class Linear {
     constexpr Index most = 10'000'000;  // so that their product does not overflow
     if (in < 1 || out < 1 || in > most || out > most)
       throw ShapeError("Linear: sizes must be 1 to ", most, ", not ", in, " and ", out);
-    weight = Parameter<Scalar>::matrix(prefix + "weight", out, in);
-    bias = Parameter<Scalar>::vector(prefix + "bias", out);
+    weight = Parameter<Scalar>::matrix(internal::concatenate(prefix, "weight"), out, in);
+    bias = Parameter<Scalar>::vector(internal::concatenate(prefix, "bias"), out);
     if (init == Init::pytorch) {
       const double bound = 1.0 / std::sqrt(static_cast<double>(in));
       internal::fill_uniform(weight, bound, weight_random);
@@ -76,15 +76,15 @@ class Linear {
   void repack() noexcept {
     for (Index n = 0; n < out_; ++n) {
       const Scalar* row = weight.value.data() + n * in_;
-      kernels::pack_column(weights_.data(), in_, out_, Index{0}, n, row, in_);
+      kernels::pack_column<out_vectors>(weights_.data(), in_, out_, Index{0}, n, row, in_);
       kernels::pack_row(weights_transposed_.data(), out_, in_, n, Index{0}, row, in_);
       bias_[n] = bias.value[n];
     }
   }
 
   void forward(Scalar* y, const Scalar* x, Index B) const noexcept {
-    kernels::multiply(kernels::Start::bias, y, out_, {x, in_, 1, in_, 0}, weights_.data(),
-                      bias_.data(), B, out_);
+    kernels::multiply<out_vectors>(kernels::Start::bias, y, out_, {x, in_, 1, in_, 0},
+                                   weights_.data(), bias_.data(), B, out_);
   }
 
   /// Accumulates: the gradients of weight and bias. Assigns: dx. Allocates: when the cache must
@@ -115,6 +115,7 @@ class Linear {
 
  private:
   static constexpr Index W = kernels::lanes<Scalar>;
+  static constexpr Index out_vectors = 1;  ///< a panel: a head has few outputs
 
   Index in_, out_;
   Buffer<Scalar> weights_, weights_transposed_, bias_;

@@ -28,6 +28,7 @@
 #include <cstddef>
 #include <string>
 
+#include "tsdl/core/error.hpp"
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/kernels/cell.hpp"
 #include "tsdl/kernels/gemm.hpp"
@@ -51,14 +52,16 @@ class RecurrentLayer {
   Parameter<Scalar> weight_ih, weight_hh, bias_ih, bias_hh;
 
   RecurrentLayer(const std::string& prefix, Index layer, bool reverse, InputLayout inputs, Index H)
-      : packs_(inputs, H), reverse_(reverse) {
-    const std::string suffix = "_l" + std::to_string(layer) + (reverse ? "_reverse" : "");
-    const Index rows = Cell::gates * H;
-    weight_ih = Parameter<Scalar>::matrix(prefix + "weight_ih" + suffix, rows, inputs.values());
-    weight_hh = Parameter<Scalar>::matrix(prefix + "weight_hh" + suffix, rows, H);
-    bias_ih = Parameter<Scalar>::vector(prefix + "bias_ih" + suffix, rows);
-    bias_hh = Parameter<Scalar>::vector(prefix + "bias_hh" + suffix, rows);
-  }
+      : weight_ih(Parameter<Scalar>::matrix(named(prefix, "weight_ih", layer, reverse),
+                                            Cell::gates * H, inputs.values())),
+        weight_hh(Parameter<Scalar>::matrix(named(prefix, "weight_hh", layer, reverse),
+                                            Cell::gates * H, H)),
+        bias_ih(
+            Parameter<Scalar>::vector(named(prefix, "bias_ih", layer, reverse), Cell::gates * H)),
+        bias_hh(
+            Parameter<Scalar>::vector(named(prefix, "bias_hh", layer, reverse), Cell::gates * H)),
+        packs_(inputs, H),
+        reverse_(reverse) {}
 
   Index hidden() const noexcept { return packs_.hidden(); }
   Index panels() const noexcept { return packs_.panels(); }
@@ -323,6 +326,10 @@ class RecurrentLayer {
   }
 
  private:
+  static std::string named(const std::string& prefix, const char* what, Index layer, bool reverse) {
+    return internal::concatenate(prefix, what, "_l", layer, reverse ? "_reverse" : "");
+  }
+
   Index time(const Extent& e, Index s) const noexcept { return reverse_ ? e.T - 1 - s : s; }
   Index input_chunks() const noexcept {
     return (inputs().columns() + rows_per_task - 1) / rows_per_task;
