@@ -27,8 +27,9 @@ double run(Index tiles, double operations, const tsdl::Buffer<float>& a,
   const auto start = std::chrono::steady_clock::now();
   tsdl::internal::parallel_for(tasks, operations, [&](Index task) noexcept {
     for (Index i = tiles * task / tasks; i < tiles * (task + 1) / tasks; ++i)
-      kernels::multiply<float>(kernels::Start::zero, out.data() + task * rows * width, width,
-                               {a.data(), depth, 1, depth, 0}, packed.data(), nullptr, rows, width);
+      kernels::multiply<kernels::panel_vectors, float>(
+          kernels::Start::zero, out.data() + task * rows * width, width,
+          {a.data(), depth, 1, depth, 0}, packed.data(), nullptr, rows, width);
   });
   return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start)
       .count();
