@@ -26,7 +26,7 @@ class Buffer {
   explicit Buffer(Index size) { assign(size, T{}); }
   Buffer(const Buffer& other) { *this = other; }
   Buffer(Buffer&& other) noexcept { swap(other); }
-  Buffer& operator=(const Buffer& other) {
+  [[gnu::noinline]] Buffer& operator=(const Buffer& other) {
     if (this != &other) {
       resize(other.size_);
       std::copy_n(other.data_, other.size_, data_);
@@ -74,7 +74,8 @@ class Buffer {
   std::span<const T> span() const noexcept { return {data_, static_cast<std::size_t>(size_)}; }
 
  private:
-  // Not inline, like assign: every layer has dozens of calls, and no pass waits for one.
+  // Not inline, like copies, assign and release: every layer has dozens of calls, and no pass waits
+  // for one.
   [[gnu::noinline]] void grow(Index size) {
     if (size > std::numeric_limits<Index>::max() / static_cast<Index>(sizeof(T)))
       throw std::bad_array_new_length();
@@ -84,7 +85,7 @@ class Buffer {
     data_ = fresh;
     capacity_ = size;
   }
-  void release() noexcept {
+  [[gnu::noinline]] void release() noexcept {
     if (data_) ::operator delete(data_, std::align_val_t(alignment));
   }
 

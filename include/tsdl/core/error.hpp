@@ -39,7 +39,7 @@ class MessagePart {
   void (*write_)(std::ostream&, const void*);
 };
 
-inline std::string joined_parts(std::initializer_list<MessagePart> parts) {
+[[gnu::cold]] inline std::string joined_parts(std::initializer_list<MessagePart> parts) {
   std::ostringstream out;
   out.imbue(std::locale::classic());
   for (const MessagePart& part : parts) part.write(out);

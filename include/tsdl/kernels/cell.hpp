@@ -144,30 +144,31 @@ TSDL_INLINE Index panel_stride(const Step& s) noexcept {
          static_cast<Index>(Batch::size);
 }
 
-/// The chains over x of M samples and Q panels: bias, then x by ascending k; or what project() made
-/// of them. `bias` is that of panel p, the next one a stride further.
+/// Starts the chains of M samples and Q panels: from the bias of panel p, the next one a stride
+/// further, or, where they are made, from the chains over x.
 template <Index M, Index V, Index Q, class Batch, class Step>
-TSDL_INLINE void chains_over_x(Batch (&acc)[Q * M][V], const Step& s,
-                               const typename Batch::value_type* bias, Index bias_stride, Index p,
-                               Index b) noexcept {
-  constexpr Index W = Batch::size;
-  const Index stride = panel_stride<V, Batch>(s);
-  if (!s.projected) {
-    start_chains<M, V, Q>(acc, bias, bias_stride);
-    multiply_tile<M, V, Q>(acc, s.x + b * s.x_stride, s.x_stride, s.weights + p * stride, s.inputs,
-                           stride);
-    return;
-  }
+TSDL_INLINE void start_chains(Batch (&acc)[Q * M][V], const Step& s,
+                              const typename Batch::value_type* bias, Index bias_stride, Index p,
+                              Index b) noexcept {
+  if (!s.projected) return start_chains<M, V, Q>(acc, bias, bias_stride);
   TSDL_UNROLL
   for (Index j = 0; j < Q * M; ++j) {
     TSDL_UNROLL
     for (Index v = 0; v < V; ++v)
       acc[j][v] = load_as<Batch>(s.projected + (b + j % M) * s.projected_stride +
-                                 ((p + j / M) * V + v) * W);
+                                 ((p + j / M) * V + v) * static_cast<Index>(Batch::size));
   }
 }
 
-/// The chains over h, by ascending k.
+/// Continues the chains over x, by ascending k.
+template <Index M, Index V, Index Q, class Batch, class Step>
+TSDL_INLINE void chains_over_x(Batch (&acc)[Q * M][V], const Step& s, Index p, Index b) noexcept {
+  const Index stride = panel_stride<V, Batch>(s);
+  multiply_tile<M, V, Q>(acc, s.x + b * s.x_stride, s.x_stride, s.weights + p * stride, s.inputs,
+                         stride);
+}
+
+/// Continues them over h, by ascending k.
 template <Index M, Index V, Index Q, class Batch, class Step>
 TSDL_INLINE void chains_over_h(Batch (&acc)[Q * M][V], const Step& s, Index p, Index b) noexcept {
   const Index stride = panel_stride<V, Batch>(s),
@@ -175,6 +176,28 @@ TSDL_INLINE void chains_over_h(Batch (&acc)[Q * M][V], const Step& s, Index p, I
   multiply_tile<M, V, Q>(acc, s.h_prev + b * s.h_prev_stride, s.h_prev_stride,
                          s.weights + p * stride + first * V * static_cast<Index>(Batch::size),
                          s.hidden, stride);
+}
+
+/// Continues them over x, unless that is made, and then over h.
+template <Index M, Index V, Index Q, class Batch, class Step>
+TSDL_INLINE void chains_over_both(Batch (&acc)[Q * M][V], const Step& s, Index p,
+                                  Index b) noexcept {
+  if constexpr (Step::one_sample) {
+    chains_over_x<M, V, Q>(acc, s, p, b);
+    chains_over_h<M, V, Q>(acc, s, p, b);
+  } else {
+    // One loop for both: half as much to compile.
+    const Index stride = panel_stride<V, Batch>(s);
+    const auto* weights = s.weights + p * stride;
+    for (const bool over_h : {false, true}) {
+      const auto* from = over_h ? s.h_prev : s.x;
+      const Index from_stride = over_h ? s.h_prev_stride : s.x_stride;
+      const Index rows = over_h ? s.hidden : s.inputs;
+      if (over_h || !s.projected)
+        multiply_tile<M, V, Q>(acc, from + b * from_stride, from_stride, weights, rows, stride);
+      weights += rows * V * static_cast<Index>(Batch::size);
+    }
+  }
 }
 
 /// Stores the vectors of a tile, one after the other.
@@ -218,9 +241,9 @@ void project(const Projection<Scalar>& s) noexcept {
   constexpr Index width = V * lanes<Scalar>;
   const Rows<Scalar> columns{s.x, s.x_stride, 1, s.inputs, 0};
   for (Index p = 0; p < s.panels; ++p)
-    internal::multiply_panel<V>(Start::bias, s.out + p * width, s.panels * width, columns,
-                                s.weights + p * s.weight_rows * width,
-                                s.bias + p * s.bias_vectors * lanes<Scalar>, s.count);
+    internal::multiply_panel<V, Scalar>({s.bias + p * s.bias_vectors * lanes<Scalar>, 0},
+                                        {s.out + p * width, s.panels * width}, columns,
+                                        s.weights + p * s.weight_rows * width, s.count);
 }
 
 /// dL/dh of one sample and panel: from step t + 1 and from above.

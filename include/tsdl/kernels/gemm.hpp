@@ -204,20 +204,28 @@ enum class Start { zero, bias, previous };
 
 namespace internal {
 
-/// One tile: M rows of V vectors. `out` and `bias` begin at the panel's first column, `a` at the
-/// tile's first row.
+/// Rows, `stride` values apart, that the accumulators of one panel start from or end in.
+template <class Value>
+struct PanelRows {
+  Value* data;
+  Index stride;
+  PanelRows from(Index j) const noexcept { return {data + j * stride, stride}; }
+};
+
+/// What Start::zero starts from, with a stride of 0.
+template <class Scalar>
+alignas(64) inline constexpr Scalar zeros[panel_width<Scalar>] = {};
+
+/// One tile: M rows of V vectors. `start`, `out` and `a` begin at the tile's first row.
 template <Index M, Index V, class Scalar>
-TSDL_INLINE void product_tile(Start start, Scalar* out, Index out_stride, const Rows<Scalar>& a,
-                              const Scalar* panel, const Scalar* bias) noexcept {
+TSDL_INLINE void product_tile(PanelRows<const Scalar> start, PanelRows<Scalar> out,
+                              const Rows<Scalar>& a, const Scalar* panel) noexcept {
   constexpr Index W = lanes<Scalar>;
   Vec<Scalar> acc[M][V];
   TSDL_UNROLL
   for (Index m = 0; m < M; ++m) {
     TSDL_UNROLL
-    for (Index v = 0; v < V; ++v)
-      acc[m][v] = start == Start::zero   ? Vec<Scalar>(Scalar{0})
-                  : start == Start::bias ? load(bias + v * W)
-                                         : load_unaligned(out + m * out_stride + v * W);
+    for (Index v = 0; v < V; ++v) acc[m][v] = load_unaligned(start.data + m * start.stride + v * W);
   }
   for (Index block = 0; block < a.blocks; ++block)
     multiply_tile<M, V>(acc, a.data + block * a.block_stride, a.stride,
@@ -225,44 +233,43 @@ TSDL_INLINE void product_tile(Start start, Scalar* out, Index out_stride, const 
   TSDL_UNROLL
   for (Index m = 0; m < M; ++m) {
     TSDL_UNROLL
-    for (Index v = 0; v < V; ++v) store_unaligned(out + m * out_stride + v * W, acc[m][v]);
+    for (Index v = 0; v < V; ++v) store_unaligned(out.data + m * out.stride + v * W, acc[m][v]);
   }
 }
 
-/// All rows of one panel of V vectors.
+/// J rows of one panel of V vectors.
 template <Index V, class Scalar>
-void multiply_panel(Start start, Scalar* out, Index out_stride, const Rows<Scalar>& rows,
-                    const Scalar* panel, const Scalar* bias, Index J) noexcept {
+void multiply_panel(PanelRows<const Scalar> start, PanelRows<Scalar> out, const Rows<Scalar>& rows,
+                    const Scalar* panel, Index J) noexcept {
   for_each_rows(J, [&](auto M, Index j) noexcept {
-    product_tile<M(), V>(start, out + j * out_stride, out_stride, rows.from(j), panel, bias);
+    product_tile<M(), V>(start.from(j), out.from(j), rows.from(j), panel);
   });
 }
 
 /// The same for `vectors` of them, V at most.
 template <Index V, class Scalar>
-void multiply_panel(Index vectors, Start start, Scalar* out, Index out_stride,
-                    const Rows<Scalar>& rows, const Scalar* panel, const Scalar* bias,
-                    Index J) noexcept {
+void multiply_panel(Index vectors, PanelRows<const Scalar> start, PanelRows<Scalar> out,
+                    const Rows<Scalar>& rows, const Scalar* panel, Index J) noexcept {
   if constexpr (V > 1)
-    if (vectors < V)
-      return multiply_panel<V / 2>(vectors, start, out, out_stride, rows, panel, bias, J);
-  multiply_panel<V>(start, out, out_stride, rows, panel, bias, J);
+    if (vectors < V) return multiply_panel<V / 2>(vectors, start, out, rows, panel, J);
+  multiply_panel<V>(start, out, rows, panel, J);
 }
 
 /// The last panel of a product whose rows end inside a vector: through whole vectors of its own.
 template <Index V, class Scalar>
-void multiply_edge(Index vectors, Start start, Scalar* out, Index out_stride,
-                   const Rows<Scalar>& rows, const Scalar* panel, const Scalar* bias, Index J,
-                   Index columns) noexcept {
+void multiply_edge(Index vectors, PanelRows<const Scalar> start, PanelRows<Scalar> out,
+                   const Rows<Scalar>& rows, const Scalar* panel, Index J, Index columns) noexcept {
   alignas(64) Scalar whole[tile_samples * V * lanes<Scalar>] = {};
-  const Index width = vectors * lanes<Scalar>;
+  const PanelRows<Scalar> through{whole, vectors * lanes<Scalar>};
   for (Index j = 0; j < J; j += tile_samples) {
     const Index count = std::min(tile_samples, J - j);
-    for (Index m = 0; start == Start::previous && m < count; ++m)
-      std::copy_n(out + (j + m) * out_stride, columns, whole + m * width);
-    multiply_panel<V>(vectors, start, whole, width, rows.from(j), panel, bias, count);
+    const bool previous = start.data == out.data;
+    for (Index m = 0; previous && m < count; ++m)
+      std::copy_n(start.from(j + m).data, columns, through.from(m).data);
+    multiply_panel<V>(vectors, previous ? PanelRows<const Scalar>{whole, through.stride} : start,
+                      through, rows.from(j), panel, count);
     for (Index m = 0; m < count; ++m)
-      std::copy_n(whole + m * width, columns, out + (j + m) * out_stride);
+      std::copy_n(through.from(m).data, columns, out.from(j + m).data);
   }
 }
 
@@ -279,12 +286,15 @@ void multiply(Start start, Scalar* out, Index out_stride, const Rows<Scalar>& ro
   const Index K = rows.blocks * rows.length;
   for (Index n = 0; n < N;) {
     const Index vectors = vectors_of_panel((round_up(N, W) - n) / W, V), columns = N - n;
-    const Scalar *panel = packed + K * n, *from = bias ? bias + n : nullptr;
+    const Scalar* panel = packed + K * n;
+    const internal::PanelRows<Scalar> to{out + n, out_stride};
+    internal::PanelRows<const Scalar> from{internal::zeros<Scalar>, 0};
+    if (start == Start::bias) from.data = bias + n;
+    if (start == Start::previous) from = {to.data, to.stride};
     if (columns >= vectors * W)
-      internal::multiply_panel<V>(vectors, start, out + n, out_stride, rows, panel, from, J);
+      internal::multiply_panel<V>(vectors, from, to, rows, panel, J);
     else
-      internal::multiply_edge<V>(vectors, start, out + n, out_stride, rows, panel, from, J,
-                                 columns);
+      internal::multiply_edge<V>(vectors, from, to, rows, panel, J, columns);
     n += vectors * W;
   }
 }

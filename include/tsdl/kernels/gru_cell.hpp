@@ -76,7 +76,8 @@ struct GRUCell {
   static TSDL_INLINE void forward_tile(const Step& s, Index p, Index b) noexcept {
     const Scalar* bias = s.bias + p * slots * W;
     Vec over_x[Q * M][gates], over_h[Q * M][gates];  // n r z, then r z q
-    kernels::chains_over_x<M, gates, Q>(over_x, s, bias, slots * W, p, b);
+    kernels::start_chains<M, gates, Q>(over_x, s, bias, slots * W, p, b);
+    if (!s.projected) kernels::chains_over_x<M, gates, Q>(over_x, s, p, b);
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) {
       over_h[m][0] = over_x[m][1];

@@ -74,8 +74,8 @@ struct LSTMCell {
   template <Index M, Index Q, class Step>
   static TSDL_INLINE void forward_tile(const Step& s, Index p, Index b) noexcept {
     Vec a[Q * M][gates];
-    kernels::chains_over_x<M, gates, Q>(a, s, s.bias + p * slots * W, slots * W, p, b);
-    kernels::chains_over_h<M, gates, Q>(a, s, p, b);
+    kernels::start_chains<M, gates, Q>(a, s, s.bias + p * slots * W, slots * W, p, b);
+    kernels::chains_over_both<M, gates, Q>(a, s, p, b);
     if constexpr (Step::one_sample) {
       open_gates<M, Q>(s, a, p, b);
       make_h<M, Q>(s, a, p, b);

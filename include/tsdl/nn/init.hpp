@@ -21,21 +21,22 @@ enum class Init {
 
 namespace internal {
 
+// Cold, as what joins messages: it runs once, and small code takes less to compile.
 template <class Scalar>
-void fill_uniform(Parameter<Scalar>& parameter, double bound, RandomStream random) {
+[[gnu::cold]] void fill_uniform(Parameter<Scalar>& parameter, double bound, RandomStream random) {
   for (Scalar& value : parameter.value) value = static_cast<Scalar>(random.uniform(-bound, bound));
 }
 
 /// Uniform in +-sqrt(6 / (fan_in + fan_out)).
 template <class Scalar>
-void fill_xavier(Parameter<Scalar>& parameter, RandomStream random) {
+[[gnu::cold]] void fill_xavier(Parameter<Scalar>& parameter, RandomStream random) {
   const double fans = static_cast<double>(parameter.rows + parameter.cols);
   fill_uniform(parameter, std::sqrt(6.0 / fans), random);
 }
 
 /// `count` orthonormal vectors of `size` >= count values, one after the other: modified
 /// Gram-Schmidt on normal draws, run twice so that they are orthogonal to working precision.
-inline std::vector<double> orthonormal(Index count, Index size, RandomStream random) {
+[[gnu::cold]] inline std::vector<double> orthonormal(Index count, Index size, RandomStream random) {
   TSDL_ASSERT(size >= count);
   std::vector<double> basis(static_cast<std::size_t>(count * size));
   const auto dot = [size](const double* a, const double* b) {
@@ -60,7 +61,7 @@ inline std::vector<double> orthonormal(Index count, Index size, RandomStream ran
 
 /// Orthonormal columns (rows >= cols).
 template <class Scalar>
-void fill_orthogonal(Parameter<Scalar>& parameter, RandomStream random) {
+[[gnu::cold]] void fill_orthogonal(Parameter<Scalar>& parameter, RandomStream random) {
   const Index rows = parameter.rows, cols = parameter.cols;
   const std::vector<double> columns = orthonormal(cols, rows, random);
   for (Index i = 0; i < rows; ++i)
