@@ -32,12 +32,12 @@ struct Fitted {
   tsdl::Recipe recipe;
   Model model;
 
-  explicit Fitted(const std::string& set, tsdl::ClassifierOptions options)
+  explicit Fitted(const std::string& set, tsdl::ClassifierOptions options, double clip = 5)
       : recipe(tsdl::prepare<float>(candles,
                                     {.features = set,
                                      .length = length,
                                      .label = tsdl::RangeLabel{},
-                                     .scaler = tsdl::StandardScaler({.clip = 5})},
+                                     .scaler = tsdl::StandardScaler({.clip = clip})},
                                     {.validation = 0.1, .test = 0.1})
                    .recipe),
         model(drawn(options)) {}
@@ -284,13 +284,13 @@ TEST_CASE("streaming: what is no snapshot of this stream is refused, and nothing
   refused({}, none);
   refused(std::vector<std::byte>(31), none);
   refused(std::vector<std::byte>(500), none);
-  auto longer = bytes;
-  longer.push_back(std::byte{0});
-  CHECK_THROWS_AS(stream.restore(longer), tsdl::FormatError);
-  for (const std::size_t size : {32u, 33u, 200u}) {
-    auto shorter = bytes;
-    shorter.resize(size);
-    CHECK_THROWS_AS(stream.restore(shorter), tsdl::FormatError);
+  const std::size_t header = 32;
+  for (const std::size_t size : {header, header + 1, bytes.size() - 1, bytes.size() + 1}) {
+    auto resized = bytes;
+    resized.resize(size);
+    const std::string message = "snapshot: expected " + std::to_string(bytes.size() - header) +
+                                " bytes after the header, got " + std::to_string(size - header);
+    refused(resized, message.c_str());
   }
   for (std::size_t i = 32; i < bytes.size(); i += 97) {
     auto damaged = bytes;
@@ -306,7 +306,20 @@ TEST_CASE("streaming: what is no snapshot of this stream is refused, and nothing
   auto recipe = fitted.recipe;
   ++recipe.length;
   taken(tsdl::StreamingClassifier(fitted.model, recipe));
+  tsdl::StreamingClassifier carried(fitted.model, fitted.recipe, StreamMode::carry);
+  CHECK_THROWS_WITH_AS(
+      carried.restore(
+          tsdl::StreamingClassifier(fitted.model, recipe, StreamMode::carry).snapshot()),
+      other, tsdl::FormatError);
+  recipe = fitted.recipe;
+  recipe.scaler = Fitted<Model>("technical23", options_of(settings[0]), 4).recipe.scaler;
+  taken(tsdl::StreamingClassifier(fitted.model, recipe));
+  recipe.scaler = tsdl::prepare<float>(fitted.candles, fitted.recipe, {.test = 0.4}).recipe.scaler;
+  taken(tsdl::StreamingClassifier(fitted.model, recipe));
+  stream.push(fitted.candles[0]);
+  CHECK(!stream.fault().empty());
   stream.restore(bytes);
+  CHECK(stream.fault().empty());
   CHECK(stream.snapshot() == bytes);
 }
 
@@ -347,28 +360,41 @@ TEST_CASE("streaming: a candle that is not valid is refused, named, and changes 
 
 TEST_CASE("streaming: a feature that is not finite any more starts the window anew") {
   using Model = tsdl::LSTMClassifier<float>;
-  for (const StreamMode mode : {StreamMode::rerun, StreamMode::carry}) {
-    const Fitted<Model> fitted("ohlcv", options_of(settings[0]));
-    tsdl::StreamingClassifier stream(fitted.model, fitted.recipe, mode);
-    tsdl::StreamingClassifier fresh(fitted.model, fitted.recipe, mode);
-    std::vector<double> row{0.1, 0.2, -0.1, 0.3, 1};
-    for (Index i = 0; i < length + 3; ++i) stream.push_features(row);
-    CHECK(stream.push_features(row).status == Status::ready);
-    for (const double wrong : {test::nan, infinity, -infinity}) {
-      auto broken = row;
-      broken[2] = wrong;
-      CHECK(stream.push_features(broken).status == Status::interrupted);
-      CHECK(stream.fault() == "feature low is not finite, or too large once scaled");
-      fresh.reset();
-      for (Index i = 0; i < length; ++i) {
-        row[0] += 0.01;
-        const auto a = stream.push_features(row), b = fresh.push_features(row);
-        CHECK(a.status == (i + 1 == length ? Status::ready : Status::warming_up));
-        CHECK(a.status == b.status);
-        if (a) CHECK(same_bits(a.probabilities[0], b.probabilities[0]));
+  for (const StreamMode mode : {StreamMode::rerun, StreamMode::carry})
+    for (const Setting& setting : {settings[0], settings[2]}) {
+      const Fitted<Model> fitted("ohlcv", options_of(setting), /*clip=*/0);
+      tsdl::StreamingClassifier stream(fitted.model, fitted.recipe, mode);
+      const tsdl::StreamingClassifier unused = stream;
+      std::vector<double> row{0.1, 0.2, -0.1, 0.3, 1};
+      for (Index i = 0; i < length + 3; ++i) stream.push_features(row);
+      CHECK(stream.push_features(row).status == Status::ready);
+      for (const double wrong : {test::nan, infinity, -infinity, 1e300}) {
+        auto broken = row;
+        broken[2] = wrong;
+        CHECK(stream.push_features(broken).status == Status::interrupted);
+        CHECK(stream.fault() == "feature low is not finite, or too large once scaled");
+        auto fresh = unused;
+        for (Index i = 0; i < length; ++i) {
+          row[0] += 0.01;
+          const auto a = stream.push_features(row), b = fresh.push_features(row);
+          CHECK(a.status == (i + 1 == length ? Status::ready : Status::warming_up));
+          CHECK(a.status == b.status);
+          if (a) CHECK(same_bits(a.probabilities[0], b.probabilities[0]));
+        }
       }
     }
-  }
+}
+
+TEST_CASE("streaming: before the first complete row NaN is awaited, infinity is a fault") {
+  using Model = tsdl::LSTMClassifier<float>;
+  const Fitted<Model> fitted("ohlcv", options_of(settings[0]));
+  tsdl::StreamingClassifier stream(fitted.model, fitted.recipe);
+  std::vector<double> row{0.1, test::nan, -0.1, 0.3, 1};
+  CHECK(stream.push_features(row).status == Status::warming_up);
+  CHECK(stream.fault().empty());
+  row[3] = infinity;
+  CHECK(stream.push_features(row).status == Status::interrupted);
+  CHECK(stream.fault() == "feature close is not finite, or too large once scaled");
 }
 
 TEST_CASE("streaming: what does not fit together is refused at construction") {
