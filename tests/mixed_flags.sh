@@ -63,7 +63,7 @@ mapfile -t reversed < <(printf '%s\n' "${objects[@]}" | tac)
 untagged() {
   nm -C --defined-only "$1" | cut -c 18- | grep 'tsdl::' |
     sed "s/tsdl::$2::/OURS/g" | grep 'tsdl::' || true
-  nm --defined-only "$1" | awk '$2 ~ /[A-TV-Zu]/ && $3 !~ /^(_Z|DW\.ref\.|part_)/ { print $3 }'
+  nm --defined-only "$1" | awk '$2 ~ /[A-TV-Zu]/ && $3 !~ /^(_Z|DW\.ref\.|__clang_call_terminate$|part_)/ { print $3 }'
 }
 for part in "${parts[@]}"; do
   space=$(abi -march="${march[$part]}")
