@@ -1,16 +1,14 @@
 #!/usr/bin/env python3
 """Runs the contestants in turn and prints who needs how long.
 
-Run by bench/compare, which builds them: compare.py BUILD [options]. A contestant is a program that
-reads the name of a piece of work from its standard input and answers with milliseconds a call, over
-a slot of about 80 ms (bench/peers/contest.hpp). First all of them compute the same thing, and what
-they give is compared. Then, for each piece of work, every contestant has one slot a round, in an
-order that rotates. Writes compare.json, with all samples, and compare.svg.
+Run by bench/compare, which builds them: compare.py BUILD [options]. First all of them compute the
+same thing, and what they give is compared. Then, for each piece of work, every contestant has one
+slot a round, in an order that rotates. Writes compare.json, with all samples, and compare.svg. With
+--against two builds of this library take turns instead (compare_against.py).
 """
 import argparse
 import datetime
 import json
-import math
 import os
 import pathlib
 import platform
@@ -20,69 +18,21 @@ import subprocess
 import sys
 import time
 
+from compare_against import PROGRAM, VARIANTS, compare_builds
 from compare_picture import picture
+from contest import (BUSY, NETWORKS, OURS, WORK, Contestant, cell, check, core_seconds, pause, quartiles,
+                     row, title)
 
 SOURCE = pathlib.Path(__file__).resolve().parent
-NETWORKS = [f"{kind}_{network}" for kind in ["train", "infer"] for network in "abg"]
-WORK = NETWORKS + ["window_a", "window_b"] + [f"stream_{h}" for h in [8, 16, 32, 64, 128]]
-OURS = "tsdl"
 OURS_TOO = "tsdl_other"  # the same work given in another way
-TOLERANCE = 1e-4
-BUSY = 0.05  # share of the machine's cores in use by others above which it shows in the figures
 
 
 def in_use():
     """The share of the machine's cores that is in use, measured for a second."""
-    def clock():
-        fields = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
-        times = [int(field) for field in fields]
-        return sum(times), times[3] + times[4]
-    total, idle = clock()
+    busy, total = core_seconds()
     time.sleep(1)
-    later, idle_later = clock()
-    return 1 - (idle_later - idle) / max(1, later - total)
-
-
-def pause(threads):
-    """Seconds between slots: the threads of the one that was just timed spin for a while before they
-    sleep, GNU OpenMP's for some ms and those of some builds of OpenBLAS for 30."""
-    return 0.005 if threads == 1 else 0.06
-
-
-class Contestant:
-    """A contestant's process, which lives through all the work on one number of threads."""
-
-    def __init__(self, name, command, threads, cores):
-        self.name = name
-        environment = dict(os.environ, OMP_NUM_THREADS=str(threads),
-                           GLIBC_TUNABLES="glibc.malloc.hugetlb=1")  # helps all a little
-        for variable in ["OMP_WAIT_POLICY", "OMP_PROC_BIND", "GOMP_SPINCOUNT", "OPENBLAS_NUM_THREADS"]:
-            environment.pop(variable, None)  # as the libraries' users have it
-        pinned = ["taskset", "-c", ",".join(map(str, cores))]
-        self.process = subprocess.Popen(
-            pinned + command + ["--threads", str(threads)], text=True, env=environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.about = self.ask("about")
-
-    def ask(self, what):
-        try:
-            self.process.stdin.write(what + "\n")
-            self.process.stdin.flush()
-            answer = self.process.stdout.readline().strip()
-        except BrokenPipeError:
-            answer = ""
-        if not answer or answer.startswith("error"):
-            raise RuntimeError(f"{self.name}, asked for {what}: {answer or 'no answer'}")
-        return answer
-
-    def numbers(self, what):
-        """The numbers of an answer, or None where it does not do that."""
-        answer = self.ask(what)
-        return None if answer == "none" else [float(number) for number in answer.split()]
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
+    busy_later, total_later = core_seconds()
+    return (busy_later - busy) / max(0.01, total_later - total)
 
 
 def commands(build):
@@ -96,26 +46,6 @@ def commands(build):
     if (runtime / "exported").exists():
         found["onnxruntime"] = ["node", str(SOURCE / "peers" / "onnxruntime.mjs"), str(runtime)]
     return found
-
-
-def check(contestants, work):
-    """Holds what the contestants compute against what ours does, and returns the largest
-    difference. Exits when it is too large."""
-    worst = 0.0
-    for name in work:
-        ours = contestants[0].numbers("check_" + name)
-        for peer in contestants[1:]:
-            theirs = peer.numbers("check_" + name)
-            if theirs is None:
-                continue
-            if len(theirs) != len(ours):
-                sys.exit(f"{name}: {peer.name} gives {len(theirs)} numbers, {OURS} {len(ours)}")
-            for mine, other in zip(ours, theirs):
-                difference = abs(mine - other) / max(1.0, abs(mine))
-                if not difference <= TOLERANCE:
-                    sys.exit(f"{name}: {peer.name} gives {other}, {OURS} {mine}")
-                worst = max(worst, difference)
-    return worst
 
 
 def entrants(contestants, name):
@@ -144,13 +74,6 @@ def measure(contestants, name, rounds, threads):
     return samples
 
 
-def quartiles(samples):
-    if len(samples) < 2:
-        return samples[0], samples[0]
-    low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
-    return low, high
-
-
 def summary(samples):
     """The fastest peer, the ratio of its median to ours, and the quartiles of the ratio by round."""
     peers = {key: times for key, times in samples.items() if not key.startswith(OURS)}
@@ -160,30 +83,6 @@ def summary(samples):
     ratio = statistics.median(peers[fastest]) / statistics.median(samples[OURS])
     by_round = [theirs / ours for theirs, ours in zip(peers[fastest], samples[OURS])]
     return {"fastest": fastest, "ratio": ratio, "quartiles": quartiles(by_round)}
-
-
-def title(name):
-    kind, which = name.split("_")
-    return {"train": f"train {which.upper()}", "infer": f"infer {which.upper()}, 32 windows",
-            "window": f"infer {which.upper()}, 1 window",
-            "stream": f"one step, H {which} (us)"}[kind]
-
-
-def significant(value):
-    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}" if value > 0 else "0"
-
-
-def cell(name, times):
-    if times is None:
-        return "-"
-    low, high = quartiles(times)
-    median = statistics.median(times)
-    scale = 1000 if name.startswith("stream") else 1
-    return f"{significant(median * scale)} ± {(high - low) / 2 / median * 100:.0f}%"
-
-
-def row(cells, widths):
-    return "| " + " | ".join(text.ljust(width) for text, width in zip(cells, widths)) + " |"
 
 
 def run(arguments, found, threads, cores):
@@ -248,6 +147,32 @@ def machine(build):
             "date": datetime.date.today().isoformat(), "in_use": in_use()}
 
 
+def usable(threads_list):
+    """(threads, cores) for each number of threads that there are cores for."""
+    cores = sorted(os.sched_getaffinity(0))
+    for threads in threads_list:
+        if threads > len(cores):
+            print(f"\n{threads} threads: there are only {len(cores)} cores to run on, left out")
+        else:
+            yield threads, cores[:threads]
+
+
+def compare_peers(arguments, found, report):
+    """Times ours beside the peers, and writes what it finds."""
+    print(f"Medians of {arguments.rounds} rounds ± half the interquartile range; float32; ratio: the "
+          "fastest peer's median over ours")
+    for threads, cores in usable(arguments.threads):
+        samples, about = run(arguments, found, threads, cores)
+        report["contestants"] = about
+        report["runs"][str(threads)] = {
+            name: {"title": title(name), "ms": times, "summary": summary(times)}
+            for name, times in samples.items()}
+    print("\n" + "; ".join(report.get("contestants", {}).values()))
+    (arguments.build / "compare.json").write_text(json.dumps(report, indent=1) + "\n")
+    (arguments.build / "compare.svg").write_text(picture(report))
+    print(f"Wrote {arguments.build}/compare.json and compare.svg")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("build", type=pathlib.Path, nargs="?", default=pathlib.Path("build/bench"),
@@ -258,9 +183,16 @@ def main():
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="1 2")
     parser.add_argument("--peers", nargs="+", metavar="PEER",
                         help="only these: onednn torch eigen onnxruntime")
+    parser.add_argument("--against", type=pathlib.Path, metavar="BUILD",
+                        help="no peers, but another build of this library: a checkout of it, which "
+                        "is built, or a folder that one is built in")
     arguments = parser.parse_args()
     if arguments.rounds < 1 or min(arguments.threads) < 1:
         parser.error("rounds and threads must be at least 1")
+    if arguments.against and arguments.peers:
+        parser.error("--against runs no peers")
+    if arguments.against and not (arguments.against / PROGRAM).exists():
+        parser.error(f"no {PROGRAM} in {arguments.against}: run bench/compare")
     found = commands(arguments.build)
     if OURS not in found:
         parser.error(f"no contestants in {arguments.build}: run bench/compare")
@@ -269,31 +201,19 @@ def main():
         parser.error("not there: " + " ".join(sorted(unknown)))
     if arguments.peers:
         found = {name: found[name] for name in found if name == OURS or name in arguments.peers}
-
-    if not any(re.search(arguments.work, name) for name in WORK):
-        parser.error(f"--work {arguments.work} finds nothing among: " + " ".join(WORK))
+    names = WORK + VARIANTS if arguments.against else WORK
+    if not any(re.search(arguments.work, name) for name in names):
+        parser.error(f"--work {arguments.work} finds nothing among: " + " ".join(names))
 
     report = {"machine": machine(arguments.build), "rounds": arguments.rounds, "runs": {}}
     print("{processor}, {cores} cores; {system}; {compiler}; {date}".format(**report["machine"]))
-    print(f"Medians of {arguments.rounds} rounds ± half the interquartile range; float32; ratio: the "
-          "fastest peer's median over ours")
     if report["machine"]["in_use"] > BUSY:
         print("The machine is doing something else besides, with {in_use:.0%} of its cores: do not "
               "trust these figures".format(**report["machine"]))
-    cores = sorted(os.sched_getaffinity(0))
-    for threads in arguments.threads:
-        if threads > len(cores):
-            print(f"\n{threads} threads: there are only {len(cores)} cores to run on, left out")
-            continue
-        samples, about = run(arguments, found, threads, cores[:threads])
-        report["contestants"] = about
-        report["runs"][str(threads)] = {
-            name: {"title": title(name), "ms": times, "summary": summary(times)}
-            for name, times in samples.items()}
-    print("\n" + "; ".join(report.get("contestants", {}).values()))
-    (arguments.build / "compare.json").write_text(json.dumps(report, indent=1) + "\n")
-    (arguments.build / "compare.svg").write_text(picture(report))
-    print(f"Wrote {arguments.build}/compare.json and compare.svg")
+    if arguments.against:
+        compare_builds(arguments, usable(arguments.threads), report)
+    else:
+        compare_peers(arguments, found, report)
 
 
 if __name__ == "__main__":
