@@ -4,7 +4,6 @@
 #include <string>
 #include <tsdl/io/checkpoint.hpp>
 #include <tsdl/io/onnx.hpp>
-#include <variant>
 
 #include "support/program.hpp"
 
@@ -17,23 +16,23 @@ struct Options {
 
 /// What goes in and what comes out: "features [batch, 50, 91] float64 to ...".
 std::string description(const tsdl::OnnxOptions& options, const tsdl::Recipe& recipe,
-                        const tsdl::ClassifierOptions& sizes) {
+                        const tsdl::AnyModel<float>& model) {
   const std::string length = options.dynamic_length ? "length" : std::to_string(recipe.length);
-  const std::string windows = "[batch, " + length + ", " + std::to_string(sizes.input_size) + "]";
+  const std::string windows = "[batch, " + length + ", " + std::to_string(model.inputs()) + "]";
+  const std::string rows = tsdl::target_steps(model, 2) > 1 ? "batch, " + length : "batch";
   std::string text = options.include_scaler ? "features " + windows + " float64"
                                             : "scaled features " + windows + " float32";
-  text += recipe.regression ? " to prediction" : " to logits and probabilities";
-  return text + " [batch, " + std::to_string(sizes.outputs) + "] float32";
+  text += model.task()->classes() > 0 ? " to logits and probabilities" : " to prediction";
+  text += " [" + rows + ", " + std::to_string(model.task()->predictions()) + "]";
+  return text + (model.task()->classes() > 0 ? " float32" : " float64");
 }
 
 int export_onnx(const Options& o) {
-  const auto loaded = tsdl::load_classifier<float>(o.model);
+  const auto loaded = tsdl::load_any_model<float>(o.model);
   const std::filesystem::path out(o.out);
   tsdl::remove_stale_temporaries(out.has_parent_path() ? out.parent_path() : ".");
   tsdl::save_onnx(out, loaded.model, loaded.recipe, o.onnx);
-  const tsdl::ClassifierOptions sizes =
-      std::visit([](const auto& model) { return model.options(); }, loaded.model);
-  std::printf("%s: %s\n", o.out.c_str(), description(o.onnx, loaded.recipe, sizes).c_str());
+  std::printf("%s: %s\n", o.out.c_str(), description(o.onnx, loaded.recipe, loaded.model).c_str());
   return 0;
 }
 

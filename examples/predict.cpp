@@ -1,9 +1,9 @@
-// Predicts with a model file: the probability of each class for each window that the data holds.
+// Predicts with a model file, for each window that the data holds: the probability of each class,
+// numbers or quantiles, as its task says.
 #include <filesystem>
 #include <string>
 #include <tsdl/io/checkpoint.hpp>
-#include <tsdl/nn/factory.hpp>
-#include <variant>
+#include <tsdl/train/predict.hpp>
 #include <vector>
 
 #include "support/predictions.hpp"
@@ -15,6 +15,7 @@ using tsdl::Index;
 
 struct Options {
   std::string model, data, out = "predictions.csv";
+  bool classes = false;
 };
 
 /// What is predicted on: windows, and the name of each row.
@@ -35,30 +36,39 @@ Input read_input(const tsdl::Recipe& recipe, const std::string& path) {
   return input;
 }
 
-std::string predictions_csv(const Input& input, const tsdl::Recipe& recipe,
-                            const tsdl::Matrix<double>& probabilities) {
-  const auto K = static_cast<std::size_t>(probabilities.rows());
-  std::string text =
-      examples::predictions_header(recipe, !input.times.empty(), probabilities.rows());
+/// `taken`: the class that each window is taken for, written as its label; empty: not asked for.
+std::string predictions_csv(const Input& input, const tsdl::Recipe& recipe, const tsdl::Task& task,
+                            const tsdl::Matrix<double>& values, const std::vector<Index>& taken) {
+  const auto P = static_cast<std::size_t>(values.rows());
+  const std::vector<std::string> labels = examples::class_names(recipe);
+  std::string text = examples::predictions_header(task, recipe, !input.times.empty(),
+                                                  taken.empty() ? "" : ",class");
   for (Index i = 0; i < input.windows.size(); ++i) {
     const Index row = input.windows.end_row(i);
     const std::string name = input.times.empty()
                                  ? std::to_string(row)
                                  : tsdl::format_time(input.times[static_cast<std::size_t>(row)]);
-    text += examples::predictions_line(name, {probabilities.col(i).data(), K});
+    std::string more;
+    if (!taken.empty())
+      more = ',' + labels[static_cast<std::size_t>(taken[static_cast<std::size_t>(i)])];
+    text += examples::predictions_line(name, {values.col(i).data(), P}, more);
   }
   return text;
 }
 
 int predict(const Options& o) {
-  const auto loaded = tsdl::load_classifier<float>(o.model);
+  const auto loaded = tsdl::load_any_model<float>(o.model);
+  const tsdl::Task task = loaded.model.task();
+  if (o.classes && task->classes() == 0)
+    throw tsdl::OptionError("--classes: ", o.model, " holds a task of kind ", task->describe().kind,
+                            ", which has no classes");
   const Input input = read_input(loaded.recipe, o.data);
-  const tsdl::Matrix<double> probabilities = std::visit(
-      [&](const auto& model) { return tsdl::predict(model, input.windows); }, loaded.model);
-  examples::check_outputs(o.model, loaded.recipe, probabilities.rows());
+  const tsdl::Matrix<double> values = tsdl::predict(loaded.model, input.windows);
+  std::vector<Index> taken;
+  if (o.classes) taken = tsdl::predicted_classes(loaded.model, input.windows);
   const std::filesystem::path out(o.out);
   tsdl::remove_stale_temporaries(out.has_parent_path() ? out.parent_path() : ".");
-  tsdl::write_file(out, predictions_csv(input, loaded.recipe, probabilities));
+  tsdl::write_file(out, predictions_csv(input, loaded.recipe, task, values, taken));
   std::printf("%s predictions in %s\n", examples::format_count(input.windows.size()).c_str(),
               o.out.c_str());
   return 0;
@@ -72,6 +82,8 @@ int main(int argc, char** argv) {
   app.option_defaults()->always_capture_default();
   app.add_option("--model", options.model, "Model file: best.safetensors")->required();
   app.add_option("--data", options.data, "CSV like the one it was trained on")->required();
-  app.add_option("--out", options.out, "CSV to write: time, probability of each class");
+  app.add_option("--out", options.out, "CSV to write: time, what is predicted");
+  app.add_flag("--classes", options.classes,
+               "A column more: the class that each window is taken for");
   return examples::run_program(app, argc, argv, [&] { return predict(options); });
 }

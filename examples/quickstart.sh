@@ -16,6 +16,6 @@ if ! { cmake --preset release -DTSDL_BUILD_TESTS=OFF &&
 fi
 
 programs=build/release/examples
-"$programs/train_bilstm" --data examples/data/sp500-daily.csv --label range --out out "$@"
+"$programs/train_bilstm" --data examples/data/sp500-daily.csv --out out "$@"
 "$programs/predict" --model out/best.safetensors --data examples/data/sp500-daily.csv \
   --out out/predictions.csv

@@ -12,7 +12,6 @@
 #include <tsdl/io/checkpoint.hpp>
 #include <tsdl/serve/streaming.hpp>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "support/latency.hpp"
@@ -29,7 +28,7 @@ struct Options {
   std::string model, data = "-", mode = "rerun", histogram, restore, snapshot;
 };
 
-/// A StreamingClassifier, its predictions on standard output, and its times.
+/// A StreamingPredictor, its predictions on standard output, and its times.
 template <class Stream>
 class Session {
  public:
@@ -61,15 +60,16 @@ class Session {
     if (latencies_.count() == 0) return;
     std::fputs(examples::latency_table(latencies_).c_str(), stderr);
     if (options_.histogram.empty()) return;
-    const auto& model = stream_.model();
+    const tsdl::Config config = stream_.model().describe();
     tsdl::write_file(
         options_.histogram,
         examples::latency_chart(
             latencies_, "Time from candle to prediction",
-            model.kind() + ", " + std::to_string(model.options().input_size) + " features, " +
-                std::to_string(model.options().hidden_size) + " hidden units, windows of " +
-                std::to_string(stream_.recipe().length) + ", " + options_.mode + ", " +
-                examples::format_count(latencies_.count()) + " predictions"));
+            config.kind + ", " + std::to_string(stream_.model().inputs()) + " features, " +
+                examples::format_count(stream_.model().parameter_count()) +
+                " parameters, windows of " + std::to_string(stream_.recipe().length) + ", " +
+                options_.mode + ", " + examples::format_count(latencies_.count()) +
+                " predictions"));
   }
 
  private:
@@ -85,7 +85,7 @@ class Session {
       std::fprintf(stderr, "stream: %s%s\n", where.c_str(), stream_.fault().c_str());
     if (!prediction) return;
     latencies_.add(elapsed.count());
-    std::fputs(examples::predictions_line(name(), prediction.probabilities).c_str(), stdout);
+    std::fputs(examples::predictions_line(name(), prediction.values).c_str(), stdout);
   }
 
   Stream& stream_;
@@ -154,35 +154,28 @@ std::vector<std::byte> read_bytes(const std::string& path) {
   return {bytes.begin(), bytes.end()};
 }
 
-template <class Model>
-int run(Model model, tsdl::Recipe recipe, const Options& o) {
-  examples::check_outputs(o.model, recipe, model.options().outputs);
+int stream(const Options& o) {
+  auto loaded = tsdl::load_any_model<float>(o.model);
   const auto mode = o.mode == "carry" ? tsdl::StreamMode::carry : tsdl::StreamMode::rerun;
-  tsdl::StreamingClassifier stream(std::move(model), std::move(recipe), mode);
-  if (!o.restore.empty()) stream.restore(read_bytes(o.restore));
+  tsdl::StreamingPredictor predictor(std::move(loaded.model), std::move(loaded.recipe), mode);
+  if (!o.restore.empty()) predictor.restore(read_bytes(o.restore));
   const tsdl::kernels::DenormalGuard guard;
   const examples::StopSignals signals;
-  Session session(stream, o);
+  Session session(predictor, o);
   std::fputs(
-      examples::predictions_header(stream.recipe(), true, stream.model().options().outputs).c_str(),
+      examples::predictions_header(predictor.model().task(), predictor.recipe(), true).c_str(),
       stdout);
   std::fflush(stdout);
   if (o.data == "-")
-    follow(session, stream.recipe());
+    follow(session, predictor.recipe());
   else
-    replay(session, stream.recipe(), o.data);
+    replay(session, predictor.recipe(), o.data);
   session.finish();
   if (!o.snapshot.empty()) {
-    const std::vector<std::byte> bytes = stream.snapshot();
+    const std::vector<std::byte> bytes = predictor.snapshot();
     tsdl::write_file(o.snapshot, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   }
   return 0;
-}
-
-int stream(const Options& o) {
-  auto loaded = tsdl::load_classifier<float>(o.model);
-  return std::visit([&](auto& model) { return run(std::move(model), std::move(loaded.recipe), o); },
-                    loaded.model);
 }
 
 }  // namespace

@@ -11,7 +11,6 @@
 #include <tsdl/io/checkpoint.hpp>
 #include <tsdl/nn/factory.hpp>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "support/config.hpp"
@@ -31,8 +30,11 @@ using examples::say;
 using tsdl::Index;
 
 struct Options {
-  examples::DataOptions data{
-      .features = "technical23", .label = "threshold", .seq_len = 60, .validation = 0.2};
+  examples::DataOptions data{.features = "technical23",
+                             .label = "threshold",
+                             .seq_len = 60,
+                             .validation = 0.2,
+                             .pooling = "final"};
   examples::TrackingOptions tracking;
   Index synthetic = 0;
   std::string model_type = "lstm", init = "orthogonal", optimizer = "adam", class_weights = "none";
@@ -101,6 +103,7 @@ void describe_data(CLI::App& app, Options& o) {
                  "The table's label, of a window's last row:\n"
                  "0 and 1, or whole numbers without a gap: -1, 0, 1")
       ->group(group);
+  examples::add_task(app, o.data, group);
   app.add_option("--seq-len", o.data.seq_len, "Rows in a window")
       ->check(examples::whole_number(1))
       ->group(group);
@@ -130,6 +133,12 @@ void describe_model(CLI::App& app, Options& o) {
       ->group(group);
   app.add_option("--dropout", o.dropout, "Between layers, and before the linear layer")
       ->check(examples::number(examples::share))
+      ->group(group);
+  app.add_option("--pooling", o.data.pooling,
+                 "What the linear layer reads: last, final, mean,\n"
+                 "or each, a target for every row of a window:\n"
+                 "of lstm and gru")
+      ->check(examples::one_of({"last", "final", "mean", "each"}))
       ->group(group);
   app.add_option("--init", o.init, "Initial weights: pytorch or orthogonal")
       ->check(examples::one_of({"pytorch", "orthogonal"}))
@@ -213,37 +222,37 @@ examples::RunData read_data(const Options& o) {
   return examples::prepare_candles(candles, recipe, fractions);
 }
 
-std::optional<tsdl::Loss> loss_of(const Options& o, const tsdl::Prepared<float>& data) {
-  if (o.class_weights == "none") return {};
+tsdl::Task task_of(const Options& o, const tsdl::Prepared<float>& data) {
+  if (o.class_weights == "none") return examples::task_of(o.data, data);
   const auto classes = std::ssize(data.recipe.class_values);
-  const std::vector<double> weights =
-      tsdl::balanced_class_weights(std::span<const float>(data.train.labels()), classes);
-  if (data.outputs() > 1) return tsdl::CrossEntropy{weights};
-  return tsdl::BCEWithLogits{weights[1] / weights[0]};
+  const std::vector<double> weights = tsdl::balanced_class_weights(data.train.targets(), classes);
+  if (data.outputs() > 1) return tsdl::Classes{.count = classes, .weights = weights};
+  return tsdl::Binary{weights[1] / weights[0]};
 }
 
-tsdl::TrainerOptions trainer_options(const Options& o, const tsdl::Prepared<float>& data) {
+tsdl::TrainerOptions trainer_options(const Options& o, const tsdl::Task& task) {
   if (o.optimizer == "adam" && o.weight_decay.value_or(0) > 0)
-    throw tsdl::Error("--weight-decay belongs to --optimizer adamw");
+    throw tsdl::OptionError("--weight-decay belongs to --optimizer adamw");
   const double decay = o.optimizer == "adam" ? 0 : o.weight_decay.value_or(0.01);
   return {.optimizer = {.lr = o.learning_rate, .weight_decay = decay},
           .batch_size = o.batch_size,
           .max_epochs = o.epochs,
           .clip_norm = o.clip_norm,
           .shuffle = o.shuffle,
-          .loss = loss_of(o, data),
+          .task = task,
           .seed = o.seed};
 }
 
-tsdl::AnyClassifier<float> make_model(const Options& o, const tsdl::Prepared<float>& data) {
+tsdl::AnyModel<float> make_model(const Options& o, const tsdl::Prepared<float>& data,
+                                 const tsdl::Task& task) {
   return tsdl::make_classifier<float>(o.model_type,
                                       {.input_size = data.inputs(),
                                        .hidden_size = o.hidden_dim,
                                        .num_layers = o.num_layers,
                                        .dropout = o.num_layers > 1 ? o.dropout : 0,
                                        .head_dropout = o.dropout,
-                                       .pooling = tsdl::Pooling::final_states,
-                                       .outputs = data.outputs(),
+                                       .pooling = tsdl::pooling_from(o.data.pooling),
+                                       .outputs = task->outputs(),
                                        .init = tsdl::init_from(o.init)},
                                       o.seed);
 }
@@ -264,11 +273,17 @@ examples::TextLines summary(const Options& o, const examples::RunData& data, Ind
   return lines;
 }
 
-/// Says what the model is worth before it has learnt anything: ln K for K classes that it cannot
-/// tell apart.
-template <class Model>
-void print_start(const Model& model, const tsdl::Prepared<float>& data, examples::Log& log) {
-  const double loss = tsdl::evaluate(model, data.train).loss;
+/// Says what the model is worth before it has learnt anything: of K classes ln K, which is what it
+/// loses that cannot tell them apart.
+void print_start(const tsdl::AnyModel<float>& model, const tsdl::Prepared<float>& data,
+                 examples::Log& log) {
+  const double loss = tsdl::evaluate(model, data.train, model.task().unweighted()).loss;
+  if (data.recipe.regression) {
+    say("start", "loss " + examples::format_fixed(loss, 4) +
+                     " before the first update, on the training windows\n");
+    log.info("start", {{"loss", loss}});
+    return;
+  }
   const double even = std::log(static_cast<double>(data.recipe.class_values.size()));
   say("start", "cross-entropy " + examples::format_fixed(loss, 4) +
                    " before the first update, on the training windows; ln " +
@@ -280,15 +295,17 @@ void print_start(const Model& model, const tsdl::Prepared<float>& data, examples
 /// Each class by itself, and a line of the log.
 void report(const examples::Evaluation& result, const tsdl::Prepared<float>& data,
             examples::Log& log) {
-  std::printf("\n%s", examples::class_report(result.confusion, examples::class_names(data.recipe),
-                                             examples::terminal_width(stdout))
-                          .c_str());
-  log.info("report", {{"part", result.part()},
-                      {"windows", result.metrics.count},
-                      {"accuracy", result.metrics.accuracy},
-                      {"majority_accuracy", result.metrics.majority_accuracy},
-                      {"macro_f1", result.macro_f1},
-                      {"loss", result.metrics.loss}});
+  const bool classes = result.classes() > 0;
+  if (classes)
+    std::printf("\n%s", examples::class_report(result.confusion, examples::class_names(data.recipe),
+                                               examples::terminal_width(stdout))
+                            .c_str());
+  examples::LogFields fields = {{"part", result.part()}, {"windows", result.metrics.count}};
+  for (const std::string_view name : result.figures)
+    fields.push_back({std::string(name), result.metrics.*tsdl::figure_of(name).value});
+  if (classes) fields.push_back({"macro_f1", result.macro_f1});
+  fields.push_back({"loss", result.metrics.loss});
+  log.info("report", fields);
 }
 
 examples::TrainingOptions training_options(const Options& o, const CLI::App& app,
@@ -311,19 +328,21 @@ examples::TrainingOptions training_options(const Options& o, const CLI::App& app
 }
 
 /// All that follows once data and options are known to be good, in the run's log.
-template <class Model>
-int train(Model& model, tsdl::Trainer<Model>& trainer, const examples::RunData& data,
+int train(tsdl::Trainer<tsdl::AnyModel<float>>& trainer, const examples::RunData& data,
           const Options& o, const CLI::App& app, examples::Log& log) {
-  const examples::TrainingOptions options =
+  const tsdl::AnyModel<float>& model = trainer.model();
+  examples::TrainingOptions options =
       training_options(o, app, summary(o, data, model.parameter_count()));
   examples::say_summary(options.summary);
+  const std::vector<tsdl::Baseline> baselines = examples::fit_baselines(data, trainer.task());
+  options.beside = examples::baseline_figures(baselines, data.validation, trainer.task());
   const examples::StopSignals signals;
   examples::TrackedRun tracked(o.tracking, app, o.model_type + ", seed " + std::to_string(o.seed),
                                options.files.out, log);
   print_start(model, data, log);
   const tsdl::History history = examples::run_training(trainer, data, options, tracked, log);
   const examples::Evaluation result =
-      examples::finish_run(trainer, data, options, history, app, tracked);
+      examples::finish_run(trainer, data, baselines, options, history, app, tracked);
   if (result.metrics.count > 0) report(result, data, log);
   log.info("end", {{"status", tsdl::to_string(history.status)},
                    {"epochs", history.epochs.size()},
@@ -333,10 +352,10 @@ int train(Model& model, tsdl::Trainer<Model>& trainer, const examples::RunData& 
   return examples::exit_status(history.status);
 }
 
-template <class Model>
-int prepare_and_train(Model& model, const examples::RunData& data, const Options& o,
-                      const CLI::App& app) {
-  tsdl::Trainer trainer(model, trainer_options(o, data));
+int prepare_and_train(const examples::RunData& data, const Options& o, const CLI::App& app) {
+  const tsdl::Task task = task_of(o, data);
+  tsdl::AnyModel<float> model = make_model(o, data, task);
+  tsdl::Trainer trainer(model, trainer_options(o, task));
   const std::filesystem::path out = o.out;
   tsdl::make_directories(out);
   tsdl::remove_stale_temporaries(out);
@@ -350,24 +369,25 @@ int prepare_and_train(Model& model, const examples::RunData& data, const Options
                    {"parameters", model.parameter_count()},
                    {"seed", o.seed}});
   try {
-    return train(model, trainer, data, o, app, log);
+    return train(trainer, data, o, app, log);
   } catch (const std::exception& error) {
     log.fatal("the run failed", {{"error", error.what()}});
     throw;
   }
 }
 
-int run(const Options& o, const CLI::App& app) {
+int run(Options& o, const CLI::App& app) {
   if (o.synthetic == 0 && o.data.file.empty())
     throw tsdl::Error("expected --dataset FILE or --synthetic N (--help lists the options)");
   if (o.synthetic > 0 && o.data.uses_table())
     throw tsdl::Error(
         "--synthetic makes candles: --feature-columns and --label-column are for "
         "--dataset");
+  o.data.given = examples::given_options(app);
+  examples::check_data_options(o.data);
+  examples::check_tracking_options(o.tracking);
   if (o.threads > 0) tsdl::set_thread_count(static_cast<int>(o.threads));
-  const examples::RunData data = read_data(o);
-  tsdl::AnyClassifier<float> any = make_model(o, data);
-  return std::visit([&](auto& model) { return prepare_and_train(model, data, o, app); }, any);
+  return prepare_and_train(read_data(o), o, app);
 }
 
 }  // namespace

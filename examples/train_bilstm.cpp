@@ -6,6 +6,7 @@
 #include <string>
 #include <tsdl/bilstm.hpp>
 #include <tsdl/io/checkpoint.hpp>
+#include <tsdl/nn/factory.hpp>
 #include <utility>
 #include <vector>
 
@@ -22,13 +23,17 @@ namespace {
 
 using examples::format_count;
 using tsdl::Index;
-using Model = tsdl::BiLSTMClassifier<float>;
+using Model = tsdl::AnyModel<float>;
 
 struct Options {
-  examples::DataOptions data{
-      .features = "hybrid", .label = "range", .seq_len = 50, .validation = 0.15, .test = 0.15};
+  examples::DataOptions data{.features = "hybrid",
+                             .label = "range",
+                             .seq_len = 50,
+                             .validation = 0.15,
+                             .test = 0.15,
+                             .pooling = "last"};
   examples::TrackingOptions tracking;
-  std::string out = "out", pooling = "last", init = "pytorch";
+  std::string out = "out", init = "pytorch";
   Index hidden = 128, layers = 2, batch_size = 32, patience = 10, max_epochs = 100, threads = 0;
   double dropout = 0.2, lr = 1e-3, weight_decay = 1e-2, clip_norm = 1.0;
   std::uint64_t seed = 1;
@@ -69,6 +74,7 @@ void describe(CLI::App& app, Options& o) {
                  "0: that label stands on a window's last row; 1: on the row after it")
       ->check(examples::whole_number())
       ->group(data);
+  examples::add_task(app, o.data, data);
   app.add_option("--clip-features", o.data.clip_features,
                  "Clip standardised features to [-Z, Z]; 0: no clipping")
       ->type_name("Z")
@@ -94,7 +100,7 @@ void describe(CLI::App& app, Options& o) {
       ->check(examples::whole_number())
       ->group(model);
   app.add_option("--dropout", o.dropout, "Dropout between layers")->group(model);
-  app.add_option("--pooling", o.pooling, "What the linear layer reads: last, final or mean")
+  app.add_option("--pooling", o.data.pooling, "What the linear layer reads: last, final or mean")
       ->check(CLI::IsMember({"last", "final", "mean"}))
       ->group(model);
   app.add_option("--init", o.init, "Initial weights: pytorch or orthogonal")
@@ -139,8 +145,9 @@ void refuse_gaps(const Options& o, const std::vector<std::int64_t>& times) {
 examples::TextLines summary(const Options& o, const examples::RunData& data, const Model& model) {
   examples::TextLines lines = examples::data_summary(o.data, o.data.file, data);
   lines.emplace_back("model", "BiLSTM, " + std::to_string(o.layers) + " x " +
-                                  std::to_string(o.hidden) + " units, " + o.pooling + " pooling, " +
-                                  format_count(model.parameter_count()) + " parameters");
+                                  std::to_string(o.hidden) + " units, " + o.data.pooling +
+                                  " pooling, " + format_count(model.parameter_count()) +
+                                  " parameters");
   lines.emplace_back("training", "AdamW, rate " + examples::format_rate(o.lr) + ", batch " +
                                      std::to_string(o.batch_size) + ", seed " +
                                      std::to_string(o.seed));
@@ -161,40 +168,61 @@ examples::TrainingOptions training_options(const Options& o, const CLI::App& app
           .config = o.tracking.target.empty() ? "" : app.config_to_str(true)};
 }
 
-int train(const Options& o, const CLI::App& app) {
+/// What was given without effect is said, and reported as what it is.
+void apply_dropout(Options& o, CLI::App& app, examples::Log& log) {
+  if (o.layers != 1 || o.dropout == 0) return;
+  if (examples::given_options(app).empty() || app.count("--dropout") == 0) {
+    examples::set_applied(app, "--dropout", "0");
+    return;
+  }
+  log.warn("--dropout " + examples::format_rate(o.dropout) +
+           " has no effect with --layers 1: it is between layers");
+  examples::set_applied(app, "--dropout", "0");
+}
+
+int train(Options& o, CLI::App& app) {
   if (o.patience < 1)
-    throw tsdl::ShapeError("EarlyStopping: patience must be at least 1, not ", o.patience);
+    throw tsdl::OptionError("EarlyStopping: patience must be at least 1, not ", o.patience);
+  o.data.given = examples::given_options(app);
+  examples::check_data_options(o.data);
+  examples::check_tracking_options(o.tracking);
+  examples::Log log(app.get_name());
+  apply_dropout(o, app, log);
   if (o.threads > 0) tsdl::set_thread_count(static_cast<int>(o.threads));
   const examples::RunData data = examples::read_data(o.data);
   if (o.refuse_gaps) refuse_gaps(o, data.times);
-  Model model({.input_size = data.inputs(),
-               .hidden_size = o.hidden,
-               .num_layers = o.layers,
-               .dropout = o.dropout,
-               .pooling = tsdl::pooling_from(o.pooling),
-               .outputs = data.outputs(),
-               .init = tsdl::init_from(o.init)},
-              o.seed);
+  const tsdl::Task task = examples::task_of(o.data, data);
+  Model model = tsdl::make_classifier<float>("bilstm",
+                                             {.input_size = data.inputs(),
+                                              .hidden_size = o.hidden,
+                                              .num_layers = o.layers,
+                                              .dropout = o.dropout,
+                                              .pooling = tsdl::pooling_from(o.data.pooling),
+                                              .outputs = task->outputs(),
+                                              .init = tsdl::init_from(o.init)},
+                                             o.seed);
   tsdl::Trainer trainer(model,
                         {.optimizer = tsdl::AdamW{.lr = o.lr, .weight_decay = o.weight_decay},
                          .batch_size = o.batch_size,
                          .max_epochs = o.max_epochs,
                          .clip_norm = o.clip_norm,
                          .shuffle = o.shuffle,
+                         .task = task,
                          .seed = o.seed});
-  const examples::TrainingOptions options = training_options(o, app, summary(o, data, model));
+  examples::TrainingOptions options = training_options(o, app, summary(o, data, model));
   const examples::RunFiles& files = options.files;
-  examples::Log log(app.get_name());
   tsdl::make_directories(files.out);
   tsdl::remove_stale_temporaries(files.out);
   examples::say_summary(options.summary);
   std::puts("");
 
+  const std::vector<tsdl::Baseline> baselines = examples::fit_baselines(data, task);
+  options.beside = examples::baseline_figures(baselines, data.validation, task);
   const examples::StopSignals signals;
   examples::TrackedRun tracked(o.tracking, app, "bilstm, seed " + std::to_string(o.seed), files.out,
                                log);
   const tsdl::History history = examples::run_training(trainer, data, options, tracked, log);
-  examples::finish_run(trainer, data, options, history, app, tracked);
+  examples::finish_run(trainer, data, baselines, options, history, app, tracked);
   examples::print_files(files);
   examples::end_tracking(tracked, history.status, files);
   return examples::exit_status(history.status);

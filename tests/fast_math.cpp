@@ -143,15 +143,18 @@ TEST_CASE("fast math: labels and windows") {
                     tsdl::DataError);
     CHECK_THROWS_AS(tsdl::make_labels(candles, tsdl::TripleBarrierLabel{.take_profit = bad}),
                     tsdl::DataError);
-    const std::vector<float> labels = {0, 1, static_cast<float>(bad)};
-    using Labels = std::span<const float>;
-    CHECK_THROWS_AS(tsdl::check_labels(tsdl::BCEWithLogits{}, Labels(labels), 1), tsdl::DataError);
-    CHECK_THROWS_AS(tsdl::check_labels(tsdl::CrossEntropy{}, Labels(labels), 3), tsdl::DataError);
-    CHECK_THROWS_AS(tsdl::check_labels(tsdl::MSE{}, Labels(labels), 1), tsdl::DataError);
-    CHECK_THROWS_AS(tsdl::balanced_class_weights(Labels(labels), 2), tsdl::DataError);
-    CHECK_THROWS_AS(tsdl::check_labels(tsdl::BCEWithLogits{bad}, Labels(), 1), tsdl::ShapeError);
-    CHECK_THROWS_AS(tsdl::check_labels(tsdl::CrossEntropy{{1, bad}}, Labels(), 2),
-                    tsdl::ShapeError);
+    const std::vector<double> labels = {0, 1, bad};
+    for (const tsdl::Task& task : {tsdl::Task(tsdl::Binary{}), tsdl::Task(tsdl::Classes{3}),
+                                   tsdl::Task(tsdl::Regression{}), tsdl::Task(tsdl::Quantiles{})})
+      CHECK_THROWS_AS(task.check_targets(labels, 1, 3), tsdl::DataError);
+    CHECK_THROWS_AS(tsdl::balanced_class_weights(labels, 2), tsdl::DataError);
+    CHECK_THROWS_AS(tsdl::TargetScale::fit(labels, 1), tsdl::DataError);
+    CHECK_THROWS_AS(tsdl::task_of(tsdl::BCEWithLogits{bad}, 1), tsdl::OptionError);
+    CHECK_THROWS_AS(tsdl::task_of(tsdl::CrossEntropy{{1, bad}}, 2), tsdl::OptionError);
+    CHECK_THROWS_AS(tsdl::task_of(tsdl::Huber{bad}, 1), tsdl::OptionError);
+    CHECK_THROWS_AS(tsdl::Task(tsdl::Quantiles{.levels = {bad}}), tsdl::OptionError);
+    CHECK_THROWS_AS(tsdl::Task(tsdl::Regression{.scale = {{0}, {bad}}}), tsdl::OptionError);
+    CHECK_THROWS_AS(tsdl::Task(tsdl::Regression{.scale = {{bad}, {1}}}), tsdl::OptionError);
     CHECK_THROWS_AS(tsdl::chronological_split(rows, 5, 1, {.validation = bad}), tsdl::DataError);
   }
   const std::vector<double> known = {0, 0, 1, 1, not_a_number, 1, 0, 1};
@@ -163,30 +166,30 @@ TEST_CASE("fast math: labels and windows") {
 TEST_CASE("fast math: options") {
   for (const double bad : neither) {
     CAPTURE(bad);
-    CHECK_THROWS_AS(tsdl::AdamW{.lr = bad}.check(), tsdl::ShapeError);
-    CHECK_THROWS_AS(tsdl::AdamW{.beta1 = bad}.check(), tsdl::ShapeError);
-    CHECK_THROWS_AS(tsdl::AdamW{.beta2 = bad}.check(), tsdl::ShapeError);
-    CHECK_THROWS_AS(tsdl::AdamW{.eps = bad}.check(), tsdl::ShapeError);
-    CHECK_THROWS_AS(tsdl::AdamW{.weight_decay = bad}.check(), tsdl::ShapeError);
+    CHECK_THROWS_AS(tsdl::AdamW{.lr = bad}.check(), tsdl::OptionError);
+    CHECK_THROWS_AS(tsdl::AdamW{.beta1 = bad}.check(), tsdl::OptionError);
+    CHECK_THROWS_AS(tsdl::AdamW{.beta2 = bad}.check(), tsdl::OptionError);
+    CHECK_THROWS_AS(tsdl::AdamW{.eps = bad}.check(), tsdl::OptionError);
+    CHECK_THROWS_AS(tsdl::AdamW{.weight_decay = bad}.check(), tsdl::OptionError);
     CHECK_THROWS_AS((tsdl::AdamW{.groups = {{.name = "b", .lr_scale = bad}}}.check()),
-                    tsdl::ShapeError);
-    CHECK_THROWS_AS(tsdl::ReduceLROnPlateau{.factor = bad}.check(), tsdl::ShapeError);
+                    tsdl::OptionError);
+    CHECK_THROWS_AS(tsdl::ReduceLROnPlateau{.factor = bad}.check(), tsdl::OptionError);
     CHECK_THROWS_AS(tsdl::GRUClassifier<float>({.input_size = 2, .dropout = bad}),
-                    tsdl::ShapeError);
+                    tsdl::OptionError);
     CHECK_THROWS_AS(tsdl::GRUClassifier<float>({.input_size = 2, .head_dropout = bad}),
-                    tsdl::ShapeError);
+                    tsdl::OptionError);
     CHECK_THROWS_AS(tsdl::synthetic_candles(9, {.volatilities = {bad}}), tsdl::DataError);
     CHECK_THROWS_AS(tsdl::synthetic_candles(9, {.persistence = bad}), tsdl::DataError);
     CHECK_THROWS_AS(tsdl::synthetic_candles(9, {.price = bad}), tsdl::DataError);
     CHECK_THROWS_AS(tsdl::PSAR{bad}, tsdl::ShapeError);
   }
   CHECK_THROWS_AS(tsdl::PSAR(0.02, not_a_number), tsdl::ShapeError);
-  CHECK_THROWS_AS(tsdl::ReduceLROnPlateau{.min_lr = not_a_number}.check(), tsdl::ShapeError);
-  CHECK_THROWS_AS(tsdl::ReduceLROnPlateau{.threshold = not_a_number}.check(), tsdl::ShapeError);
-  CHECK_THROWS_AS(tsdl::TrainerOptions{.clip_norm = not_a_number}.check(), tsdl::ShapeError);
+  CHECK_THROWS_AS(tsdl::ReduceLROnPlateau{.min_lr = not_a_number}.check(), tsdl::OptionError);
+  CHECK_THROWS_AS(tsdl::ReduceLROnPlateau{.threshold = not_a_number}.check(), tsdl::OptionError);
+  CHECK_THROWS_AS(tsdl::TrainerOptions{.clip_norm = not_a_number}.check(), tsdl::OptionError);
   Run run(-1, 0, {.max_epochs = 1});
   tsdl::Trainer trainer(run.model);
-  CHECK_THROWS_AS(trainer.add(tsdl::EarlyStopping{.min_delta = not_a_number}), tsdl::ShapeError);
+  CHECK_THROWS_AS(trainer.add(tsdl::EarlyStopping{.min_delta = not_a_number}), tsdl::OptionError);
 }
 
 TEST_CASE("fast math: a step whose gradient is not finite is skipped and changes nothing") {

@@ -3,7 +3,7 @@
 # OpenMP, and with `serial` without.
 #
 # Usage: tests/libcxx.sh [serial] [NAME...]
-#   NAME: tests by their paths below tests/, as in core/file or nn/classifier; all of core, kernels,
+#   NAME: tests by their paths below tests/, as in core/file or nn/network; all of core, kernels,
 #   nn, optim, data, train and io when none is given.
 # What talks to a server (io/mlflow_*) is left out: Debian's cpp-httplib is built with GCC's library.
 # Everything is built in build/libcxx, at -O1; the first time this takes half an hour of a processor.

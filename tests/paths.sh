@@ -6,8 +6,8 @@
 #   --short: only the kernels, finite differences of gradients, and safetensors.
 #   NAME: sse2, sse2-openmp, avx2, avx2-openmp, avx512, avx512-openmp, aarch64, aarch64-openmp; all
 #   when none is given.
-# The tests are those of core, kernels, nn, optim and indicators, of features and the scaler, of
-# metrics and of same bits, and of reading and writing files (tsdl_path_tests in
+# The tests are those of core, kernels, tasks, nn, optim, indicators and select, of features and the
+# scaler, of same bits, and of reading and writing files (tsdl_path_tests in
 # tests/CMakeLists.txt), where PyTorch is installed on random cases of its too, but not in aarch64,
 # which qemu runs slowly. Tracking and programs are not among them: run.sh tests those.
 #

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The shape of include/tsdl: which floor includes which, who may include other parties' headers, no
-# cycle, no printing or exiting, #pragma once, length, macros that begin with TSDL_, and that every
-# header compiles alone.
+# cycle, no printing or exiting, #pragma once, length, macros that begin with TSDL_, no concrete
+# model where any is meant, and that every header compiles alone.
 #
 # Usage: structure.sh SOURCE_DIR [COMPILER [EIGEN_INCLUDE_DIR]]
 #   COMPILER: g++ when not given. EIGEN_INCLUDE_DIR: /usr/include/eigen3 when not given.
@@ -17,12 +17,14 @@ trap 'rm -rf "$work"' EXIT
 declare -A below=(
   [core]=""
   [kernels]="core"
-  [nn]="core kernels"
-  [optim]="core kernels nn"
-  [data]="core"
-  [train]="core kernels nn optim data"
-  [io]="core kernels nn optim data train"
-  [serve]="core kernels nn optim data train io"
+  [task]="core"
+  [nn]="core kernels task"
+  [optim]="core kernels task nn"
+  [data]="core task"
+  [train]="core kernels task nn optim data"
+  [select]="core task nn data train"
+  [io]="core kernels task nn optim data train select"
+  [serve]="core kernels task nn optim data train select io"
 )
 faces="bilstm.hpp lstm.hpp gru.hpp tsdl.hpp"  # may include anything
 longest=450                                   # lines of a header
@@ -145,8 +147,26 @@ check_macros() {
     grep -v '^tsdl/io/mlflow_client.hpp:[0-9]*:#undef _res ' || true  # the system's, in Eigen's way
 }
 
+# Files, streams and what comes after them take models by their contract. Comments and strings may
+# speak of a concrete one; the factory lists them.
+models='(^|[^[:alnum:]_])((Bi)?(LSTM|GRU)Classifier|(LSTM|GRU)Cell|RecurrentStack|RecurrentNetwork|RecurrentEncoder)($|[^[:alnum:]_])'
+model_headers='tsdl/nn/(stack|recurrent[a-z_]*|sliding|stream)\.hpp'
+check_names() {
+  local file code
+  for file in $(headers "$1"); do
+    case $file in
+      tsdl/io/* | tsdl/serve/* | tsdl/track/* | tsdl/report/*) ;;
+      *) continue ;;
+    esac
+    grep -nE "^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]$model_headers" "$1/$file" |
+      sed "s:^:$file\::" || true
+    code=$(sed -E 's/"([^"\\]|\\.)*"//g; s://.*::' "$1/$file")
+    grep -nE "$models" <<<"$code" | sed "s:^:$file\::" || true
+  done
+}
+
 checks="check_edges check_places check_parties check_cycles check_calls check_guards check_lengths
-  check_macros"
+  check_macros check_names"
 
 fail() {
   printf 'FAILED: %s\n' "$*" >&2
@@ -176,6 +196,12 @@ plant check_edges "$(first core)" '#include "tsdl/kernels/simd.hpp"'
 plant check_edges "$(first kernels)" '#include "tsdl/nn/parameter.hpp"'
 plant check_edges "$(first nn)" '#include "tsdl/optim/adamw.hpp"'
 plant check_edges "$(first optim)" '#include "tsdl/data/windows.hpp"'
+plant check_edges "$(first task)" '#include "tsdl/kernels/simd.hpp"'
+plant check_edges "$(first task)" '#include "tsdl/nn/model.hpp"'
+plant check_edges "$(first task)" '#include "tsdl/data/windows.hpp"'
+plant check_edges "$(first select)" '#include "tsdl/io/json.hpp"'
+plant check_edges "$(first select)" '#include "tsdl/optim/adamw.hpp"'
+plant check_edges "$(first train)" '#include "tsdl/select/design.hpp"'
 plant check_edges "$(first data)" '#include "tsdl/nn/parameter.hpp"'
 plant check_edges "$(first data)" '#  include "tsdl/kernels/simd.hpp"  // spaced'
 plant check_edges "$(first train)" '#include "tsdl/io/safetensors.hpp"'
@@ -206,6 +232,23 @@ plant check_lengths "$(first core)" "$(seq "$longest")"
 plant check_macros "$(first nn)" '#define EIGEN_MAX_ALIGN_BYTES 64'
 plant check_macros "$(first nn)" '#  undef assert'
 plant check_macros "$(first nn)" '#define tsdl_join(a, b) a##b'
+for model in 'BiLSTMClassifier<float>' 'LSTMClassifier<float>' 'GRUClassifier<double>' 'BiGRUClassifier<T>' \
+  'LSTMCell<float>' 'GRUCell<double>' 'RecurrentStack<Cell>' 'RecurrentNetwork<Cell, 2>' \
+  'RecurrentEncoder<Cell, 1>'; do
+  plant check_names "$(first io)" "void use(const $model& model);  // one of them"
+  plant check_names tsdl/report/new.hpp "using Any = tsdl::$model;"
+done
+for header in stack recurrent recurrent_encoder recurrent_options sliding stream; do
+  plant check_names "$(first serve)" "#include \"tsdl/nn/$header.hpp\""
+  plant check_names tsdl/track/new.hpp "#  include <tsdl/nn/$header.hpp>"
+done
+# It lets comments and strings speak, and other names that contain these.
+spoken=$work/spoken/tsdl/io
+mkdir -p "$spoken"
+printf '%s\n' '// A BiLSTMClassifier, or another.' 'int a;  // see RecurrentStack, tsdl/nn/stack.hpp' \
+  'const char* text = "a GRUClassifier, \"RecurrentNetwork\"";' 'class StreamingClassifier;' \
+  'OnnxCell onnx_lstm();' '#include "tsdl/nn/factory.hpp"' >"$spoken/new.hpp"
+[ -z "$(check_names "$work/spoken")" ] || fail "check_names finds too much: $(check_names "$work/spoken")"
 echo "ok: each check finds what is planted"
 
 # Every header compiles alone, without a warning.

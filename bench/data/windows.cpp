@@ -94,15 +94,12 @@ void scaler_transform(benchmark::State& state) {
 /// Which rows end a window, by the whole series and a label a row, and the set of windows.
 void windows(benchmark::State& state) {
   const auto series = scaled(state.range(0));
-  const tsdl::Labels made = tsdl::make_labels(candles(series->rows), tsdl::RangeLabel{});
+  const auto targets = std::make_shared<const tsdl::Targets>(
+      tsdl::Targets{1, tsdl::make_labels(candles(series->rows), tsdl::RangeLabel{}).values, {}});
   for (auto _ : state) {
-    std::vector<Index> ends = tsdl::window_ends<float>(*series, made.values, length, 1);
-    std::vector<float> chosen;
-    chosen.reserve(ends.size());
-    for (const Index end : ends)
-      chosen.push_back(static_cast<float>(made.values[static_cast<std::size_t>(end)]));
-    const tsdl::Windows<float> set(series, length, 1, std::move(ends), std::move(chosen));
-    benchmark::DoNotOptimize(set.labels().data());
+    std::vector<Index> ends = tsdl::window_ends<float>(*series, targets->values, length, 1);
+    const tsdl::Windows<float> set(series, length, 1, std::move(ends), targets);
+    benchmark::DoNotOptimize(set.ends().data());
   }
   report(state, "rows_per_s", series->rows, series->values.span().size_bytes());
 }

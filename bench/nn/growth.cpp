@@ -115,10 +115,9 @@ double in_use() {
 ///   G Hp (T + B)(1 + tiles)    a direction of the first layer, where windows share columns
 ///   G Hp T min(B, 5)           a direction of a further layer, for small batches
 ///   8 parameters               values, gradients, two moments, the best ones, packs
-template <class Model>
-double formula_bytes(const Shape& s, Index parameters) {
+double formula_bytes(const Shape& s, Index D, Index parameters) {
   constexpr Index W = tsdl::kernels::lanes<float>, S = 4, C = 2, G = 4, tile = 16;
-  const Index D = Model::directions, L = s.options.num_layers;
+  const Index L = s.options.num_layers;
   const Index Hp = tsdl::round_up(s.options.hidden_size, W);
   const Index rows = s.B > tile ? tsdl::round_up(s.B, tile) : s.B, tiles = (s.B + tile - 1) / tile;
   const Index full = L * D - (D - 1);
@@ -134,7 +133,9 @@ void print_memory(const char* name, const Shape& shape) {
   const double before = in_use();
   const auto training = std::make_unique<Training<Model>>(shape);
   const double measured = in_use() - before;
-  const double formula = formula_bytes<Model>(shape, Model(shape.options).parameter_count());
+  const Model model(shape.options);
+  const double formula =
+      formula_bytes(shape, model.encoder().directions(), model.parameter_count());
   std::printf("%-28s %8.2f MB, by the formula %8.2f MB, %+.1f%%\n", name, measured / 1e6,
               formula / 1e6, (formula / measured - 1) * 100);
 }

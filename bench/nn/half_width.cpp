@@ -35,32 +35,20 @@ Model rounded(Model model) {
   return model;
 }
 
-/// The recurrent layers of a classifier, as a stream takes them.
-template <class Cell>
-tsdl::RecurrentStack<Cell> stack_of(const tsdl::Classifier<Cell, 1>& model) {
-  std::vector<tsdl::Buffer<float>> values;
-  model.visit([&](const tsdl::Parameter<float>& parameter) { values.push_back(parameter.value); });
-  tsdl::RecurrentStack<Cell> stack(model.options().recurrent(1));
-  auto value = values.begin();  // the linear layer's come last
-  stack.visit([&](tsdl::Parameter<float>& parameter) { parameter.value = *value++; });
-  stack.repack();
-  return stack;
-}
-
 /// Windows after which a stream of bfloat16 weights has another h than the rounded model.
 template <class Cell>
-Index other_states(const tsdl::Classifier<Cell, 1>& model,
-                   const tsdl::Classifier<Cell, 1>& rounded_model,
+Index other_states(const tsdl::RecurrentNetwork<Cell, 1>& model,
+                   const tsdl::RecurrentNetwork<Cell, 1>& rounded_model,
                    const tsdl::Windows<float>& windows) {
-  const tsdl::RecurrentStack<Cell> stack = stack_of(model);
+  const tsdl::RecurrentStack<Cell>& stack = model.encoder();
   tsdl::RecurrentStream<Cell, tsdl::BFloat16> stream(stack);
-  typename tsdl::Classifier<Cell, 1>::Cache cache;
+  typename tsdl::RecurrentNetwork<Cell, 1>::Cache cache;
   tsdl::Buffer<float> scratch;
   Index others = 0;
   for (Index i = 0; i < windows.size(); ++i) {
     const auto x = windows.batch(i, 1, scratch);
     rounded_model.forward(x, cache);
-    const auto expected = stack.output(cache.stack, length - 1, 0, 0);
+    const auto expected = stack.output(cache.encoder, length - 1, 0, 0);
     stream.reset();
     for (Index t = 0; t + 1 < length; ++t) stream.push(x.column(t, 0));
     const auto h = stream.push(x.column(length - 1, 0));
@@ -88,7 +76,7 @@ void print_figures(const std::string& what, const char* weights, Index bytes,
 
 /// Returns whether the stream has the bits of the rounded model.
 template <class Cell>
-bool compare(const std::string& what, const tsdl::Classifier<Cell, 1>& model,
+bool compare(const std::string& what, const tsdl::RecurrentNetwork<Cell, 1>& model,
              const tsdl::Windows<float>& windows) {
   const auto half = rounded(model);
   const auto p = tsdl::predict(model, windows), q = tsdl::predict(half, windows);

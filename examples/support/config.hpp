@@ -203,6 +203,15 @@ class ConfigFile : public CLI::ConfigTOML {
   mutable std::set<const CLI::Option*> given_;  // on the command line
 };
 
+/// Gives an option the value that is applied in place of the one that was given, so that files,
+/// trackers and reports tell it.
+inline void set_applied(CLI::App& app, const std::string& name, const std::string& value) {
+  CLI::Option* option = app.get_option(name);
+  option->clear();
+  option->add_result(value);
+  option->run_callback();
+}
+
 /// Adds `--config FILE` to an app.
 inline void add_config(CLI::App& app, std::vector<ConfigTable> tables = {}) {
   app.set_config("--config", "", "Options from a TOML file; the command line wins")

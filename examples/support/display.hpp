@@ -2,10 +2,12 @@
 // loss.svg.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -40,10 +42,13 @@ class Display {
     std::filesystem::path out;
     std::string title, subtitle;  ///< of the chart
     tsdl::Index max_epochs = 0;
-    tsdl::Index windows = 0;  ///< that are trained on in an epoch
+    tsdl::Index windows = 0;                  ///< that are trained on in an epoch
+    std::vector<std::string_view> figures{};  ///< that the task gives
+    std::vector<TrackedFigure> beside{};      ///< of baselines on the validation windows
   };
 
-  explicit Display(Options options) : options_(std::move(options)) {}
+  explicit Display(Options options)
+      : options_(std::move(options)), table_(epoch_columns(options_.figures)) {}
 
   /// Shows what a resumed run has behind it, in the table and in the files (a kill may have come
   /// just before they were written), and starts the clock.
@@ -80,20 +85,19 @@ class Display {
   }
 
   void row(const tsdl::EpochRecord& e, double seconds, bool best) {
-    const double values[] = {static_cast<double>(e.epoch),
-                             e.train_loss,
-                             e.validation.loss,
-                             e.validation.accuracy,
-                             e.validation.roc_auc,
-                             e.learning_rate,
-                             seconds};
+    std::vector<double> values = {static_cast<double>(e.epoch), e.train_loss, e.validation.loss};
+    for (std::size_t i = 0; i < std::min<std::size_t>(2, options_.figures.size()); ++i)
+      values.push_back(e.validation.*tsdl::figure_of(options_.figures[i]).value);
+    values.push_back(e.learning_rate);
+    values.push_back(seconds);
     table_.row(values, best);
     if (e.skipped_steps > 0)
       std::printf("       %td steps skipped: their gradient was not finite\n", e.skipped_steps);
   }
 
   void write_files(const tsdl::TrainerState& state) const {
-    tsdl::write_file(options_.out / "history.csv", history_csv(state.history));
+    tsdl::write_file(options_.out / "history.csv",
+                     history_csv(state.history, options_.figures, options_.beside));
     const LossCurves curves =
         loss_curves(state.history, state.best_epoch, options_.title, options_.subtitle);
     tsdl::write_file(options_.out / "loss.svg", loss_chart(curves));

@@ -1,33 +1,53 @@
-// What a trained model is worth on the windows that judge it, beside answers that never look at the
-// data: plain numbers, for the terminal, the tracker and the report page.
+// What a trained model is worth on the windows that judge it, beside predictions that need no
+// network: plain numbers, for the terminal, the tracker and the report page.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <variant>
+#include <utility>
 #include <vector>
 
+#include "data.hpp"
+#include "report.hpp"
 #include "tsdl/data/recipe.hpp"
-#include "tsdl/nn/loss.hpp"
+#include "tsdl/select/baselines.hpp"
 #include "tsdl/train/curves.hpp"
 #include "tsdl/train/predict.hpp"
 
 namespace examples {
 
+/// What a baseline predicts for the windows that judge a model.
+struct BaselineResult {
+  std::string name;                 ///< "constant", "last", "linear"
+  std::string title;                ///< for people
+  std::vector<double> predictions;  ///< window by window
+  tsdl::Metrics metrics;
+  /// How many fewer mistakes the model makes on the same windows (tsdl::mistakes), with the 95%
+  /// interval of a block bootstrap.
+  std::optional<tsdl::MeanInterval> gain{};
+};
+
 /// The test windows or, where there are none, the validation windows, as the model sees them.
 struct Evaluation {
-  bool tested = false;                ///< these are test windows
-  std::vector<tsdl::Index> ends;      ///< the last row of each window
-  tsdl::Index outputs = 1;            ///< columns of probabilities; 1: of class 1
-  std::vector<double> probabilities;  ///< window by window
-  std::vector<double> labels;
-  tsdl::Metrics metrics, baseline;  ///< baseline: of a constant answer on the same windows
-  tsdl::Confusion confusion;        ///< no classes for a regression, or without windows
+  bool tested = false;                      ///< these are test windows
+  std::string task = "classes";             ///< its kind
+  std::vector<std::string_view> figures{};  ///< that the task gives
+  std::vector<double> levels{};             ///< of quantiles
+  std::vector<std::string> targets{};       ///< the names of numbers
+  std::vector<tsdl::Index> ends;            ///< the last row of each window
+  tsdl::Index outputs = 1;                  ///< predictions a window; of classes 1: of class 1
+  std::vector<double> predictions;          ///< window by window: probabilities, numbers, quantiles
+  std::vector<double> labels;               ///< classes, or numbers, window by window
+  /// baseline: of a constant answer on the same windows, of classes the best there is.
+  tsdl::Metrics metrics, baseline;
+  std::vector<BaselineResult> baselines{};
+  tsdl::Confusion confusion{};  ///< no classes for numbers, or without windows
   double macro_f1 = tsdl::Metrics::undefined, baseline_f1 = tsdl::Metrics::undefined;
 
   std::string_view part() const { return tested ? "test" : "validation"; }
@@ -40,14 +60,20 @@ struct Evaluation {
   }
   /// The probability of class k for window i.
   double probability(std::size_t i, std::size_t k) const {
-    if (outputs == 1) return k == 1 ? probabilities[i] : 1 - probabilities[i];
-    return probabilities[i * static_cast<std::size_t>(outputs) + k];
+    if (outputs == 1) return k == 1 ? predictions[i] : 1 - predictions[i];
+    return predictions[i * static_cast<std::size_t>(outputs) + k];
   }
   /// The class that window i is taken for, as in confusion_matrix.
   std::size_t predicted(std::size_t i) const {
-    if (outputs == 1) return probabilities[i] >= 0.5;
-    const double* p = probabilities.data() + i * static_cast<std::size_t>(outputs);
+    if (outputs == 1) return predictions[i] >= 0.5;
+    const double* p = predictions.data() + i * static_cast<std::size_t>(outputs);
     return static_cast<std::size_t>(std::max_element(p, p + outputs) - p);
+  }
+  /// The baseline of this name, or null.
+  const BaselineResult* baseline_named(std::string_view name) const {
+    for (const BaselineResult& one : baselines)
+      if (one.name == name) return &one;
+    return nullptr;
   }
 };
 
@@ -81,55 +107,37 @@ inline std::vector<tsdl::CalibrationBin> calibration_bins(const Evaluation& e) {
   return tsdl::calibration_curve(probabilities, positive);
 }
 
-/// Runs a model over the windows that judge it. The loss is that of the model's outputs, without
-/// class weights.
-/// Throws: ShapeError, DataError when windows or labels do not fit the model.
+/// Predictions that need no network, fitted on the training windows. Defined in evaluation.cpp, the
+/// one place that compiles linear models.
+std::vector<tsdl::Baseline> fit_baselines(const tsdl::Prepared<float>& data,
+                                          const tsdl::Task& task);
+
+/// Their figures on the validation windows, for the history: of each the two most telling figures
+/// of the task. Of classes the constant one is left out: its figure is there already.
+std::vector<TrackedFigure> baseline_figures(const std::vector<tsdl::Baseline>& baselines,
+                                            const tsdl::Windows<float>& windows,
+                                            const tsdl::Task& task);
+
+/// What predictions of the windows that judge a model are worth, beside those of baselines. The
+/// loss of `metrics` is that of the task, which counts every window the same.
+/// Throws: ShapeError, DataError when predictions or labels do not fit the task.
+Evaluation evaluate_predictions(const tsdl::Matrix<double>& predictions,
+                                const tsdl::Metrics& metrics, const tsdl::Prepared<float>& data,
+                                const tsdl::Task& task,
+                                const std::vector<tsdl::Baseline>& baselines);
+
+/// The same of a model.
 template <class Model>
-Evaluation evaluate_model(const Model& model, const tsdl::Prepared<typename Model::Scalar>& data) {
-  Evaluation e;
-  e.tested = !data.test.empty();
-  const auto& windows = e.tested ? data.test : data.validation;
-  e.ends = windows.ends();
-  e.outputs = model.options().outputs;
-  e.labels.assign(windows.labels().begin(), windows.labels().end());
-  const tsdl::Matrix<double> p = tsdl::predict(model, windows);
-  e.probabilities.assign(p.data(), p.data() + p.size());
-  e.metrics = tsdl::evaluate(model, windows);
-  if (data.recipe.regression || e.labels.empty()) return e;
-  e.confusion = tsdl::confusion_matrix(e.probabilities, e.outputs, e.labels);
-  e.macro_f1 = tsdl::macro_f1(e.confusion);
-  std::vector<tsdl::Index> counts(e.classes());
-  for (const double label : e.labels) ++counts[static_cast<std::size_t>(label)];
-  e.baseline = tsdl::constant_metrics(counts, e.outputs);
-  e.baseline_f1 = tsdl::macro_f1(tsdl::constant_confusion(counts));
-  return e;
+Evaluation evaluate_model(const Model& model, const tsdl::Prepared<float>& data,
+                          const std::vector<tsdl::Baseline>& baselines) {
+  const auto& windows = data.test.empty() ? data.validation : data.test;
+  const tsdl::Task task = model.task().unweighted();
+  return evaluate_predictions(tsdl::predict(model, windows), tsdl::evaluate(model, windows, task),
+                              data, task, baselines);
 }
 
-/// What the best constant answer loses on these labels, by the loss that a run is trained with: of
-/// classes their shares as weighed, of numbers their mean. NaN without labels.
-template <class Scalar>
-double constant_loss(const tsdl::Loss& loss, const std::vector<Scalar>& labels,
-                     tsdl::Index outputs) {
-  const auto n = static_cast<double>(labels.size());
-  if (std::holds_alternative<tsdl::MSE>(loss)) {
-    double sum = 0, squares = 0;
-    for (const double y : labels) sum += y;
-    for (const double y : labels) squares += (y - sum / n) * (y - sum / n);
-    return squares / n;
-  }
-  const auto* bce = std::get_if<tsdl::BCEWithLogits>(&loss);
-  const auto* entropy = std::get_if<tsdl::CrossEntropy>(&loss);
-  std::vector<double> weights(static_cast<std::size_t>(bce ? 2 : outputs));
-  for (const Scalar label : labels) {
-    const auto k = static_cast<std::size_t>(label);
-    weights[k] += bce ? (k == 1 ? bce->pos_weight : 1)
-                      : (entropy->class_weights.empty() ? 1 : entropy->class_weights[k]);
-  }
-  double total = 0, sum = 0;
-  for (const double weight : weights) total += weight;
-  for (const double weight : weights)
-    if (weight > 0) sum -= weight * std::log(weight / total);
-  return sum / (bce ? n : total);
-}
+/// What the best constant answer loses on these targets by a task: of classes their shares as
+/// weighed; of numbers the mean or the median, of quantiles those. NaN without targets.
+double constant_loss(const tsdl::Task& task, const std::vector<double>& targets);
 
 }  // namespace examples

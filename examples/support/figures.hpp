@@ -18,8 +18,8 @@
 #include "format.hpp"
 #include "svg.hpp"
 #include "trace.hpp"
+#include "tsdl/task/metrics.hpp"
 #include "tsdl/train/curves.hpp"
-#include "tsdl/train/metrics.hpp"
 
 namespace examples {
 
@@ -54,9 +54,9 @@ inline Axis share_axis() {
 
 /// A line from corner to corner; a name stands below it.
 inline void draw_diagonal(ChartWriter& chart, const Panel& panel, std::string_view name = {}) {
-  chart.line(panel.x(0), panel.y(0), panel.x(1), panel.y(1), "baseline");
+  chart.line(panel.left, panel.top + panel.height, panel.left + panel.width, panel.top, "baseline");
   if (name.empty()) return;
-  const double x = panel.x(0.78), y = panel.y(0.78);
+  const double x = panel.left + 0.78 * panel.width, y = panel.top + 0.22 * panel.height;
   const double degrees = -std::atan2(panel.height, panel.width) * 57.29577951308232;
   chart.add({"<text class=\"over\" text-anchor=\"middle\" transform=\"translate(", coordinate(x),
              " ", coordinate(y), ") rotate(", coordinate(degrees), ")\" y=\"16\">", name,
@@ -197,18 +197,18 @@ inline Figure confusion_figure(const tsdl::Confusion& confusion,
                xml_text(names[row], 8));
     for (std::size_t column = 0; column < K; ++column) {
       const tsdl::Index count = confusion.counts[row][column];
-      const double share =
+      const double of_row =
           total > 0 ? static_cast<double>(count) / static_cast<double>(total) : 0.0;
       const double x = left + size * static_cast<double>(column);
       chart.add({"<rect class=\"cell", row == column ? " hit" : "", "\" x=\"", coordinate(x + 1),
                  "\" y=\"", coordinate(y + 1), "\" width=\"", coordinate(size - 2), "\" height=\"",
-                 coordinate(size - 2), "\" fill-opacity=\"", coordinate(0.04 + 0.5 * share),
+                 coordinate(size - 2), "\" fill-opacity=\"", coordinate(0.04 + 0.5 * of_row),
                  "\"/>\n"});
       const bool roomy = size >= 48;
       chart.text(x + size / 2, middle + (roomy ? 0 : 4), "cell-count", "middle",
                  roomy ? format_count(count) : short_count(count));
       if (roomy)
-        chart.text(x + size / 2, middle + 17, "cell-share", "middle", format_percent(share));
+        chart.text(x + size / 2, middle + 17, "cell-share", "middle", format_percent(of_row));
       label += "; label " + names[row] + " taken for " + names[column] + ": " + format_count(count);
     }
   }

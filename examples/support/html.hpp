@@ -77,10 +77,11 @@ p{margin:0 0 8px}
 section,.sheet{background:var(--paper);border:1px solid var(--edge);border-radius:8px;padding:20px;margin-top:20px;min-width:0}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:20px;margin-top:20px}
 .pair section{margin-top:0}
-.scores{display:flex;flex-wrap:wrap;gap:12px 40px;margin:0 0 12px}
+.scores{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:14px 24px;margin:0 0 16px;line-height:1.35}
 .scores div{min-width:0}
 .scores b{display:block;font-size:34px;line-height:1.15;font-weight:650;font-variant-numeric:tabular-nums}
-.verdict{font-size:17px;font-weight:600;border-left:4px solid var(--accent);padding-left:12px;margin:12px 0}
+.verdict{border-left:4px solid var(--accent);padding-left:12px;margin:12px 0}
+.verdict p:first-child{font-size:17px;font-weight:600}
 figure{margin:0}
 figure svg{display:block;width:100%;height:auto;margin:0 auto}
 .tsdl-chart.square{max-width:520px}
@@ -89,12 +90,14 @@ figcaption{color:var(--soft);font-size:14px;margin-top:10px}
 figcaption b{color:var(--ink);font-weight:600}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:2px 18px;margin:8px 0 0;padding:0;font-size:14px;font-variant-numeric:tabular-nums}
 .legend li{display:flex;align-items:center;gap:6px}
+.many{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,380px),1fr));gap:20px}
+.many.three{grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr))}
 .legend svg{width:30px;height:10px;margin:0;flex:none}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:15px;font-variant-numeric:tabular-nums}
 th,td{white-space:nowrap;text-align:right;padding:5px 0 5px 14px;border-bottom:1px solid var(--edge);vertical-align:top}
 th:first-child,td:first-child{white-space:normal;text-align:left;padding-left:0;font-weight:400}
-thead th,thead th:first-child{font-weight:600;border-bottom:2px solid var(--edge)}
+thead th,thead th:first-child{white-space:normal;vertical-align:bottom;font-weight:600;border-bottom:2px solid var(--edge)}
 dl{display:grid;grid-template-columns:minmax(90px,max-content) minmax(0,1fr);gap:4px 16px;margin:0;font-size:15px}
 dt{color:var(--soft)}
 dd{margin:0;overflow-wrap:anywhere}
@@ -106,6 +109,13 @@ h3{font-size:15px;margin:16px 0 6px}
 .tsdl-chart .thin{stroke-width:1.2}
 .tsdl-chart .under{stroke:var(--paper);stroke-width:2.5;opacity:.5;fill:none;shape-rendering:crispEdges}
 .tsdl-chart .price{stroke:var(--ink)}
+.tsdl-chart .actual{stroke:var(--ink);opacity:.55}
+.tsdl-chart .band{fill:#0969da;fill-opacity:.2}.tsdl-chart .band-line{stroke:#0969da;stroke-opacity:.25;stroke-width:9}
+.tsdl-chart .beyond{fill:none;stroke:#c4500a}
+.tsdl-chart .dots{fill:none;stroke:#0969da;stroke-width:4.5;stroke-linecap:round}
+.tsdl-chart .d0{stroke-opacity:.3}.tsdl-chart .d1{stroke-opacity:.6}
+.tsdl-chart .constant{fill:none;stroke:var(--soft);stroke-width:2;stroke-dasharray:1 4;stroke-linecap:round}
+.tsdl-chart .interval{stroke-width:1.5;opacity:.55}.tsdl-chart .mark{fill:var(--paper);stroke-width:2.5}
 .tsdl-chart .label,.tsdl-chart .cell-count{fill:var(--ink)}
 .tsdl-chart .point{fill:#0969da}.tsdl-chart .whisker{stroke:#0969da;stroke-width:1.5;opacity:.55}
 .tsdl-chart .bar{fill:#0969da;fill-opacity:.35}
@@ -118,6 +128,7 @@ h3{font-size:15px;margin:16px 0 6px}
 .tsdl-chart .roc.c1,.tsdl-chart .roc.c5{stroke-dasharray:9 4}.tsdl-chart .roc.c2,.tsdl-chart .roc.c6{stroke-dasharray:2 4}.tsdl-chart .roc.c3,.tsdl-chart .roc.c7{stroke-dasharray:9 4 2 4}
 @media screen and (prefers-color-scheme:dark){
 :root{--paper:#0d1117;--back:#010409;--ink:#f0f3f6;--soft:#9ea7b3;--edge:#30363d;--accent:#58a6ff;--cell:#58a6ff}
+.tsdl-chart .band{fill:#58a6ff}.tsdl-chart .band-line,.tsdl-chart .dots{stroke:#58a6ff}.tsdl-chart .beyond{stroke:#ffa657}
 .tsdl-chart .point,.tsdl-chart .bar{fill:#58a6ff}.tsdl-chart .whisker{stroke:#58a6ff}
 .tsdl-chart .c0{stroke:#58a6ff}.tsdl-chart .c1{stroke:#ffa657}.tsdl-chart .c2{stroke:#4fd1a5}.tsdl-chart .c3{stroke:#d2a8ff}
 .tsdl-chart .c4{stroke:#e3b341}.tsdl-chart .c5{stroke:#ff9bce}.tsdl-chart .c6{stroke:#9ea7b3}.tsdl-chart .c7{stroke:#56d4dd}
@@ -125,6 +136,7 @@ h3{font-size:15px;margin:16px 0 6px}
 @media screen and (max-width:700px){
 main{padding:20px 12px 32px}
 h1{font-size:23px}
+.scores{gap:12px}.scores b{font-size:26px}
 section,.sheet{padding:14px 12px}
 .tsdl-chart.wide{display:none}
 .tsdl-chart.narrow{display:block}
@@ -137,6 +149,8 @@ dl{gap:2px 12px}
 body{background:#fff;font-size:10pt}
 table,dl{font-size:9pt}th,td{padding-left:8px}
 .scroll{overflow:visible}
+.scores b{font-size:26px}
+.many.three{grid-template-columns:1fr 1fr 1fr}
 .settings{columns:2 240px}
 main{max-width:none;padding:0}
 section,.sheet{border:0;padding:0;margin-top:18px}

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,38 +19,15 @@
 #include "figures.hpp"
 #include "format.hpp"
 #include "html.hpp"
+#include "number_sections.hpp"
 #include "report.hpp"
+#include "report_parts.hpp"
 #include "timeline.hpp"
+#include "verdict.hpp"
 
 namespace examples {
 
-/// A group of a program's options with their values.
-struct SettingsGroup {
-  std::string name;
-  TextLines options;
-};
-
-/// What the page tells of a run, beside its data.
-struct RunReport {
-  std::string subject;      ///< what was trained on what: "a BiLSTM on sp500-daily.csv"
-  std::string ending;       ///< "finished after 5 epochs"
-  std::string test_option;  ///< the option that keeps test windows apart, with a value
-  LossCurves curves;
-  Evaluation evaluation;
-  TextLines summary;  ///< of the data, the model and the training
-  std::vector<SettingsGroup> settings;
-  std::string built;  ///< what with: the library's version and instruction set
-};
-
 namespace internal {
-
-inline std::string score(double value) { return is_finite(value) ? format_fixed(value, 4) : "n/a"; }
-inline std::string short_score(double value) {
-  return is_finite(value) ? format_fixed(value, 3) : "n/a";
-}
-inline std::string percent(double value) {
-  return is_finite(value) ? format_percent(value) : "n/a";
-}
 
 /// The classes by size, the largest first.
 inline std::vector<std::size_t> classes_by_size(const std::vector<tsdl::Index>& counts) {
@@ -61,16 +39,15 @@ inline std::vector<std::size_t> classes_by_size(const std::vector<tsdl::Index>& 
 }
 
 /// Writes one page. Each member function writes a part of it.
-class ReportPage {
+class ReportPage : ReportParts {
  public:
   ReportPage(const RunReport& run, const RunData& data)
-      : run_(run),
-        data_(data),
-        e_(run.evaluation),
+      : ReportParts(run, data),
         counts_(e_.counts()),
         names_(class_names(data.recipe)),
         classified_(e_.classes() >= 2 && is_finite(e_.metrics.accuracy)) {
     if (classified_) majority_ = classes_by_size(counts_).front();
+    if (e_.task != "classes") numbers_.emplace(static_cast<ReportParts&>(*this));
   }
 
   std::string write() {
@@ -97,7 +74,7 @@ class ReportPage {
       if (shown) page_.close();
     }
     timeline();
-    metrics();
+    numbers_ ? numbers_->write() : metrics();
     data();
     settings();
     page_.markup({"</main>\n</body>\n</html>\n"});
@@ -105,56 +82,38 @@ class ReportPage {
   }
 
  private:
-  /// A figure in a section of its own, with the words below it; `baseline` may be empty.
-  void figure(std::string_view heading, const Figure& figure, std::string_view reading,
-              std::string_view baseline, std::string_view legend = {}) {
-    page_.open("section").element("h2", heading).open("figure");
-    page_.markup({figure.svg, legend});
-    page_.open("figcaption").text(reading);
-    if (!baseline.empty()) page_.markup({" <b>Baseline:</b> "}).text(baseline);
-    for (const std::string& note : figure.notes) page_.text(" " + note);
-    page_.close().close().close();
-  }
-
-  void left_out(std::string_view heading, std::string_view why) {
-    page_.open("section").element("h2", heading);
-    page_.open("p", "soft").text("Left out: ").text(why).close().close();
-  }
-
-  std::string windows_text() const {
-    return format_count(e_.metrics.count) + " " + std::string(e_.part()) + " windows";
-  }
-
   std::string class_name(std::size_t k) const {
     return k < names_.size() ? names_[k] : std::to_string(k);
   }
 
   void headline() {
-    const tsdl::Metrics& m = e_.metrics;
-    page_.open("div", "sheet");
-    page_.open("div", "scores");
-    if (classified_) {
-      const auto [low, high] = tsdl::wilson_interval(m.accuracy, m.count);
-      page_.open("div").element("b", percent(m.accuracy));
-      page_.text("accuracy, 95% interval " + percent(low) + " to " + percent(high)).close();
-      page_.open("div", "soft").element("b", percent(m.majority_accuracy));
-      page_.text("baseline: always answering " + class_name(majority_)).close();
-    } else {
-      page_.open("div").element("b", score(m.loss)).text("loss").close();
-    }
-    page_.close();
-    if (classified_)
-      page_.element("p", verdict(m), "verdict");
+    page_.open("div", "sheet").open("div", "scores");
+    if (numbers_)
+      numbers_->scores();
     else
-      page_.element(
-          "p",
-          data_.recipe.regression
-              ? "The labels are numbers to regress: there are no classes to be right about."
-              : "A probability is no number, so nothing can be said about the classes.",
-          "verdict");
+      class_scores();
+    page_.close();
+    page_.open("div", "verdict");
+    if (numbers_ || classified_)
+      for (const std::string& text : verdicts(e_)) page_.element("p", text);
+    else
+      page_.element("p", "A probability is no number, so nothing can be said about the classes.");
+    page_.close();
     page_.open("p", "soft").text("On the " + windows_text() + ".");
     if (!e_.tested) page_.text(" " + judged_by_validation(run_.test_option));
     page_.close().close();
+  }
+
+  void class_scores() {
+    const tsdl::Metrics& m = e_.metrics;
+    if (!classified_) return headline_score(score(m.loss), "loss");
+    const auto [low, high] = tsdl::wilson_interval(m.accuracy, m.count);
+    headline_score(percent(m.accuracy),
+                   "accuracy, 95% interval " + percent(low) + " to " + percent(high));
+    headline_score(percent(m.majority_accuracy),
+                   "baseline: always answering " + class_name(majority_), "soft");
+    if (const BaselineResult* linear = e_.baseline_named("linear"))
+      headline_score(percent(linear->metrics.accuracy), "baseline: " + linear->title, "soft");
   }
 
   void losses() {
@@ -166,7 +125,9 @@ class ReportPage {
                           "training windows by heart."
                         : ""),
         is_finite(run_.curves.baseline)
-            ? "always answering with the class shares of the validation windows loses " +
+            ? (numbers_ ? "the best constant answer for the validation windows loses "
+                        : "always answering with the class shares of the validation windows "
+                          "loses ") +
                   format_loss(run_.curves.baseline) + "."
             : "");
   }
@@ -178,15 +139,12 @@ class ReportPage {
     shown.resize(std::min(all, line_styles));
     std::sort(shown.begin(), shown.end());
     std::vector<RocLine> lines;
-    std::string legend;
+    std::string items;
     for (const std::size_t k : shown) {
       ClassRoc curve = class_roc(e_, k);
       if (curve.points.empty()) continue;
-      legend +=
-          "<li><svg class=\"tsdl-chart\" aria-hidden=\"true\" viewBox=\"0 0 30 10\"><path "
-          "class=\"line roc c" +
-          std::to_string(lines.size() % line_styles) + "\" d=\"M1 5H29\"/></svg>class " +
-          xml_text(class_name(k), 20) + ": AUC " + score(curve.auc) + "</li>\n";
+      items += legend_item("line roc c" + std::to_string(lines.size() % line_styles),
+                           "class " + class_name(k) + ": AUC " + score(curve.auc));
       lines.push_back({"class " + class_name(k), std::move(curve.points), curve.auc});
     }
     if (lines.empty()) return left_out("ROC", "the " + windows_text() + " are all of one class.");
@@ -200,12 +158,9 @@ class ReportPage {
     if (all > line_styles)
       reading += " The " + std::to_string(line_styles) + " most common of " + std::to_string(all) +
                  " classes.";
-    legend +=
-        "<li><svg class=\"tsdl-chart\" aria-hidden=\"true\" viewBox=\"0 0 30 10\"><path "
-        "class=\"baseline\" d=\"M1 5H29\"/></svg>baseline: AUC 0.5</li>\n";
+    items += legend_item("baseline", "baseline: AUC 0.5");
     figure("ROC", roc_figure(lines), reading,
-           "the diagonal, AUC 0.5, is what an answer without skill gets.",
-           "<ul class=\"legend\">\n" + legend + "</ul>\n");
+           "the diagonal, AUC 0.5, is what an answer without skill gets.", legend(items));
   }
 
   void calibration() {
@@ -241,9 +196,7 @@ class ReportPage {
   }
 
   void classes() {
-    page_.open("section").element("h2", "By class").open("div", "scroll").open("table");
-    page_.open("thead");
-    page_.row({"class", "precision", "recall", "F1", "AUC", "windows"}, "th").close().open("tbody");
+    open_table("By class", {"class", "precision", "recall", "F1", "AUC", "windows"});
     const std::vector<tsdl::ClassFigures> figures = tsdl::class_figures(e_.confusion);
     for (std::size_t k = 0; k < figures.size(); ++k)
       page_.row({class_name(k), short_score(figures[k].precision), short_score(figures[k].recall),
@@ -254,14 +207,10 @@ class ReportPage {
     page_.row({"baseline, " + class_name(majority_), short_score(always.precision),
                short_score(always.recall), short_score(always.f1), "0.500",
                format_count(always.support)});
-    page_.close().close().close();
-    page_.open("p", "note")
-        .text(
-            "Precision: of the windows taken for the class, the share that is of it. Recall: of "
-            "its windows, the share that is found. The last row always answers " +
-            class_name(majority_) + "; for every other class it has 0.")
-        .close()
-        .close();
+    close_table(
+        "Precision: of the windows taken for the class, the share that is of it. Recall: of its "
+        "windows, the share that is found. The last row always answers " +
+        class_name(majority_) + "; for every other class it has 0.");
   }
 
   void timeline() {
@@ -300,29 +249,43 @@ class ReportPage {
 
   void metrics() {
     const tsdl::Metrics &m = e_.metrics, &b = e_.baseline;
-    page_.open("section").element("h2", "Figures of the " + windows_text());
-    page_.open("div", "scroll").open("table").open("thead");
-    page_.row({"figure", "model", "baseline"}, "th").close().open("tbody");
+    const BaselineResult* linear = classified_ ? e_.baseline_named("linear") : nullptr;
+    std::vector<std::string> columns = {"figure", "model", "baseline"};
+    if (linear) columns.push_back(linear->title.substr(0, linear->title.find(',')));
+    open_table("Figures of the " + windows_text(), columns);
+    const auto row = [&](std::string name, std::string model, std::string base,
+                         const std::string& other) {
+      std::vector<std::string> cells = {std::move(name), std::move(model), std::move(base)};
+      if (linear) cells.push_back(other);
+      page_.row(cells);
+    };
+    const tsdl::Metrics l = linear ? linear->metrics : tsdl::Metrics{};
     if (classified_) {
       const auto [low, high] = tsdl::wilson_interval(m.accuracy, m.count);
-      page_.row({"accuracy", percent(m.accuracy), percent(b.accuracy)});
-      page_.row({"its 95% interval (Wilson)", percent(low) + " to " + percent(high), ""});
-      page_.row({"balanced accuracy", percent(m.balanced_accuracy), percent(b.balanced_accuracy)});
-      page_.row({"macro F1", score(e_.macro_f1), score(e_.baseline_f1)});
-      page_.row({"ROC AUC", score(m.roc_auc), score(b.roc_auc)});
-      page_.row({"MCC", score(m.mcc), score(b.mcc)});
-      page_.row({"Brier score, lower is better", score(m.brier), score(b.brier)});
+      row("accuracy", percent(m.accuracy), percent(b.accuracy), percent(l.accuracy));
+      row("its 95% interval (Wilson)", percent(low) + " to " + percent(high), "", "");
+      row("balanced accuracy", percent(m.balanced_accuracy), percent(b.balanced_accuracy),
+          percent(l.balanced_accuracy));
+      row("macro F1", score(e_.macro_f1), score(e_.baseline_f1),
+          linear ? score(tsdl::macro_f1(
+                       tsdl::confusion_matrix(linear->predictions, e_.outputs, e_.labels)))
+                 : "");
+      row("ROC AUC", score(m.roc_auc), score(b.roc_auc), score(l.roc_auc));
+      row("MCC", score(m.mcc), score(b.mcc), score(l.mcc));
+      row("Brier score, lower is better", score(m.brier), score(b.brier), score(l.brier));
     }
-    page_.row({"loss, lower is better", score(m.loss), score(b.loss)});
-    page_.close().close().close();
-    page_.open("p", "note");
+    row("loss, lower is better", score(m.loss), score(b.loss), score(l.loss));
+    std::string note;
     if (classified_)
-      page_.text(
-          "The baseline never looks at the data: it always answers " + class_name(majority_) +
-          ", the most common class of these windows, and for Brier score and loss with their class "
-          "shares. Neighbouring windows are not quite independent, so take the interval as the "
-          "narrowest it could be.");
-    page_.close().close();
+      note = "The baseline never looks at the data: it always answers " + class_name(majority_) +
+             ", the most common class of these windows, and for Brier score and loss with their "
+             "class shares. ";
+    if (linear) note += "The " + linear->title + " reads each window's last row alone. ";
+    if (classified_)
+      note +=
+          "Neighbouring windows are not quite independent, so take the interval as the narrowest "
+          "it could be.";
+    close_table(note);
   }
 
   void data() {
@@ -349,10 +312,11 @@ class ReportPage {
     }
     for (std::size_t k = 0; k < names_.size(); ++k)
       row("share of " + class_name(k), [&](const auto& part) {
-        const auto held =
-            std::count(part.labels().begin(), part.labels().end(), static_cast<float>(k));
+        const std::vector<double> labels = part.targets();
+        const auto held = std::count(labels.begin(), labels.end(), static_cast<double>(k));
         return format_percent(static_cast<double>(held) / static_cast<double>(part.size()));
       });
+    if (numbers_) numbers_->part_rows(row);
     page_.close().close().close().close();
   }
 
@@ -367,14 +331,11 @@ class ReportPage {
     page_.close().close();
   }
 
-  const RunReport& run_;
-  const RunData& data_;
-  const Evaluation& e_;
   const std::vector<tsdl::Index> counts_;
   const std::vector<std::string> names_;
   const bool classified_;  ///< there are classes, and figures of them
   std::size_t majority_ = 0;
-  HtmlWriter page_;
+  std::optional<NumberSections> numbers_;  ///< unless targets are classes
 };
 
 }  // namespace internal

@@ -7,12 +7,12 @@
 #include <concepts>
 #include <cstdio>
 #include <filesystem>
-#include <initializer_list>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "format.hpp"
 #include "tsdl/core/error.hpp"
@@ -29,7 +29,7 @@ struct LogField {
   template <class Value>
   LogField(std::string name, const Value& v) : key(std::move(name)), value(v) {}
 };
-using LogFields = std::initializer_list<LogField>;
+using LogFields = std::vector<LogField>;
 
 namespace internal {
 
@@ -54,7 +54,7 @@ inline std::string logged_value(const nlohmann::json& value) {
 }  // namespace internal
 
 /// What stands after time and level in a line of the log. One line whatever the strings hold.
-inline std::string log_line(LogFormat format, std::string_view message, LogFields fields) {
+inline std::string log_line(LogFormat format, std::string_view message, const LogFields& fields) {
   if (format == LogFormat::text) {
     std::string line;
     for (const char c : message) line += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
@@ -92,28 +92,28 @@ class Log {
     logger_->flush_on(spdlog::level::trace);  // a line that was written survives a kill
   }
 
-  void debug(std::string_view message, LogFields fields = {}) {
+  void debug(std::string_view message, const LogFields& fields = {}) {
     record(spdlog::level::debug, message, fields);
   }
-  void info(std::string_view message, LogFields fields = {}) {
+  void info(std::string_view message, const LogFields& fields = {}) {
     record(spdlog::level::info, message, fields);
   }
-  void warn(std::string_view message, LogFields fields = {}) {
+  void warn(std::string_view message, const LogFields& fields = {}) {
     say("warning: ", message, fields);
     record(spdlog::level::warn, message, fields);
   }
   /// An error that ends the program goes to the file alone: run_program says it on stderr.
-  void fatal(std::string_view message, LogFields fields = {}) {
+  void fatal(std::string_view message, const LogFields& fields = {}) {
     record(spdlog::level::err, message, fields);
   }
 
  private:
-  void record(spdlog::level::level_enum level, std::string_view message, LogFields fields) {
+  void record(spdlog::level::level_enum level, std::string_view message, const LogFields& fields) {
     if (logger_ && logger_->should_log(level))
       logger_->log(level, spdlog::string_view_t(log_line(format_, message, fields)));
   }
 
-  void say(const char* kind, std::string_view message, LogFields fields) const {
+  void say(const char* kind, std::string_view message, const LogFields& fields) const {
     const std::string line = log_line(LogFormat::text, message, fields);
     std::fprintf(stderr, "%s%s%s%s\n", program_.c_str(), program_.empty() ? "" : ": ", kind,
                  line.c_str());

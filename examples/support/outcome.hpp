@@ -18,6 +18,7 @@
 #include "tsdl/core/file.hpp"
 #include "tsdl/train/trainer.hpp"
 #include "tsdl/version.hpp"
+#include "verdict.hpp"
 
 namespace examples {
 
@@ -41,17 +42,16 @@ inline std::vector<SettingsGroup> settings_of(const CLI::App& app) {
 /// A run that was interrupted, or never had a finite loss, has no result to tell. Returns the
 /// figures, without windows where there is no result.
 /// Throws: tsdl::Error when the page cannot be written.
-template <class Model>
-Evaluation finish_run(const tsdl::Trainer<Model>& trainer, const RunData& data,
-                      const TrainingOptions& o, const tsdl::History& history, const CLI::App& app,
-                      TrackedRun& tracked) {
+template <class Trainer>
+Evaluation finish_run(const Trainer& trainer, const RunData& data,
+                      const std::vector<tsdl::Baseline>& baselines, const TrainingOptions& o,
+                      const tsdl::History& history, const CLI::App& app, TrackedRun& tracked) {
   if (history.status == tsdl::Status::interrupted || history.best_epoch == 0) return {};
-  Evaluation e = evaluate_model(trainer.model(), data);
-  const double macro_f1 = o.by_class ? e.macro_f1 : tsdl::Metrics::undefined;
-  print_metrics(std::string(e.part()), e.metrics, macro_f1);
+  Evaluation e = evaluate_model(trainer.model(), data, baselines);
+  print_evaluation(e, o.by_class);
   if (!e.tested) say_paragraph(judged_by_validation(o.test_option));
-  tracked.log_metrics(final_metrics(e.tested ? "test_" : "best_validation_", e.metrics, macro_f1,
-                                    history.best_epoch));
+  tracked.log_metrics(
+      final_metrics(e.tested ? "test_" : "best_validation_", e, o.by_class, history.best_epoch));
   RunReport run{.subject = o.subject,
                 .ending = ending_text(history),
                 .test_option = o.test_option,
@@ -60,10 +60,7 @@ Evaluation finish_run(const tsdl::Trainer<Model>& trainer, const RunData& data,
                 .summary = o.summary,
                 .settings = settings_of(app),
                 .built = std::string("tsdl ") + tsdl::version + ", " + tsdl::instruction_set};
-  const Model& model = trainer.model();
-  const tsdl::Index outputs = model.options().outputs;
-  run.curves.baseline = constant_loss(trainer.options().loss.value_or(tsdl::default_loss(outputs)),
-                                      data.validation.labels(), outputs);
+  run.curves.baseline = constant_loss(trainer.task(), data.validation.targets());
   tsdl::write_file(o.files.report(), html_report(run, data));
   return std::move(run.evaluation);
 }

@@ -37,19 +37,34 @@ inline void say_paragraph(std::string_view text) {
   std::puts(wrapped(text, 0, std::min<std::size_t>(84, sentence_width(stdout))).c_str());
 }
 
-/// history.csv: one row an epoch, empty where a figure is not defined. Shortest text that reads
-/// back to the same double, so equal runs give equal files.
-inline std::string history_csv(const std::vector<tsdl::EpochRecord>& history) {
-  std::string text =
-      "epoch,learning_rate,gradient_norm,train_loss,skipped_steps,validation_loss,"
-      "validation_accuracy,validation_balanced_accuracy,validation_roc_auc,validation_mcc,"
-      "validation_brier,validation_majority_accuracy\n";
+/// A figure of a baseline, by the name that files and trackers give it: "linear_accuracy".
+struct TrackedFigure {
+  std::string name;
+  double value = 0;
+};
+
+/// history.csv: one row an epoch, empty where a figure is not defined: the loss and the figures of
+/// the task, then those of baselines on the same validation windows. Shortest text that reads back
+/// to the same double, so equal runs give equal files.
+inline std::string history_csv(const std::vector<tsdl::EpochRecord>& history,
+                               const std::vector<std::string_view>& figures,
+                               const std::vector<TrackedFigure>& beside = {}) {
+  std::vector<const tsdl::Figure*> shown;
+  for (const tsdl::Figure& figure : tsdl::all_figures)
+    if (figure.name == "loss" ||
+        std::find(figures.begin(), figures.end(), figure.name) != figures.end())
+      shown.push_back(&figure);
+  std::string text = "epoch,learning_rate,gradient_norm,train_loss,skipped_steps";
+  for (const tsdl::Figure* figure : shown) text += ",validation_" + std::string(figure->name);
+  for (const TrackedFigure& figure : beside) text += ",validation_" + figure.name;
+  text += '\n';
   for (const tsdl::EpochRecord& e : history) {
-    const tsdl::Metrics& v = e.validation;
+    std::vector<double> values = {e.learning_rate, e.gradient_norm, e.train_loss,
+                                  static_cast<double>(e.skipped_steps)};
+    for (const tsdl::Figure* figure : shown) values.push_back(e.validation.*figure->value);
+    for (const TrackedFigure& figure : beside) values.push_back(figure.value);
     text += std::to_string(e.epoch);
-    for (const double value :
-         {e.learning_rate, e.gradient_norm, e.train_loss, static_cast<double>(e.skipped_steps),
-          v.loss, v.accuracy, v.balanced_accuracy, v.roc_auc, v.mcc, v.brier, v.majority_accuracy})
+    for (const double value : values)
       text += ',' + (is_finite(value) ? format_exact(value) : std::string());
     text += '\n';
   }
@@ -69,54 +84,6 @@ inline std::string ending_text(const tsdl::History& history) {
 inline void print_ending(const tsdl::History& history) {
   std::puts("");
   say_paragraph(ending_text(history));
-}
-
-/// Whether a model has shown that it has learnt something, in a sentence.
-inline std::string_view verdict(const tsdl::Metrics& m) {
-  if (tsdl::wilson_interval(m.accuracy, m.count).low > m.majority_accuracy)
-    return "The whole interval is above the majority class: the model has learnt something.";
-  return "The interval is not above the majority class: this run does not show that the model has "
-         "learnt anything about these labels.";
-}
-
-/// What has to be said where the windows that judge a model are not apart from its training;
-/// `option` keeps others apart.
-inline std::string judged_by_validation(std::string_view option) {
-  return "These windows also chose the best epoch, which flatters the figures: " +
-         std::string(option) + " keeps others apart.";
-}
-
-/// The figures of a part of the data beside those of the majority class, and whether the model
-/// beats it. `macro_f1` is shown where it is finite.
-inline void print_metrics(const std::string& part, const tsdl::Metrics& m,
-                          double macro_f1 = tsdl::Metrics::undefined) {
-  const std::size_t width = sentence_width(stdout);
-  const auto line = [&](const char* name, const std::string& value, std::string_view remark = {}) {
-    const std::string figure = "  " + pad_right(name, 17) + "  " + value;
-    if (remark.empty())
-      std::puts(figure.c_str());
-    else if (figure.size() + 3 + remark.size() <= width)
-      std::printf("%s   %s\n", figure.c_str(), std::string(remark).c_str());
-    else
-      std::printf("%s\n    %s\n", figure.c_str(), wrapped(remark, 4, width).c_str());
-  };
-  const auto score = [](double value) {
-    return is_finite(value) ? format_fixed(value, 4) : std::string("n/a");
-  };
-  const auto [low, high] = tsdl::wilson_interval(m.accuracy, m.count);
-  std::printf("\n%s, %s windows\n", part.c_str(), format_count(m.count).c_str());
-  line("accuracy", format_percent(m.accuracy),
-       "95% interval " + format_percent(low) + " to " + format_percent(high));
-  line("majority class", format_percent(m.majority_accuracy),
-       "accuracy of always predicting it, on the same rows");
-  line("balanced accuracy", format_percent(m.balanced_accuracy));
-  if (is_finite(macro_f1)) line("macro F1", score(macro_f1));
-  line("ROC AUC", score(m.roc_auc));
-  line("MCC", score(m.mcc));
-  line("Brier score", score(m.brier));
-  line("loss", score(m.loss));
-  std::puts("");
-  say_paragraph(verdict(m));
 }
 
 /// The confusion matrix and each class's figures as text of at most `width` columns; `names` are

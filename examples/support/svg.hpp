@@ -110,8 +110,7 @@ inline constexpr std::string_view chart_style = R"(<style>
 @media screen and (prefers-color-scheme:dark){
 .tsdl-chart{background:#0d1117}
 .tsdl-chart text{fill:#9ea7b3}
-.tsdl-chart .paper,.tsdl-chart .baseline{stroke:#57606a;stroke-width:1.5;stroke-dasharray:6 4;fill:none}
-.tsdl-chart .over{paint-order:stroke;stroke:#fff;stroke-width:3px;stroke-linejoin:round}
+.tsdl-chart .paper{fill:#0d1117}
 .tsdl-chart .ring{fill:#0d1117}
 .tsdl-chart .title{fill:#f0f3f6}
 .tsdl-chart .grid{stroke:#21262d}

@@ -21,6 +21,7 @@
 
 #include "format.hpp"
 #include "tsdl/core/types.hpp"
+#include "tsdl/task/metrics.hpp"
 
 namespace examples {
 
@@ -230,15 +231,28 @@ struct Column {
   std::size_t least = 0;  ///< the column is at least this wide, and as wide as its title
 };
 
-/// The columns of a classifier's training, in the order in which EpochTable::row takes the values:
-/// epoch, training loss, validation loss, validation accuracy and ROC AUC (shares of one), learning
-/// rate, seconds.
-inline std::vector<Column> classifier_columns() {
+/// The columns of a training whose task gives these figures, in the order in which EpochTable::row
+/// takes the values: epoch, training loss, validation loss, the two most telling figures on the
+/// validation windows, learning rate, seconds.
+inline std::vector<Column> epoch_columns(const std::vector<std::string_view>& figures) {
   using Kind = Column::Kind;
-  return {{"epoch", "epoch", Kind::count, 6, 5},     {"train loss", "train", Kind::loss, 4, 8},
-          {"valid loss", "valid", Kind::loss, 5, 8}, {"valid acc", "acc", Kind::percent, 3, 6},
-          {"valid AUC", "AUC", Kind::score, 2, 6},   {"learning rate", "rate", Kind::rate, 1, 7},
-          {"seconds", "sec", Kind::seconds, 0, 6}};
+  std::vector<Column> columns = {{"epoch", "epoch", Kind::count, 6, 5},
+                                 {"train loss", "train", Kind::loss, 4, 8},
+                                 {"valid loss", "valid", Kind::loss, 5, 8}};
+  int priority = 3;
+  for (const std::string_view name : figures) {
+    if (priority < 2) break;
+    const tsdl::Figure& figure = tsdl::figure_of(name);
+    const Kind kind = figure.format == tsdl::Figure::Format::percent  ? Kind::percent
+                      : figure.format == tsdl::Figure::Format::number ? Kind::loss
+                                                                      : Kind::score;
+    const std::string short_title(figure.short_title);
+    columns.push_back({"valid " + short_title, short_title, kind, priority--,
+                       kind == Kind::loss ? std::size_t{8} : std::size_t{6}});
+  }
+  columns.push_back({"learning rate", "rate", Kind::rate, 1, 7});
+  columns.push_back({"seconds", "sec", Kind::seconds, 0, 6});
+  return columns;
 }
 
 /// The text of a table's cell. A value too long for `width` is rounded to one digit, a count never.
@@ -268,8 +282,7 @@ inline std::string format_cell(Column::Kind kind, double value, std::size_t widt
 /// are left out by their priority. A `*` marks a row that is the best so far.
 class EpochTable {
  public:
-  explicit EpochTable(std::vector<Column> columns = classifier_columns(),
-                      std::FILE* stream = stdout)
+  explicit EpochTable(std::vector<Column> columns, std::FILE* stream = stdout)
       : EpochTable(std::move(columns), stream, terminal_width(stream), use_colour(stream)) {}
 
   EpochTable(std::vector<Column> columns, std::FILE* stream, std::size_t width, bool colour)

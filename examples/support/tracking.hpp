@@ -47,6 +47,17 @@ inline void add_tracking(CLI::App& app, TrackingOptions& o) {
       ->group(group);
 }
 
+/// Throws: tsdl::OptionError when an option was given that has no effect without a tracker.
+inline void check_tracking_options(const TrackingOptions& o) {
+  if (!o.target.empty()) return;
+  const auto refuse = [](const char* option) {
+    throw tsdl::OptionError(option, " has no effect without --tracking");
+  };
+  if (o.experiment != "Default") refuse("--experiment");
+  if (!o.run_name.empty()) refuse("--run-name");
+  if (!o.model_name.empty()) refuse("--register");
+}
+
 /// The commit that is checked out where `directory` lies, 40 hexadecimal digits; empty where there
 /// is none. Reads git's own files: HEAD, the branch it names, packed-refs.
 inline std::string git_commit(std::filesystem::path directory) {

@@ -5,9 +5,12 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "display.hpp"
+#include "evaluation.hpp"
 #include "logging.hpp"
 #include "report.hpp"
 #include "signals.hpp"
@@ -34,18 +37,19 @@ struct TrainingOptions {
   tsdl::Index patience = 10;  ///< epochs without improvement before stopping; 0: no early stopping
   bool reduce_rate = true;    ///< half the learning rate after five epochs without improvement
   bool resume = false;
-  std::string subject, subtitle;  ///< what is trained on what, and how, in words
-  TextLines summary{};            ///< of data, model and training
-  std::string test_option;        ///< which option, with a value, keeps windows for the test
-  bool by_class = false;          ///< macro F1 is among the figures of the end
-  std::string config;             ///< what config.toml shall hold; empty: it is not written
+  std::string subject, subtitle;        ///< what is trained on what, and how, in words
+  TextLines summary{};                  ///< of data, model and training
+  std::string test_option;              ///< which option, with a value, keeps windows for the test
+  bool by_class = false;                ///< macro F1 is among the figures of the end
+  std::vector<TrackedFigure> beside{};  ///< of baselines on the validation windows
+  std::string config;                   ///< what config.toml shall hold; empty: it is not written
 };
 
 /// Trains to the end, to a signal, or until a callback stops it; files and tracker follow each
 /// epoch. Throws: what the trainer and its callbacks throw; tsdl::Error when --resume finds another
 /// run.
-template <class Model>
-tsdl::History run_training(tsdl::Trainer<Model>& trainer, const tsdl::Prepared<float>& data,
+template <class Trainer>
+tsdl::History run_training(Trainer& trainer, const tsdl::Prepared<float>& data,
                            const TrainingOptions& o, TrackedRun& tracked, Log& log) {
   const std::string fingerprint =
       tsdl::fingerprint(data, trainer, "patience " + std::to_string(o.patience));
@@ -53,7 +57,9 @@ tsdl::History run_training(tsdl::Trainer<Model>& trainer, const tsdl::Prepared<f
                    .title = "Loss of " + o.subject,
                    .subtitle = o.subtitle,
                    .max_epochs = trainer.options().max_epochs,
-                   .windows = data.train.size()});
+                   .windows = data.train.size(),
+                   .figures = trainer.task()->figures(),
+                   .beside = o.beside});
   if (o.reduce_rate) trainer.add(tsdl::ReduceLROnPlateau{.factor = 0.5, .patience = 5});
   if (o.patience > 0) trainer.add(tsdl::EarlyStopping{.patience = o.patience});
   trainer.add(tsdl::Checkpoint{o.files.best(), data.recipe, o.files.last(), fingerprint});
@@ -61,14 +67,17 @@ tsdl::History run_training(tsdl::Trainer<Model>& trainer, const tsdl::Prepared<f
                              .on_epoch =
                                  [&](const tsdl::TrainerState& state) {
                                    const tsdl::EpochRecord& e = state.history.back();
-                                   log.info("epoch",
-                                            {{"epoch", e.epoch},
-                                             {"train_loss", e.train_loss},
-                                             {"validation_loss", e.validation.loss},
-                                             {"validation_accuracy", e.validation.accuracy},
-                                             {"learning_rate", e.learning_rate},
-                                             {"gradient_norm", e.gradient_norm},
-                                             {"best", state.improved}});
+                                   const tsdl::Figure& figure =
+                                       tsdl::figure_of(trainer.task()->figures().front());
+                                   const std::string name =
+                                       "validation_" + std::string(figure.name);
+                                   log.info("epoch", {{"epoch", e.epoch},
+                                                      {"train_loss", e.train_loss},
+                                                      {"validation_loss", e.validation.loss},
+                                                      {name, e.validation.*figure.value},
+                                                      {"learning_rate", e.learning_rate},
+                                                      {"gradient_norm", e.gradient_norm},
+                                                      {"best", state.improved}});
                                    display.clear();
                                    tracked.report();
                                    // An earlier run's would stand beside this one's files.
@@ -126,22 +135,27 @@ inline void print_files(const RunFiles& files) {
     std::printf("report   %s\n", files.report().c_str());
 }
 
-/// Figures of a part of the data at the end of a run, as a tracker names them.
+/// Figures at the end of a run, as a tracker names them: the model's, and those of baselines that
+/// the task gives.
 inline std::vector<tsdl::TrackedMetric> final_metrics(const std::string& prefix,
-                                                      const tsdl::Metrics& m, double macro_f1,
+                                                      const Evaluation& e, bool by_class,
                                                       tsdl::Index step) {
   std::vector<tsdl::TrackedMetric> metrics;
-  const auto add = [&](const char* key, double value) {
+  const auto add = [&](const std::string& key, double value) {
     if (is_finite(value)) metrics.push_back({prefix + key, value, step});
   };
-  add("loss", m.loss);
-  add("accuracy", m.accuracy);
-  add("majority_accuracy", m.majority_accuracy);
-  add("balanced_accuracy", m.balanced_accuracy);
-  add("macro_f1", macro_f1);
-  add("roc_auc", m.roc_auc);
-  add("mcc", m.mcc);
-  add("brier", m.brier);
+  add("loss", e.metrics.loss);
+  for (const std::string_view name : e.figures)
+    add(std::string(name), e.metrics.*tsdl::figure_of(name).value);
+  if (by_class) add("macro_f1", e.macro_f1);
+  for (const BaselineResult& baseline : e.baselines) {
+    if (e.task == "classes" && baseline.name == "constant") continue;  // majority_accuracy
+    add(baseline.name + "_loss", baseline.metrics.loss);
+    for (const std::string_view name : e.figures)
+      if (name != "majority_accuracy")
+        add(baseline.name + '_' + std::string(name), baseline.metrics.*tsdl::figure_of(name).value);
+    if (baseline.gain) add(baseline.name + "_gain", baseline.gain->mean);
+  }
   return metrics;
 }
 

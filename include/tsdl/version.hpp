@@ -2,7 +2,7 @@
 #pragma once
 
 #define TSDL_VERSION_MAJOR 0
-#define TSDL_VERSION_MINOR 1
+#define TSDL_VERSION_MINOR 2
 #define TSDL_VERSION_PATCH 0
 
 // Everything in tsdl lives in an inline namespace named after the version, the instruction set,
@@ -72,7 +72,8 @@
 #define TSDL_TEXT_(x) #x
 #define TSDL_TEXT(x) TSDL_TEXT_(x)
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// The version as text, "major.minor.patch".
 inline constexpr const char* version = TSDL_TEXT(TSDL_VERSION_MAJOR) "." TSDL_TEXT(
@@ -81,4 +82,5 @@ inline constexpr const char* version = TSDL_TEXT(TSDL_VERSION_MAJOR) "." TSDL_TE
 /// The instruction set that this translation unit was compiled for, as in "avx2_fma".
 inline constexpr const char* instruction_set = TSDL_TEXT(TSDL_INSTRUCTION_SET);
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

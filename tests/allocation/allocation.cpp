@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <limits>
 #include <new>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "allocation/counters.hpp"
@@ -17,6 +19,7 @@ namespace {
 using test::count, test::Index;
 using BiLSTM = tsdl::BiLSTMClassifier<float>;
 using BiGRU = tsdl::BiGRUClassifier<float>;
+using Any = tsdl::AnyModel<float>;
 
 /// Keeps the compiler from removing an allocation.
 void* kept(void* pointer) {
@@ -40,20 +43,28 @@ struct Network {
   Model model;
   tsdl::Trainer<Model> trainer;
   tsdl::Windows<float> windows;
+  std::vector<float> labels;
 
   explicit Network(const Setting& setting)
       : toy(test::two_classes<float>(300, 5)),
-        model({.input_size = 5,
-               .hidden_size = 33,
-               .num_layers = 2,
-               .dropout = 0.2,
-               .head_dropout = 0.1,
-               .pooling = setting.pooling,
-               .outputs = setting.outputs},
-              1),
+        model(made({.input_size = 5,
+                    .hidden_size = 33,
+                    .num_layers = 2,
+                    .dropout = 0.2,
+                    .head_dropout = 0.1,
+                    .pooling = setting.pooling,
+                    .outputs = setting.outputs})),
         trainer(model) {
     toy.length = length;
     windows = toy.windows(length - 1, 3 * batch_size + 7, stride);
+    labels = test::labels_of(windows);
+  }
+
+  static Model made(const tsdl::ClassifierOptions& options) {
+    if constexpr (std::is_same_v<Model, Any>)
+      return tsdl::make_classifier<float>("bilstm", options, 1);
+    else
+      return Model(options, 1);
   }
 
   /// One epoch by hand: three whole batches and the smaller last one.
@@ -61,10 +72,10 @@ struct Network {
     for (Index first = 0; first < windows.size(); first += batch_size) {
       const Index size = std::min(batch_size, windows.size() - first);
       const auto at = static_cast<std::size_t>(first), n = static_cast<std::size_t>(size);
-      const auto labels = std::span<const float>(windows.labels()).subspan(at, n);
+      const auto part = std::span(std::as_const(labels)).subspan(at, n);
       trainer.step(gathered ? windows.gather(std::span(order).subspan(at, n), scratch)
                             : windows.batch(first, size, scratch),
-                   labels);
+                   part);
     }
   }
 };
@@ -88,7 +99,7 @@ void check_training(int threads, bool gathered) {
       const std::span<const Index> samples(order.data(), batch_size);
       network.trainer.step(gathered ? network.windows.gather(samples, scratch)
                                     : network.windows.batch(0, batch_size, scratch),
-                           std::span<const float>(network.windows.labels()).first(batch_size));
+                           std::span(std::as_const(network.labels)).first(batch_size));
     };
     const long first = count(first_batch);
     const long later = count([&] {
@@ -170,6 +181,7 @@ TEST_CASE("allocation: none in a training step on views after the first") {
   check_training<BiLSTM>(1, false);
   check_training<BiLSTM>(2, false);
   check_training<BiGRU>(2, false);
+  check_training<Any>(1, false);
 }
 
 TEST_CASE("allocation: none in a training step on gathered batches after the first") {
@@ -182,6 +194,7 @@ TEST_CASE("allocation: none in a prediction after the first") {
   check_prediction<BiLSTM>(1);
   check_prediction<BiLSTM>(2);
   check_prediction<BiGRU>(2);
+  check_prediction<Any>(1);
 }
 
 TEST_CASE("allocation: none in a stream") {

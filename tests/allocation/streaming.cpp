@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -15,9 +16,13 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <vector>
 
 #include "allocation/counters.hpp"
 #include "data/helpers.hpp"
+#include "tsdl/nn/factory.hpp"
 
 namespace {
 
@@ -73,12 +78,22 @@ double push_all(Stream& stream, const tsdl::Candles& candles) {
   return sum;
 }
 
+/// One whose type is not known when compiling is a GRU.
+template <class Model>
+Model made(const tsdl::ClassifierOptions& options) {
+  if constexpr (std::is_same_v<Model, tsdl::AnyModel<float>>)
+    return tsdl::make_classifier<float>("gru", options, 1);
+  else
+    return Model(options, 1);
+}
+
 template <class Model>
 void check_quiet(const char* set, Index hidden, StreamMode mode) {
   const tsdl::Candles candles = test::random_candles(1000, 3);
   const tsdl::Recipe recipe = recipe_of(candles, set);
   // Work enough for threads, were it given to them.
-  const Model model({.input_size = std::ssize(recipe.columns), .hidden_size = hidden}, 1);
+  const Model model =
+      made<Model>({.input_size = std::ssize(recipe.columns), .hidden_size = hidden});
   tsdl::StreamingClassifier stream(model, recipe, mode);
   const auto fresh = stream;
   const long locked = test::locks, regions = test::regions;
@@ -127,6 +142,36 @@ TEST_CASE("streaming: 10,000 pushes into a GRU call for nothing") {
   check_quiet<tsdl::GRUClassifier<double>>("technical23", 20, StreamMode::rerun);
 }
 
+TEST_CASE("streaming: 10,000 pushes into a model of any type call for nothing") {
+  check_quiet<tsdl::AnyModel<float>>("technical23", 20, StreamMode::carry);
+  check_quiet<tsdl::AnyModel<float>>("technical23", 20, StreamMode::rerun);
+}
+
 TEST_CASE("streaming: 10,000 pushes into a BiLSTM with all features call for nothing") {
   check_quiet<tsdl::BiLSTMClassifier<float>>("hybrid", 48, StreamMode::rerun);
+}
+
+TEST_CASE("500 streams of one model hold its weights once") {
+  using Model = tsdl::LSTMClassifier<float>;
+  const tsdl::Candles candles = test::random_candles(800, 3);
+  tsdl::Recipe recipe = recipe_of(candles, "ohlcv");
+  recipe.length = 4;
+  const auto in_use = [] {
+    const auto memory = mallinfo2();
+    return memory.uordblks + memory.hblkhd;
+  };
+  const auto model = std::make_shared<const Model>(
+      tsdl::ClassifierOptions{.input_size = 5, .hidden_size = 256, .num_layers = 2}, 1);
+  const auto weights = sizeof(float) * static_cast<std::size_t>(model->parameter_count());
+  for (const StreamMode mode : {StreamMode::rerun, StreamMode::carry}) {
+    std::vector<tsdl::StreamingPredictor<Model>> streams;
+    streams.reserve(500);
+    const std::size_t before = in_use();
+    for (int i = 0; i < 500; ++i) streams.emplace_back(model, recipe, mode);
+    for (auto& stream : streams)
+      for (Index row = 0; row < 40; ++row) stream.push(candles[row]);
+    const std::size_t each = (in_use() - before) / 500;
+    INFO("bytes of weights: " << weights << ", bytes of a stream: " << each);
+    if (TSDL_TEST_COUNTS) CHECK(each < weights / 20);
+  }
 }

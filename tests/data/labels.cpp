@@ -375,3 +375,45 @@ TEST_CASE("labels refuse what cannot be") {
   CHECK(contains(message_of<tsdl::DataError>([&] { tsdl::make_labels(bare, {.column = "up"}); }),
                  "without a label column"));
 }
+
+TEST_CASE("ColumnTargets are the columns of candles some rows ahead") {
+  const tsdl::Candles candles = test::random_candles(30, 5);
+  const tsdl::Labels labels =
+      tsdl::make_labels(candles, tsdl::ColumnTargets{{"OPEN", "low", "volume", "close_return"}, 4});
+  REQUIRE(labels.count == 4);
+  REQUIRE(labels.values.size() == 4 * 30);
+  REQUIRE(labels.ends.size() == 30);
+  for (Index row = 0; row < 30; ++row) {
+    const double* value = labels.values.data() + 4 * row;
+    const double* last = labels.last.data() + 4 * row;
+    CHECK(last[1] == candles[row].low);
+    CHECK(std::isnan(last[3]) == (row < 4));
+    CHECK(labels.ends[test::at(row)] == (row < 26 ? row + 4 : row));
+    if (row >= 26) {
+      for (Index k = 0; k < 4; ++k) CHECK(std::isnan(value[k]));
+      continue;
+    }
+    CHECK(value[0] == candles[row + 4].open);
+    CHECK(value[1] == candles[row + 4].low);
+    CHECK(value[2] == candles[row + 4].volume);
+    CHECK(value[3] == candles[row + 4].close / candles[row].close - 1);
+  }
+  CHECK(tsdl::horizon(tsdl::Label(tsdl::ColumnTargets{{"close"}, 4})) == 4);
+  CHECK(tsdl::class_values(tsdl::ColumnTargets{{"close"}, 4}).empty());
+  const auto refused = [&](const tsdl::ColumnTargets& label) {
+    return message_of<tsdl::DataError>([&] { tsdl::make_labels(candles, label); });
+  };
+  CHECK(contains(refused({}), "expected one or more columns"));
+  CHECK(contains(refused({{"close"}, -1}), "rows ahead of 0 or more, found -1"));
+  CHECK(contains(refused({{"close", " Close"}, 1}), "named twice"));
+  CHECK(contains(refused({{" "}, 1}), "empty name"));
+  CHECK(contains(refused({{"rsi"}, 1}), "candles have no column rsi to forecast; they have open"));
+  CHECK(contains(refused({{"close_return"}, 0}), "looks 1 or more candles ahead"));
+  CHECK(contains(refused({{"close"}, 30}), "beyond the end"));
+  tsdl::Candles bare = candles;
+  bare.has_volume = false;
+  CHECK(contains(message_of<tsdl::DataError>([&] {
+                   tsdl::make_labels(bare, tsdl::ColumnTargets{{"volume"}, 1});
+                 }),
+                 "no volume"));
+}

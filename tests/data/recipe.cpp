@@ -16,7 +16,7 @@ namespace {
 
 template <class Scalar>
 bool same_windows(const tsdl::Windows<Scalar>& a, const tsdl::Windows<Scalar>& b) {
-  if (a.size() != b.size() || a.ends() != b.ends() || a.labels() != b.labels()) return false;
+  if (a.size() != b.size() || a.ends() != b.ends() || a.targets() != b.targets()) return false;
   tsdl::Buffer<Scalar> scratch;
   for (Index i = 0; i < a.size(); ++i) {
     const auto x = a.batch(i, 1, scratch);
@@ -96,7 +96,7 @@ TEST_CASE("prepare on the shipped candles does what its parts do by hand") {
     bool same = true;
     for (Index i = 0; i < part->size(); i += 13) {
       const auto window = part->batch(i, 1, scratch);
-      same = same && part->label(i) == static_cast<float>(labels[test::at(part->end_row(i))]);
+      same = same && part->label(i) == labels[test::at(part->end_row(i))];
       for (Index t = 0; t < 50; ++t)
         for (Index k = 0; k < 5; ++k) {
           const double raw = features.column(part->end_row(i) - 49 + t)[k];
@@ -251,7 +251,7 @@ TEST_CASE("labels become class indices, the classes are kept, and apply maps the
     const auto all = tsdl::apply<float>(data.recipe, candles);
     for (Index i = 0; i < all.size(); ++i) {
       const double label = labels[test::at(all.end_row(i))];
-      const float k = all.label(i);
+      const double k = all.label(i);
       CHECK(
           (std::isnan(label) ? std::isnan(k) : kind.values[static_cast<std::size_t>(k)] == label));
     }
@@ -332,7 +332,7 @@ TEST_CASE("the classes of a table's label column") {
   tsdl::Recipe regression = plain;
   regression.regression = true;
   const auto data = prepared({0.25, -3}, regression);
-  CHECK(data.train.label(0) == 0.25F);
+  CHECK(data.train.label(0) == 0.25);
   CHECK(data.outputs() == 1);
   CHECK(data.recipe.class_values.empty());
   regression.class_values = {0, 1};
@@ -398,6 +398,101 @@ TEST_CASE("what prepare and apply refuse") {
                  "among the features of its own row"));
   CHECK_NOTHROW(tsdl::prepare<float>(
       own, {.length = 5, .label = tsdl::ColumnLabel{.column = "a", .offset = 1}}));
+}
+
+TEST_CASE("numbers are targets in their own units, on a scale of the training windows") {
+  const tsdl::Candles candles = test::random_candles(400, 12);
+  const tsdl::Recipe recipe{
+      .features = "ohlc", .length = 10, .label = tsdl::ColumnTargets{{"close", "High"}, 3}};
+  const auto data = tsdl::prepare<float>(candles, recipe, {0.2, 0.2});
+  CHECK(data.recipe.regression);
+  CHECK(data.recipe.class_values.empty());
+  CHECK(data.targets() == 2);
+  CHECK(data.outputs() == 2);
+  CHECK(data.missing_targets == 0);
+  for (const auto* part : {&data.train, &data.validation, &data.test})
+    for (Index i = 0; i < part->size(); ++i) {
+      const Index row = part->end_row(i);
+      REQUIRE(part->target(i)[0] == candles[row + 3].close);
+      REQUIRE(part->target(i)[1] == candles[row + 3].high);
+    }
+  CHECK(data.test.end_row(data.test.size() - 1) == 396);
+  double mean = 0, off = 0;
+  for (Index i = 0; i < data.train.size(); ++i) {
+    const Index row = data.train.end_row(i);
+    mean += candles[row + 3].high / static_cast<double>(data.train.size());
+    off += std::abs(candles[row + 3].high - candles[row].high) /
+           static_cast<double>(data.train.size());
+  }
+  CHECK(data.scale.mean_of(1) == doctest::Approx(mean).epsilon(1e-12));
+  CHECK(data.scale.naive_of(1) == doctest::Approx(off).epsilon(1e-12));
+  // Other candles after the training rows change nothing of it.
+  const auto after =
+      tsdl::prepare<float>(changed_from(candles, data.train.ends().back() + 4), recipe, {0.2, 0.2});
+  CHECK(after.scale.mean == data.scale.mean);
+  CHECK(after.scale.scale == data.scale.scale);
+  CHECK(after.scale.naive == data.scale.naive);
+
+  CHECK(data.task()->describe().kind == "regression");
+  CHECK(data.task()->describe().numbers("mean") == data.scale.mean);
+  CHECK(data.quantiles({0.2, 0.8})->outputs() == 4);
+  CHECK_THROWS_AS(tsdl::prepare<float>(candles, {.length = 10}).quantiles({0.5}),
+                  tsdl::OptionError);
+  // Up to the newest candle, whose targets nobody knows.
+  const auto all = tsdl::apply<float>(data.recipe, candles);
+  CHECK(all.end_row(all.size() - 1) == 399);
+  CHECK(std::isnan(all.target(all.size() - 1)[0]));
+  CHECK(all.target(all.size() - 4)[1] == candles[399].high);
+}
+
+TEST_CASE("a table's own columns are forecast, and may be its features too") {
+  tsdl::Table table = small_table(200);
+  table.targets = tsdl::Series<double>::sized({"b", "c"}, 200);
+  for (Index t = 0; t < 200; ++t) {
+    table.targets.column(t)[0] = table.features.column(t)[1];
+    table.targets.column(t)[1] = static_cast<double>(t);
+  }
+  table.targets.column(50)[1] = test::nan;  // an empty cell
+  const tsdl::Recipe recipe{.length = 5, .label = tsdl::ColumnTargets{{"b", "c"}, 1}};
+  const auto data = tsdl::prepare<double>(table, recipe, {0.2, 0.2});
+  CHECK(data.train.target(0)[0] == table.features.column(5)[1]);
+  CHECK(data.train.target(0)[1] == 5);
+  CHECK(data.missing_targets == 1);
+  for (const Index end : data.train.ends()) CHECK(end != 49);
+  tsdl::Table fresh = table;
+  fresh.targets = {};
+  const auto all = tsdl::apply<double>(data.recipe, fresh);
+  CHECK(all.size() == 196);
+  CHECK(std::isnan(all.target(0)[1]));
+  const auto refused = [&](const tsdl::Recipe& other) {
+    return message_of<tsdl::DataError>([&] { tsdl::prepare<double>(table, other); });
+  };
+  CHECK(contains(refused({.length = 5, .label = tsdl::ColumnTargets{{"b"}, 1}}),
+                 "expected the target columns b, the table was read with b, c"));
+  CHECK(contains(refused({.length = 5, .label = tsdl::ColumnTargets{{"b", "c"}, 0}}),
+                 "among the features of its own row"));
+  CHECK(contains(message_of<tsdl::DataError>([&] { tsdl::prepare<double>(fresh, recipe); }),
+                 "the table was read with none"));
+}
+
+TEST_CASE("every step of a window has a target, where it is asked") {
+  const tsdl::Candles candles = test::random_candles(300, 12);
+  tsdl::Recipe recipe{
+      .length = 7, .label = tsdl::ThresholdLabel{.lookback = 40}, .every_step = true};
+  const auto data = tsdl::prepare<double>(candles, recipe, {0.2, 0.2});
+  const std::vector<double> labels = tsdl::make_labels(candles, recipe.label).values;
+  // The label needs 40 returns: the first window begins at row 40, and one of the last step only
+  // ends there.
+  CHECK(data.train.end_row(0) == 46);
+  tsdl::Buffer<double> scratch;
+  for (const auto* part : {&data.train, &data.validation, &data.test})
+    for (Index i = 0; i < part->size(); ++i) {
+      const auto targets = part->batch_targets(i, 1, 7, scratch);
+      for (Index t = 0; t < 7; ++t)
+        REQUIRE(*targets.column(t, 0) == labels[test::at(part->end_row(i) - 6 + t)] + 1);
+    }
+  recipe.every_step = false;
+  CHECK(tsdl::prepare<double>(candles, recipe, {0.2, 0.2}).train.end_row(0) == 40);
 }
 
 TEST_CASE("a feature set of one's own prepares, and is wanted again") {

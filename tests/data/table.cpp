@@ -94,3 +94,33 @@ TEST_CASE("validate checks the sizes of a table that a program made") {
   CHECK(
       contains(message_of<tsdl::DataError>([&] { tsdl::validate(broken); }), "row 1 (2020-01-01)"));
 }
+
+TEST_CASE("a table reads columns to forecast beside its features, which they may be too") {
+  const tsdl::Table table =
+      tsdl::parse_table("time,a,b\n2020-01-02,2,\n2020-01-01,1,10\n", "t.csv",
+                        {.feature_columns = {"a", "b"}, .target_columns = {"B", "a"}});
+  CHECK(table.targets.names == std::vector<std::string>{"B", "a"});
+  REQUIRE(table.targets.rows == 2);
+  CHECK(table.targets.column(0)[0] == 10);
+  CHECK(table.targets.column(0)[1] == 1);
+  CHECK(std::isnan(table.targets.column(1)[0]));
+  CHECK(table.targets.column(1)[1] == 2);
+  CHECK(table.features.column(1)[0] == 2);
+  CHECK_NOTHROW(tsdl::validate(table));
+  CHECK(parse("a,b\n3,1\n", {"a"}).targets.names.empty());
+  const auto refused = [](const tsdl::TableOptions& options) {
+    return message_of<tsdl::DataError>([&] { tsdl::parse_table("a,b\n3,1\n", "t.csv", options); });
+  };
+  CHECK(contains(refused({.feature_columns = {"a"}, .target_columns = {"b", "B"}}),
+                 "the target column B is named twice"));
+  CHECK(contains(refused({.feature_columns = {"a"}, .target_columns = {""}}),
+                 "a target column has an empty name"));
+  CHECK(contains(message_of<tsdl::FormatError>([] {
+                   tsdl::parse_table("a,b\n3,1\n", "t.csv",
+                                     {.feature_columns = {"a"}, .target_columns = {"c"}});
+                 }),
+                 "no c column"));
+  tsdl::Table short_of_rows = table;
+  short_of_rows.targets.rows = 1;
+  CHECK_THROWS_AS(tsdl::validate(short_of_rows), tsdl::ShapeError);
+}

@@ -159,7 +159,7 @@ TEST_CASE("batches that cross a hole, and shuffled ones, are gathered") {
   CHECK(windows.inputs() == 4);
   CHECK(windows.end_row(3) == 20);
   CHECK(windows.label(3) == 1);
-  CHECK(windows.labels() == labels);
+  CHECK(windows.targets() == std::vector<double>(labels.begin(), labels.end()));
   tsdl::Buffer<float> scratch;
   CHECK(is_copy_of(windows.batch(0, 3, scratch), {5, 6, 7}, 6, 4));
   CHECK(scratch.size() == 0);
@@ -182,6 +182,68 @@ TEST_CASE("windows without labels have NaN") {
   const tsdl::Windows<float> none;
   CHECK(none.size() == 0);
   CHECK(none.inputs() == 0);
+}
+
+TEST_CASE("targets have several values, of a window's last row or of its last steps") {
+  const auto series = numbered(2, 30);
+  tsdl::Targets targets{.count = 3, .values = {}, .last = {}};
+  for (Index row = 0; row < 30; ++row)
+    for (Index k = 0; k < 3; ++k) {
+      targets.values.push_back(static_cast<double>(1000 * row + k) + 1.0 / 3);
+      targets.last.push_back(-targets.values.back());
+    }
+  const auto shared = std::make_shared<const tsdl::Targets>(targets);
+  const std::vector<Index> ends = {5, 6, 7, 12, 13};
+  const tsdl::Windows<float> windows(series, 4, 1, ends, shared);
+  const auto value = [&](Index row, Index k) { return targets.values[test::at(row * 3 + k)]; };
+  const auto is_copy = [&](const tsdl::Sequence<const double>& batch, const std::vector<Index>& of,
+                           Index steps) {
+    bool same = batch.inputs == 3 && batch.steps == steps && batch.batch == std::ssize(of);
+    for (Index b = 0; same && b < batch.batch; ++b)
+      for (Index t = 0; t < steps; ++t)
+        for (Index k = 0; k < 3; ++k)
+          same = same && batch.column(t, b)[k] == value(of[test::at(b)] - steps + 1 + t, k);
+    return same;
+  };
+  CHECK(windows.target_count() == 3);
+  CHECK(windows.label(3) == value(12, 0));
+  CHECK(windows.target(3).size() == 3);
+  CHECK(windows.target(3)[2] == value(12, 2));
+  std::vector<double> all, last;
+  for (const Index end : ends)
+    for (Index k = 0; k < 3; ++k) {
+      all.push_back(value(end, k));
+      last.push_back(-value(end, k));
+    }
+  CHECK(windows.targets() == all);
+  CHECK(windows.last_known() == last);
+  tsdl::Buffer<double> scratch;
+  for (const Index steps : {1, 3, 4}) {
+    CAPTURE(steps);
+    const auto view = windows.batch_targets(0, 3, steps, scratch);
+    CHECK(is_copy(view, {5, 6, 7}, steps));
+    CHECK(view.data == shared->values.data() + (6 - steps) * 3);
+    CHECK(is_copy(windows.batch_targets(1, 3, steps, scratch), {6, 7, 12}, steps));
+    const std::vector<Index> order = {4, 0, 0};
+    CHECK(is_copy(windows.gather_targets(order, steps, scratch), {13, 5, 5}, steps));
+  }
+  const auto refused = [&](const auto& action) { return message_of<tsdl::ShapeError>(action); };
+  CHECK(refused([&] { windows.batch_targets(0, 1, 5, scratch); }) ==
+        "Windows: targets of 5 steps of windows of 4");
+  CHECK(refused([&] { windows.batch_targets(0, 1, 0, scratch); }) ==
+        "Windows: targets of 0 steps of windows of 4");
+  CHECK(contains(refused([&] { windows.batch_targets(3, 3, 1, scratch); }),
+                 "batch of 3 from window 3 in a set of 5"));
+  CHECK(contains(refused([&] { windows.target(5); }), "window 5"));
+  const tsdl::Windows<float> unknown(series, 4, 1, ends, std::shared_ptr<const tsdl::Targets>());
+  CHECK(unknown.target(0).empty());
+  CHECK(unknown.last_known().empty());
+  CHECK(refused([&] { unknown.batch_targets(0, 1, 1, scratch); }) ==
+        "Windows: no targets are known");
+  targets.values.pop_back();
+  CHECK(refused([&] {
+          tsdl::Windows<float>(series, 4, 1, ends, std::make_shared<const tsdl::Targets>(targets));
+        }) == "Windows: 30 rows with 89 target values, 3 a row");
 }
 
 TEST_CASE("windows check their bounds") {

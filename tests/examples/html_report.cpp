@@ -10,6 +10,7 @@
 #include <locale>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "data/helpers.hpp"
@@ -23,24 +24,29 @@ using test::numbers_in;
 using test::quoted_after;
 using tsdl::Index;
 
-/// A model whose logits follow the last column of a window and, noisily, the truth, so that it is
-/// better than chance.
-struct FakeModel {
-  using Scalar = float;
-  struct Cache {};
-  struct Options {
-    Index input_size = 5, outputs = 1;
+/// A model whose outputs follow the columns of a window's last row and, noisily, the truth, so that
+/// it is better than chance.
+struct FakeModel : tsdl::ModelBase<float> {
+  struct Cache {
+    tsdl::Matrix<float> outputs;
   };
-  Options sizes;
-  float scale = 0.8f;
+  Index size;
+  float scale;
 
-  const Options& options() const { return sizes; }
-  tsdl::Matrix<float> forward(const tsdl::Sequence<const float>& x, Cache&) const {
-    tsdl::Matrix<float> logits(sizes.outputs, x.batch);
+  FakeModel(const tsdl::Task& task, float its_scale)
+      : tsdl::ModelBase<float>(task->outputs()), size(task->outputs()), scale(its_scale) {
+    set_task(task);
+  }
+  Index outputs() const { return size; }
+  tsdl::Config describe() const { return tsdl::Config("fake"); }
+  tsdl::Outputs<float> forward(const tsdl::Batch<float>& batch, Cache& cache,
+                               const tsdl::Pass&) const {
+    const auto& x = batch.past;
+    cache.outputs.resize(size, x.batch);
     for (Index b = 0; b < x.batch; ++b)
-      for (Index k = 0; k < sizes.outputs; ++k)
-        logits(k, b) = scale * x.column(x.steps - 1, b)[k % x.inputs];
-    return logits;
+      for (Index k = 0; k < size; ++k)
+        cache.outputs(k, b) = scale * x.column(x.steps - 1, b)[k % x.inputs];
+    return {cache.outputs.data(), size, x.batch};
   }
 };
 
@@ -66,9 +72,35 @@ examples::RunData table_data(Index K, std::vector<std::string> names = {"a", "b"
                                {.validation = 0.2, .test = 0.3})};
 }
 
+/// A table whose targets are K numbers of the next row: target k is 10^k times its column a, moved
+/// and noisy.
+examples::RunData number_data(Index K, const std::string& name = "y", Index rows = 900) {
+  tsdl::Table table;
+  table.features = tsdl::Series<double>::sized({"a", "b"}, rows);
+  std::vector<std::string> names;
+  for (Index k = 0; k < K; ++k) names.push_back(name + std::to_string(k));
+  table.targets = tsdl::Series<double>::sized(names, rows);
+  tsdl::RandomStream random(7);
+  for (Index row = 0; row < rows; ++row) {
+    for (Index k = 0; k < K; ++k)
+      table.targets.column(row)[k] =
+          std::pow(10.0, static_cast<double>(k)) *
+          (3 + (row > 0 ? table.features.column(row - 1)[0] : 0) + random.normal());
+    for (Index i = 0; i < 2; ++i) table.features.column(row)[i] = random.normal();
+  }
+  return {tsdl::prepare<float>(table, {.length = 5, .label = tsdl::ColumnTargets{.columns = names}},
+                               {.validation = 0.2, .test = 0.3})};
+}
+
+const std::vector<double> three_levels = {0.1, 0.5, 0.9};
+
+examples::Evaluation evaluation_of(const examples::RunData& data, const tsdl::Task& task,
+                                   float scale = 0.8f) {
+  return examples::evaluate_model(FakeModel(task, scale), data,
+                                  examples::fit_baselines(data, task));
+}
 examples::Evaluation evaluation_of(const examples::RunData& data, float scale = 0.8f) {
-  return examples::evaluate_model(
-      FakeModel{{.input_size = data.inputs(), .outputs = data.outputs()}, scale}, data);
+  return evaluation_of(data, data.task(), scale);
 }
 
 examples::RunReport report_of(examples::Evaluation evaluation) {
@@ -87,6 +119,9 @@ examples::RunReport report_of(examples::Evaluation evaluation) {
 
 std::string page_of(const examples::RunData& data) {
   return examples::html_report(report_of(evaluation_of(data)), data);
+}
+std::string quantile_page(const examples::RunData& data) {
+  return examples::html_report(report_of(evaluation_of(data, data.quantiles(three_levels))), data);
 }
 
 /// What is wrong with a page, or nothing: it must be well-formed and ask for nothing.
@@ -108,7 +143,7 @@ std::string page_fault(std::string_view page) {
   }
   for (const char* name : {" d=\"", " cx=\"", " cy=\"", " x=\"", " y=\"", " height=\""})
     for (const std::string& value : quoted_after(page, name))
-      if (value.find_first_not_of("MLHVZh -.0123456789") != value.npos) return "path " + value;
+      if (value.find_first_not_of("MLHVZhv -.0123456789") != value.npos) return "path " + value;
   return test::xml_fault(page.substr(doctype.size()));
 }
 
@@ -133,8 +168,38 @@ std::vector<std::string> texts_of(std::string_view svg, std::string_view style) 
   return found;
 }
 
+/// The start of a table's row, or all of it.
+std::string table_row(const std::string& name, const std::vector<std::string>& cells) {
+  std::string row = "<th scope=\"row\">" + name + "</th>";
+  for (const std::string& cell : cells) row += "<td>" + cell + "</td>";
+  return row;
+}
 std::string table_row(const std::string& name, const std::string& model, const std::string& base) {
-  return "<th scope=\"row\">" + name + "</th><td>" + model + "</td><td>" + base + "</td>";
+  return table_row(name, {model, base});
+}
+
+/// The only path of this class in a picture.
+std::vector<double> path_of(std::string_view svg, const std::string& style) {
+  const auto paths = quoted_after(svg, "class=\"" + style + "\" d=\"");
+  REQUIRE(paths.size() == 1);
+  return numbers_in(paths[0]);
+}
+
+/// The line value = slope pixel + offset of an axis, from its first and its last label; `anchor`
+/// tells the axis: "end" is upright.
+std::pair<double, double> axis_of(std::string_view svg, const std::string& anchor) {
+  std::vector<std::pair<double, double>> ticks;
+  const std::string mark = "\" class=\"tick\" text-anchor=\"" + anchor + "\">";
+  for (std::size_t at = svg.find(mark); at != svg.npos; at = svg.find(mark, at + 1)) {
+    const auto place = numbers_in(svg.substr(svg.rfind("<text", at), at - svg.rfind("<text", at)));
+    const std::string text(svg.substr(at + mark.size(), svg.find('<', at) - at - mark.size()));
+    if (text.starts_with("baseline")) continue;
+    ticks.emplace_back(anchor == "end" ? place[1] - 4 : place[0], std::stod(text));
+  }
+  REQUIRE(ticks.size() >= 2);
+  const double slope =
+      (ticks.back().second - ticks.front().second) / (ticks.back().first - ticks.front().first);
+  return {slope, ticks.front().second - slope * ticks.front().first};
 }
 
 }  // namespace
@@ -187,7 +252,16 @@ TEST_CASE("the page's tables hold the metrics, and the baseline's beside them") 
   CHECK(contains(page, "always answering " + most + " fills that column alone"));
   const auto [low, high] = tsdl::wilson_interval(m.accuracy, m.count);
   CHECK(count(page, percent(low) + " to " + percent(high)) == 2);
-  CHECK(contains(page, examples::verdict(m)));
+  for (const std::string& text : examples::verdicts(e))
+    CHECK(contains(page, "<p>" + text + "</p>"));
+  const examples::BaselineResult* linear = e.baseline_named("linear");
+  REQUIRE(linear);
+  CHECK(examples::verdicts(e).size() == 2);
+  CHECK(contains(page, "<b>" + percent(linear->metrics.accuracy) + "</b>\nbaseline: logistic"));
+  CHECK(contains(page, table_row("accuracy", {percent(m.accuracy), percent(majority),
+                                              percent(linear->metrics.accuracy)})));
+  CHECK(contains(page, table_row("loss, lower is better",
+                                 {four(m.loss), four(entropy), four(linear->metrics.loss)})));
   CHECK(contains(page, "<th scope=\"row\">share of 1</th>"));
   CHECK(contains(page, "<td>" + percent(ones) + "</td></tr>"));
   CHECK(contains(page, "<td>" + examples::format_count(data.train.size()) + "</td><td>" +
@@ -225,7 +299,7 @@ TEST_CASE("the calibration picture has each bin where its windows are") {
   const std::string svg = picture(examples::html_report(report_of(e), data), "Calibration");
   std::vector<double> sums(10), hits(10), sizes(10);
   for (std::size_t i = 0; i < e.labels.size(); ++i) {
-    const double p = e.probabilities[i];
+    const double p = e.predictions[i];
     const auto bin = static_cast<std::size_t>(std::ceil(p * 10)) - 1;
     sums[bin] += p, hits[bin] += e.labels[i], sizes[bin] += 1;
   }
@@ -259,7 +333,7 @@ TEST_CASE("the confusion picture has labels by rows") {
     for (std::size_t said = 0; said < 3; ++said) {
       Index n = 0;
       for (std::size_t i = 0; i < e.labels.size(); ++i) {
-        const double* p = e.probabilities.data() + 3 * i;
+        const double* p = e.predictions.data() + 3 * i;
         n += e.labels[i] == static_cast<double>(actual) &&
              static_cast<std::size_t>(std::max_element(p, p + 3) - p) == said;
       }
@@ -292,8 +366,8 @@ TEST_CASE("price and probability share their axis of time") {
   CHECK(q.front() == 0);
   CHECK(p[p.size() - 2] == 754);
   CHECK(q[q.size() - 2] == 754);
-  CHECK(std::fabs(q[1] - 150 * (1 - e.probabilities.front())) <= 0.051);
-  CHECK(std::fabs(q.back() - 150 * (1 - e.probabilities.back())) <= 0.051);
+  CHECK(std::fabs(q[1] - 150 * (1 - e.predictions.front())) <= 0.051);
+  CHECK(std::fabs(q.back() - 150 * (1 - e.predictions.back())) <= 0.051);
   // The highest close of the part is the highest point, and lies where that candle is in time.
   const std::size_t first = test::at(e.ends.front()), last = test::at(e.ends.back());
   std::size_t top = first;
@@ -356,10 +430,8 @@ TEST_CASE("many classes: the most common have lines, the matrix is left out") {
 TEST_CASE("windows of one class, probabilities that are no numbers, no test part, no classes") {
   examples::RunData data = candle_data(2000, tsdl::RangeLabel{});
   const tsdl::Windows<float> test = data.test;
-  data.test = {data.test.size() > 0
-                   ? std::make_shared<const tsdl::Series<float>>(data.test.series())
-                   : nullptr,
-               10, 1, test.ends(), std::vector<float>(test.labels().size(), 1.0f)};
+  data.test = tsdl::Windows<float>(std::make_shared<const tsdl::Series<float>>(test.series()), 10,
+                                   1, test.ends(), std::vector<float>(test.ends().size(), 1.0f));
   std::string page = page_of(data);
   CHECK(page_fault(page) == "");
   CHECK(contains(page, "windows are all of one class."));
@@ -378,16 +450,223 @@ TEST_CASE("windows of one class, probabilities that are no numbers, no test part
                  "These windows also chose the best epoch, which flatters the figures: "
                  "--test 0.15 keeps others apart."));
   CHECK(contains(page, "<td>" + examples::format_count(data.validation.size()) + "</td><td></td>"));
+}
 
-  data.recipe.regression = true;
-  data.recipe.class_values.clear();
-  examples::RunReport run = report_of(evaluation_of(data));
-  run.evaluation.metrics = {.count = 5, .loss = 0.25};
-  run.curves.baseline = std::nan("");
-  page = examples::html_report(run, data);
-  CHECK(test::xml_fault(page.substr(16)) == "");
-  CHECK(contains(page, "The labels are numbers to regress"));
-  CHECK(contains(page, table_row("loss, lower is better", "0.2500", "n/a")));
+TEST_CASE("the page of numbers: forecasts in place of classes, small, the same each time") {
+  const examples::RunData data =
+      candle_data(2000, tsdl::ColumnTargets{.columns = {"close_return"}, .ahead = 5});
+  const std::string page = page_of(data);
+  CHECK(page_fault(page) == "");
+  CHECK(page == page_of(data));
+  CHECK(page.size() < 150000);
+  for (const char* heading : {"Loss by epoch", "Forecast over time", "Predicted against actual",
+                              "Data and model", "Configuration"})
+    CHECK(count(page, "<h2>" + std::string(heading) + "</h2>") == 1);
+  for (const char* other : {"ROC", "Calibration", "Confusion", "By class", "Probability over price",
+                            "Coverage by level", "By target", "class shares", "accuracy"})
+    CHECK_FALSE(contains(page, other));
+  CHECK(count(page, "<figure>") == 3);
+  CHECK(contains(page, "the target 5 rows later, and the prediction for it."));
+  CHECK(contains(page, "the best constant answer for the validation windows loses 0.6931."));
+  CHECK(contains(page, "aria-label=\"Forecast over time from 1970-"));
+  CHECK(contains(page, "aria-label=\"Predicted against actual close_return: "));
+}
+
+TEST_CASE("the tables of numbers hold the figures of the network and of every baseline") {
+  const examples::RunData data = number_data(1);
+  for (const tsdl::Task& task : {data.task(), data.quantiles(three_levels)}) {
+    const examples::Evaluation e = evaluation_of(data, task);
+    const std::string page = examples::html_report(report_of(e), data);
+    CHECK(page_fault(page) == "");
+    REQUIRE(e.baselines.size() == 3);
+    for (const std::string_view name : e.figures) {
+      const tsdl::Figure& figure = tsdl::figure_of(name);
+      std::vector<std::string> cells = {examples::figure_text(figure, e.metrics.*figure.value)};
+      for (const examples::BaselineResult& one : e.baselines)
+        cells.push_back(examples::figure_text(figure, one.metrics.*figure.value));
+      std::string title(figure.title);
+      if (name == "coverage") title += ", 80.0% meant";
+      CHECK(contains(page, table_row(title, cells)));
+    }
+    CHECK(contains(page, table_row("loss", {examples::format_fixed(e.metrics.loss, 4)})));
+    const tsdl::Figure& first = tsdl::figure_of(e.figures.front());
+    CHECK(contains(page, "<b>" + examples::figure_text(first, e.metrics.*first.value) + "</b>"));
+    for (const examples::BaselineResult& one : e.baselines) {
+      const std::string value = examples::figure_text(first, one.metrics.*first.value);
+      CHECK(contains(page, "<b>" + value + "</b>\nbaseline: " + one.title + "</div>"));
+    }
+    CHECK(examples::verdicts(e).size() == 3);
+    for (const std::string& text : examples::verdicts(e))
+      CHECK(contains(page, "<p>" + text + "</p>"));
+  }
+  std::vector<std::string> means, deviations;
+  for (const auto* part : {&data.train, &data.validation, &data.test}) {
+    const std::vector<double> y = part->targets();
+    const auto n = static_cast<double>(y.size());
+    double sum = 0, squares = 0;
+    for (const double v : y) sum += v, squares += v * v;
+    means.push_back(examples::format_loss(sum / n));
+    deviations.push_back(examples::format_loss(std::sqrt(squares / n - sum / n * sum / n)));
+  }
+  const std::string page = page_of(data);
+  CHECK(contains(page, table_row("mean of y0", means)));
+  CHECK(contains(page, table_row("standard deviation of y0", deviations)));
+  CHECK_FALSE(contains(page, "share of"));
+}
+
+TEST_CASE("the forecast picture has actual values, predictions and the constant on one axis") {
+  const examples::RunData data =
+      candle_data(2000, tsdl::ColumnTargets{.columns = {"close_return"}, .ahead = 5});
+  const examples::Evaluation e = evaluation_of(data, data.quantiles(three_levels));
+  const std::string page = examples::html_report(report_of(e), data);
+  CHECK(page_fault(page) == "");
+  const std::string svg = picture(page, "Forecast over time");
+  const auto [slope, offset] = axis_of(svg, "end");
+  const double top = numbers_in(quoted_after(svg, "<g transform=\"translate(")[0])[1];
+  const auto value = [&](double y) { return slope * (y + top) + offset; };
+  const double tenth = std::fabs(slope) * 0.11;
+  const std::vector<double> actual = path_of(svg, "line thin actual");
+  const std::vector<double> middle = path_of(svg, "line thin c0"), band = path_of(svg, "band");
+  CHECK(std::fabs(value(actual[1]) - e.labels.front()) < tenth);
+  CHECK(std::fabs(value(actual.back()) - e.labels.back()) < tenth);
+  CHECK(std::fabs(value(middle[1]) - e.predictions[1]) < tenth);
+  CHECK(std::fabs(value(middle.back()) - e.predictions[e.predictions.size() - 2]) < tenth);
+  CHECK(actual[0] == 0);
+  CHECK(middle[0] == 0);
+  CHECK(band[0] == 0);
+  CHECK(actual[actual.size() - 2] == middle[middle.size() - 2]);
+  // The band goes along the upper quantiles and back along the lower ones, around the middle.
+  CHECK(value(band[1]) > e.predictions[2] - tenth);
+  CHECK(value(band.back()) < e.predictions[0] + tenth);
+  CHECK(band[band.size() - 2] == 0);
+  const auto base = quoted_after(svg, "class=\"baseline\" d=\"");
+  REQUIRE(base.size() == 1);
+  CHECK(std::fabs(value(numbers_in(base[0])[1]) - e.baseline_named("constant")->predictions[1]) <
+        tenth);
+}
+
+TEST_CASE("the scatter has a dot for each window, and few where there are many") {
+  const examples::RunData few = number_data(1, "y", 90);
+  const examples::Evaluation e = evaluation_of(few);
+  const std::string svg =
+      picture(examples::html_report(report_of(e), few), "Predicted against actual");
+  const auto [y_slope, y_offset] = axis_of(svg, "end");
+  const auto [x_slope, x_offset] = axis_of(svg, "middle");
+  std::size_t dots = 0;
+  for (const char* style : {"dots d0", "dots d1", "dots d2"})
+    for (const std::string& path : quoted_after(svg, "class=\"" + std::string(style) + "\" d=\"")) {
+      const std::vector<double> p = numbers_in(path);
+      REQUIRE(p.size() % 3 == 0);  // M x y h0
+      for (std::size_t i = 0; i < p.size(); i += 3, ++dots) {
+        bool found = false;
+        for (std::size_t w = 0; w < e.labels.size(); ++w)
+          found = found ||
+                  (std::fabs(x_slope * p[i] + x_offset - e.labels[w]) < x_slope * 0.11 &&
+                   std::fabs(y_slope * p[i + 1] + y_offset - e.predictions[w]) < -y_slope * 0.11);
+        CHECK(found);
+      }
+    }
+  CHECK(dots > e.labels.size() / 2);
+  CHECK(dots <= e.labels.size());
+  const std::string many = picture(page_of(number_data(1, "y", 30000)), "Predicted against actual");
+  CHECK(many.size() < 60000);
+  CHECK(contains(many, "class=\"dots d2\""));
+}
+
+TEST_CASE("the coverage picture has the share of targets below each quantile at its level") {
+  const examples::RunData data = number_data(1);
+  const examples::Evaluation e = evaluation_of(data, data.quantiles(three_levels));
+  const std::string page = examples::html_report(report_of(e), data);
+  const std::string svg = picture(page, "Coverage by level");
+  const auto cx = quoted_after(svg, "class=\"mark c0\" cx=\""), cy = quoted_after(svg, " cy=\"");
+  REQUIRE(cx.size() == 3);
+  const std::vector<double> constant = path_of(svg, "constant");
+  REQUIRE(constant.size() == 6);
+  for (std::size_t j = 0; j < 3; ++j) {
+    double below = 0, always = 0;
+    for (std::size_t i = 0; i < e.labels.size(); ++i) {
+      below += e.labels[i] <= e.predictions[3 * i + j];
+      always += e.labels[i] <= e.baseline_named("constant")->predictions[j];
+    }
+    const auto n = static_cast<double>(e.labels.size());
+    CHECK(std::fabs(std::stod(cx[j]) - (54 + 332 * three_levels[j])) <= 0.011);
+    CHECK(std::fabs(std::stod(cy[j]) - (14 + 332 * (1 - below / n))) <= 0.011);
+    CHECK(std::fabs(constant[2 * j + 1] - (14 + 332 * (1 - always / n))) <= 0.011);
+    CHECK(contains(svg, examples::format_percent(below / n) + " below quantile " +
+                            examples::format_exact(three_levels[j])));
+  }
+  CHECK(contains(page, "lie " + examples::format_percent(e.metrics.coverage) +
+                           " of the targets; 80.0% are meant."));
+  CHECK(count(page, "<figure>") == 4);
+}
+
+TEST_CASE("several targets: a panel each of the first four, a row each in a table") {
+  const examples::RunData data = number_data(6);
+  for (const tsdl::Task& task : {data.task(), data.quantiles(three_levels)}) {
+    const examples::Evaluation e = evaluation_of(data, task);
+    const std::string page = examples::html_report(report_of(e), data);
+    CHECK(page_fault(page) == "");
+    CHECK(texts_of(picture(page, "Forecast over time"), "label") ==
+          std::vector<std::string>{"y0", "y1", "y2", "y3"});
+    CHECK(count(picture(page, "Predicted against actual"), "<svg class=\"tsdl-chart square") == 4);
+    CHECK(contains(page, "The first 4 of 6 targets."));
+    CHECK(contains(page, "<b>" + examples::format_fixed(e.metrics.r2, 4) + "</b>\nR2, the mean"));
+    const std::size_t Q = e.levels.empty() ? 1 : 3;
+    for (std::size_t k = 0; k < 6; ++k) {
+      const auto of = [&](const std::vector<double>& all) {
+        std::vector<double> x, y;
+        for (std::size_t i = 0; i < e.ends.size(); ++i) {
+          x.push_back(all[(i * 6 + k) * Q + Q / 2]);
+          y.push_back(e.labels[i * 6 + k]);
+        }
+        return tsdl::regression_metrics(x, y);
+      };
+      const tsdl::Metrics m = of(e.predictions), l = of(e.baseline_named("linear")->predictions);
+      CHECK(contains(
+          page, table_row("y" + std::to_string(k),
+                          {examples::format_loss(m.mae), examples::format_loss(l.mae),
+                           examples::format_fixed(m.r2, 4), examples::format_fixed(l.r2, 4)})));
+      CHECK(contains(page, "mean of y" + std::to_string(k) + "<"));
+    }
+  }
+}
+
+TEST_CASE("a page of numbers does not grow with its windows") {
+  const tsdl::Label label = tsdl::ColumnTargets{.columns = {"close_return", "volume"}};
+  const std::string small = quantile_page(candle_data(12000, label, 0.7));
+  const std::string large = quantile_page(candle_data(60000, label, 0.7));
+  CHECK(page_fault(large) == "");
+  CHECK(large.size() < 500000);
+  CHECK(static_cast<double>(large.size()) < 1.2 * static_cast<double>(small.size()));
+}
+
+TEST_CASE("numbers of a table without time stand over its rows, whatever their names") {
+  const std::string hostile = "</svg><script>\"&\xff";
+  const examples::RunData data = number_data(2, hostile);
+  for (const std::string& page : {page_of(data), quantile_page(data)}) {
+    CHECK(page_fault(page) == "");
+    CHECK(contains(picture(page, "Forecast over time"), ">row</text>"));
+    CHECK(contains(page, "one row later"));
+    CHECK(contains(page, "&lt;/svg&gt;&lt;script&gt;&quot;&amp;\xef\xbf\xbd"));
+  }
+}
+
+TEST_CASE("predictions that are no numbers, and windows all of one value") {
+  examples::RunData data = number_data(1);
+  const std::string page = examples::html_report(report_of(evaluation_of(data, NAN)), data);
+  CHECK(page_fault(page) == "");
+  CHECK(contains(page, "A prediction is no number, so nothing can be said."));
+  CHECK(count(page, "<figure>") == 1);
+  CHECK(contains(page, "<th scope=\"row\">MAE</th><td>n/a</td>"));
+
+  const tsdl::Windows<float> test = data.test;
+  data.test = tsdl::Windows<float>(std::make_shared<const tsdl::Series<float>>(test.series()), 5, 1,
+                                   test.ends(), std::vector<float>(test.ends().size(), 2.0f));
+  CHECK(page_fault(page_of(data)) == "");
+  CHECK(page_fault(quantile_page(data)) == "");
+  data.test = {};
+  CHECK(page_fault(page_of(data)) == "");
+  CHECK(contains(page_of(data), "These windows also chose the best epoch"));
 }
 
 TEST_CASE("a page does not depend on the locale") {
@@ -404,29 +683,36 @@ TEST_CASE("a page does not depend on the locale") {
 }
 
 TEST_CASE("what a constant answer loses is the least that any constant answer loses") {
-  const std::vector<float> two = {0, 1, 1, 0, 1, 1, 1}, three = {0, 2, 1, 1, 2, 2, 2, 2};
-  const auto loses = [](const tsdl::Loss& loss, const std::vector<float>& labels, Index outputs,
-                        const std::vector<double>& logits) {
+  const std::vector<double> two = {0, 1, 1, 0, 1, 1, 1}, three = {0, 2, 1, 1, 2, 2, 2, 2};
+  const auto loses = [](const tsdl::Task& task, const std::vector<double>& targets,
+                        const std::vector<double>& outputs) {
     std::vector<double> all;
-    for (std::size_t i = 0; i < labels.size(); ++i)
-      all.insert(all.end(), logits.begin(), logits.end());
-    const std::vector<double> y(labels.begin(), labels.end());
-    return tsdl::evaluate(loss, all.data(), std::span<const double>(y), outputs).mean();
+    for (std::size_t i = 0; i < targets.size(); ++i)
+      all.insert(all.end(), outputs.begin(), outputs.end());
+    return task->loss(all.data(), targets.data(), std::ssize(targets), nullptr).mean();
   };
   for (const double weight : {1.0, 0.4, 3.0}) {
-    const tsdl::Loss loss = tsdl::BCEWithLogits{weight};
-    const double least = examples::constant_loss(loss, two, 1);
-    CHECK(loses(loss, two, 1, {std::log(5 * weight / 2)}) == doctest::Approx(least));
-    for (const double logit : {-1.0, 0.0, 0.5, 2.0}) CHECK(loses(loss, two, 1, {logit}) >= least);
+    const tsdl::Task task = tsdl::Binary{weight};
+    const double least = examples::constant_loss(task, two);
+    CHECK(loses(task, two, {std::log(5 * weight / 2)}) == doctest::Approx(least));
+    for (const double logit : {-1.0, 0.0, 0.5, 2.0}) CHECK(loses(task, two, {logit}) >= least);
   }
   for (const std::vector<double>& w : {std::vector<double>{}, {2.0, 1.0, 0.5}}) {
-    const tsdl::Loss loss = tsdl::CrossEntropy{w};
-    const double least = examples::constant_loss(loss, three, 3);
+    const tsdl::Task task = tsdl::Classes{.count = 3, .weights = w};
+    const double least = examples::constant_loss(task, three);
     const std::vector<double> best =
         w.empty() ? std::vector<double>{0.0, std::log(2.0), std::log(5.0)}
                   : std::vector<double>{std::log(2.0), std::log(2.0), std::log(2.5)};
-    CHECK(loses(loss, three, 3, best) == doctest::Approx(least));
-    CHECK(loses(loss, three, 3, {0, 0, 0}) > least);
+    CHECK(loses(task, three, best) == doctest::Approx(least));
+    CHECK(loses(task, three, {0, 0, 0}) > least);
   }
-  CHECK(examples::constant_loss(tsdl::MSE{}, std::vector<float>{1, 3}, 1) == 1.0);
+  CHECK(examples::constant_loss(tsdl::Regression{}, {1, 3}) == 1.0);
+  const std::vector<double> skewed = {0, 1, 2, 3, 100};
+  const tsdl::Task mae = tsdl::Regression{.loss = tsdl::MAE{}};
+  CHECK(examples::constant_loss(mae, skewed) == doctest::Approx(loses(mae, skewed, {2.0})));
+  const tsdl::Task quantiles = tsdl::Quantiles{.levels = three_levels};
+  const double least = examples::constant_loss(quantiles, skewed);
+  for (const double middle : {1.0, 2.0, 3.0})
+    for (const double step : {0.5, 2.0, 50.0})
+      CHECK(loses(quantiles, skewed, {step, middle, step}) >= least);
 }

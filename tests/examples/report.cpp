@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../../examples/support/data.hpp"
+#include "../../examples/support/predictions.hpp"
 #include "../../examples/support/signals.hpp"
 #include "support/files.hpp"
 
@@ -81,6 +82,39 @@ TEST_CASE("a matrix of many classes that does not fit is left out, the classes a
   CHECK(widest(narrow) <= 80);
   CHECK(test::contains(narrow, "\n   29    0.0000"));
   CHECK_FALSE(test::contains(examples::class_report(confusion, names, 220), "do not fit"));
+}
+
+TEST_CASE("the history has the task's figures and those of baselines, empty where undefined") {
+  tsdl::EpochRecord first;
+  first.epoch = 1;
+  first.learning_rate = 1e-3, first.gradient_norm = 0.5, first.train_loss = 0.1;
+  first.validation.loss = 0.25, first.validation.mae = 1.5;
+  tsdl::EpochRecord second = first;
+  second.epoch = 2, second.skipped_steps = 3, second.validation.r2 = -0.125;
+  CHECK(examples::history_csv({first, second}, {"mae", "r2"}, {{"linear_mae", 1.25}}) ==
+        "epoch,learning_rate,gradient_norm,train_loss,skipped_steps,validation_loss,validation_mae,"
+        "validation_r2,validation_linear_mae\n"
+        "1,0.001,0.5,0.1,0,0.25,1.5,,1.25\n"
+        "2,0.001,0.5,0.1,3,0.25,1.5,-0.125,1.25\n");
+  CHECK(examples::history_csv({}, {}) ==
+        "epoch,learning_rate,gradient_norm,train_loss,skipped_steps,validation_loss\n");
+}
+
+TEST_CASE("predictions have a column for each, named by the task") {
+  tsdl::Recipe classes;
+  classes.class_values = {-1, 0, 1};
+  CHECK(examples::predictions_header(tsdl::Binary{}, {}, true) == "time,probability\n");
+  CHECK(examples::predictions_header(tsdl::Classes{.count = 3}, classes, false, ",label") ==
+        "row,probability_-1,probability_0,probability_1,label\n");
+  tsdl::Recipe numbers;
+  numbers.label = tsdl::ColumnTargets{.columns = {"close", "volume"}};
+  CHECK(examples::predictions_header(tsdl::Regression{.targets = 2}, numbers, true) ==
+        "time,predicted_close,predicted_volume\n");
+  CHECK(examples::predictions_header(tsdl::Quantiles{.levels = {0.1, 0.9}, .targets = 2}, numbers,
+                                     true) ==
+        "time,predicted_close_q0.1,predicted_close_q0.9,predicted_volume_q0.1,"
+        "predicted_volume_q0.9\n");
+  CHECK(examples::predictions_line("7", std::vector<double>{0.5, -1}, ",x") == "7,0.5,-1,x\n");
 }
 
 TEST_CASE("classes are named after their labels") {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "io/checkpoint_helpers.hpp"
@@ -72,10 +73,12 @@ void check_round_trip(const tsdl::ClassifierOptions& options, const tsdl::Label&
   check_same(loaded.recipe, data.recipe);
   check_same(loaded.model.options(), options);
   const tsdl::ModelInfo info = tsdl::read_model_info(path);
-  CHECK(info.kind == Model::kind());
+  CHECK(info.model.kind == Model::kind());
+  CHECK((info.model == model.describe()));
+  CHECK((info.task == model.task()->describe()));
+  CHECK((loaded.model.task()->describe() == model.task()->describe()));
   CHECK(info.seed == seed);
   check_same(info.recipe, data.recipe);
-  check_same(info.options, options);
 
   const tsdl::Candles others = test::random_candles(120, 44);
   CHECK(same(tsdl::predict(loaded.model, tsdl::apply<Scalar>(loaded.recipe, others)),
@@ -96,7 +99,7 @@ TEST_CASE("model files: what was saved is loaded, bit for bit") {
       {.input_size = 5, .hidden_size = 3, .num_layers = 1, .pooling = tsdl::Pooling::mean},
       tsdl::RangeLabel{.lookback = 7}, 0);
   check_round_trip<tsdl::LSTMClassifier<float>>(
-      {.input_size = 5, .hidden_size = 9, .num_layers = 1, .outputs = 3}, tsdl::DirectionLabel{3},
+      {.input_size = 5, .hidden_size = 9, .num_layers = 1, .outputs = 2}, tsdl::DirectionLabel{3},
       std::numeric_limits<std::uint64_t>::max());
   check_round_trip<tsdl::BiLSTMClassifier<float>>(
       {.input_size = 5, .hidden_size = 2, .num_layers = 1, .outputs = 3},
@@ -116,22 +119,104 @@ TEST_CASE("model files: what was saved is loaded, bit for bit") {
 TEST_CASE("model files: a file of any kind is loaded as what it is") {
   const TemporaryDirectory directory;
   const tsdl::Candles candles = test::random_candles(120, 44);
-  const auto data = tsdl::prepare<float>(candles, {.length = 9});
+  const auto data = tsdl::prepare<float>(candles, {.length = 9, .label = tsdl::ThresholdLabel{}});
   const auto windows = tsdl::apply<float>(data.recipe, candles);
   for (const std::string kind : {"lstm", "gru", "bilstm", "bigru"}) {
     const auto path = directory / (kind + ".safetensors");
     const auto model = tsdl::make_classifier<float>(
         kind, {.input_size = 5, .hidden_size = 4, .num_layers = 1, .outputs = 3}, 9);
-    const auto predicted = [&](const auto& any) {
-      return std::visit([&](const auto& m) { return tsdl::predict(m, windows); }, any);
-    };
-    std::visit([&](const auto& m) { tsdl::save_model(path, m, data.recipe, 9); }, model);
-    const auto loaded = tsdl::load_classifier<float>(path);
-    CHECK(std::visit([](const auto& m) { return m.kind(); }, loaded.model) == kind);
+    tsdl::save_model(path, model, data.recipe, 9);
+    const auto loaded = tsdl::load_any_model<float>(path);
+    CHECK(loaded.model.describe().kind == kind);
     CHECK(loaded.seed == 9);
     check_same(loaded.recipe, data.recipe);
-    CHECK(same(predicted(loaded.model), predicted(model)));
+    CHECK(same(tsdl::predict(loaded.model, windows), tsdl::predict(model, windows)));
   }
+}
+
+TEST_CASE("model files: those of tsdl 0.1 load, and compute what they did there") {
+  // tests/goldens/format_1: tsdl 0.1 wrote them, and what the models gave for every window of the
+  // first 120 shipped candles.
+  const std::string directory = TSDL_SOURCE_DIR "/tests/goldens/format_1/";
+  const tsdl::Candles candles = test::first_candles(test::shipped_candles(), 120);
+  const auto check = [&]<class Model>(std::type_identity<Model>, const std::string& name,
+                                      const tsdl::Task& task) {
+    using Scalar = typename Model::Scalar;
+    CAPTURE(name);
+    const auto path = directory + name + ".safetensors";
+    const tsdl::ModelInfo info = tsdl::read_model_info(path);
+    CHECK(info.model.kind == name);
+    CHECK(info.seed == 11);
+    CHECK((info.task == task->describe()));
+    const auto loaded = tsdl::load_model<Model>(path);
+    CHECK((loaded.model.task()->describe() == task->describe()));
+    const auto windows = tsdl::apply<Scalar>(loaded.recipe, candles);
+    typename Model::Cache cache;
+    tsdl::Buffer<Scalar> scratch;
+    const auto outputs = loaded.model.forward(windows.batch(0, windows.size(), scratch), cache);
+    tsdl::TensorFile expected = tsdl::read_safetensors(directory + name + "_outputs.safetensors");
+    std::vector<double> values(static_cast<std::size_t>(outputs.size()));
+    const std::vector<Index> shape = {outputs.cols(), outputs.rows()};
+    expected.copy_to<double>("outputs", shape, values);
+    REQUIRE(values.size() > 90);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      CHECK(std::abs(static_cast<double>(outputs.data()[i]) - values[i]) <= 2e-6);
+    // Written anew they are of this version.
+    const TemporaryDirectory temporary;
+    tsdl::save_model(temporary / "again", loaded.model, loaded.recipe, loaded.seed);
+    CHECK(tsdl::read_safetensors(temporary / "again").metadata_at("tsdl.format") == "2");
+    CHECK(same(tsdl::predict(tsdl::load_any_model<Scalar>(path).model, windows),
+               tsdl::predict(tsdl::load_model<Model>(temporary / "again").model, windows)));
+    return loaded.recipe;
+  };
+  const std::type_identity<tsdl::BiLSTMClassifier<float>> bilstm;
+  const std::type_identity<tsdl::GRUClassifier<double>> gru;
+  const std::type_identity<tsdl::LSTMClassifier<float>> lstm;
+  CHECK(check(bilstm, "bilstm", tsdl::Binary{}).class_values == std::vector<double>{0, 1});
+  CHECK(check(gru, "gru", tsdl::Classes{.count = 3}).class_values == std::vector<double>{-1, 0, 1});
+  CHECK(check(lstm, "lstm", tsdl::Regression{}).regression);
+}
+
+TEST_CASE("model files: every task is kept, with its options to the bit") {
+  const TemporaryDirectory directory;
+  const auto path = directory / "model.safetensors";
+  const auto prepared = test::small_data(tsdl::ColumnTargets{.columns = {"close", "high"}});
+  const auto loaded = [&](Index outputs, const tsdl::Task& task, const tsdl::Recipe& recipe) {
+    auto options = test::small_options();
+    options.outputs = outputs;
+    test::BiLSTM model(options, 2);
+    model.set_task(task);
+    tsdl::save_model(path, model, recipe, 1);
+    const auto back = tsdl::load_model<test::BiLSTM>(path);
+    CHECK((back.model.task()->describe() == task->describe()));
+    CHECK((tsdl::load_any_model<float>(path).model.task()->describe() == task->describe()));
+    return back;
+  };
+  const auto two = loaded(2, prepared.task(), prepared.recipe);
+  CHECK(two.recipe.regression);
+  const auto& label = std::get<tsdl::ColumnTargets>(two.recipe.label);
+  CHECK((label.columns == std::vector<std::string>{"close", "high"}));
+  CHECK(label.ahead == 1);
+  loaded(6, prepared.quantiles({1.0 / 3, 0.5, 0.9}), prepared.recipe);
+  loaded(2, tsdl::Regression{.targets = 2, .loss = tsdl::Huber{1.0 / 3}, .scale = prepared.scale},
+         prepared.recipe);
+  const auto classes = test::small_data().recipe;
+  loaded(1, tsdl::Binary{.pos_weight = 0.1 + 0.2}, classes);
+  loaded(2, tsdl::Classes{.count = 2, .weights = {1.0 / 3, 2}}, classes);
+}
+
+TEST_CASE("model files: loaded weights have no gradients") {
+  const TemporaryDirectory directory;
+  const auto path = directory / "model.safetensors";
+  test::BiLSTM model(test::small_options(), 2);
+  tsdl::Trainer trainer(model, {});
+  tsdl::save_model(path, model, test::small_data().recipe, 1);
+  const auto loaded = tsdl::load_model<test::BiLSTM>(path);
+  Index trained = 0, held = 0;
+  model.visit([&](const tsdl::Parameter<float>& p) { trained += p.gradient.size(); });
+  loaded.model.visit([&](const tsdl::Parameter<float>& p) { held += p.gradient.size(); });
+  CHECK(trained == model.parameter_count());
+  CHECK(held == 0);
 }
 
 TEST_CASE("model files: each kind of label keeps its settings") {
@@ -166,7 +251,9 @@ TEST_CASE("model files: each kind of label keeps its settings") {
 TEST_CASE("model files: classes keep their values, a regression has none") {
   const TemporaryDirectory directory;
   const auto path = directory / "model.safetensors";
-  const test::BiLSTM model(test::small_options());
+  auto options = test::small_options();
+  options.outputs = 3;
+  const test::BiLSTM model(options);
   auto recipe = test::small_data(tsdl::ThresholdLabel{}).recipe;
   CHECK(recipe.class_values == std::vector<double>{-1, 0, 1});
   tsdl::save_model(path, model, recipe, 1);
@@ -176,7 +263,11 @@ TEST_CASE("model files: classes keep their values, a regression has none") {
   check_same(tsdl::load_model<test::BiLSTM>(path).recipe, recipe);
   recipe.class_values.clear();
   recipe.regression = true;
-  tsdl::save_model(path, model, recipe, 1);
+  test::BiLSTM forecaster(test::small_options());
+  forecaster.set_task(tsdl::Regression{.loss = tsdl::Huber{0.1}, .scale = {{1.0 / 3}, {1e-3}}});
+  tsdl::save_model(path, forecaster, recipe, 1);
+  CHECK((tsdl::load_model<test::BiLSTM>(path).model.task()->describe() ==
+         forecaster.task()->describe()));
   check_same(tsdl::load_model<test::BiLSTM>(path).recipe, recipe);
 }
 

@@ -98,7 +98,8 @@ TEST_CASE("model files: other types than F32 and F64 are refused by name") {
 }
 
 TEST_CASE("model files: metadata that is missing or broken is named") {
-  for (const std::string key : {"tsdl.format", "tsdl.model", "tsdl.recipe", "tsdl.seed"}) {
+  for (const std::string key :
+       {"tsdl.format", "tsdl.model", "tsdl.task", "tsdl.recipe", "tsdl.seed"}) {
     CAPTURE(key);
     CHECK(refusal([&](Tensors&, Metadata& metadata) { metadata.erase(key); }) ==
           "metadata '" + key + "': missing");
@@ -108,31 +109,41 @@ TEST_CASE("model files: metadata that is missing or broken is named") {
                      "metadata '" + key + "'"));
     }
   }
-  CHECK(contains(refusal([](Tensors&, Metadata& m) { m["tsdl.format"] = "2"; }), "expected 1"));
+  CHECK(refusal([](Tensors&, Metadata& m) { m["tsdl.format"] = "3"; }) ==
+        "metadata 'tsdl.format': expected 1 or 2, got 3");
 }
 
-TEST_CASE("model files: each entry of configuration and recipe is needed, of its type") {
+TEST_CASE("model files: each entry of configuration, task and recipe is needed, of its type") {
   const ModelFile file;
   const Metadata metadata = tsdl::read_safetensors(file.path()).metadata;
-  for (const std::string key : {"tsdl.model", "tsdl.recipe"}) {
+  for (const std::string key : {"tsdl.model", "tsdl.task", "tsdl.recipe"}) {
     const Json json = Json::parse(metadata.at(key));
     for (const auto& item : json.items()) {
       const std::string entry = item.key();
       if (entry == "horizon") continue;  // for readers; the label itself tells it
       CAPTURE(entry);
-      if (entry != "head_dropout")  // newer than the format: see below
-        CHECK(contains(refusal([&](Tensors&, Metadata& m) {
-                         Json without = json;
-                         without.erase(entry);
-                         m[key] = without.dump();
-                       }),
-                       "metadata '" + key + "'"));
+      if (entry != "head_dropout") {  // newer than the format: see below
+        const std::string message = refusal([&](Tensors&, Metadata& m) {
+          Json without = json;
+          without.erase(entry);
+          m[key] = without.dump();
+        });
+        if (key == "tsdl.recipe" || entry == "kind")
+          CHECK(contains(message, "metadata '" + key + "'"));
+        else
+          CHECK(contains(message, ": option '" + entry + "' is missing"));
+      }
       CHECK(contains(refusal(setting(key, entry, Json::object())), "metadata '" + key + "'"));
+      if (key != "tsdl.recipe" && entry != "kind")
+        CHECK(contains(refusal(setting(key, entry, !item.value().is_boolean())),
+                       ": option '" + entry + "': expected "));
     }
   }
   CHECK(contains(refusal(setting("tsdl.recipe", "label", {{"kind", "oracle"}})), "oracle"));
   CHECK(contains(refusal(setting("tsdl.model", "pooling", "max")), "max"));
   CHECK(contains(refusal(setting("tsdl.model", "init", "zeros")), "zeros"));
+  CHECK(refusal(setting("tsdl.model", "heads", 4)) == "bilstm: option 'heads' is not known");
+  CHECK(refusal(setting("tsdl.task", "heads", 4)) == "binary: option 'heads' is not known");
   const Json scaler = Json::parse(metadata.at("tsdl.recipe"))["scaler"];
   for (const char* part : {"mean", "variance", "scale", "count"}) {
     Json shorter = scaler, negative = scaler;
@@ -212,9 +223,16 @@ TEST_CASE("model files: classes are checked, and are 0, 1, ... in files that giv
   recipe.erase("regression");
   const auto with = [&](const Json& classes) -> Edit {
     recipe["classes"] = classes;
-    return [text = recipe.dump()](Tensors&, Metadata& m) { m["tsdl.recipe"] = text; };
+    return [text = recipe.dump()](Tensors&, Metadata& m) {
+      m["tsdl.recipe"] = text;
+      m["tsdl.format"] = "1";
+      m.erase("tsdl.task");
+    };
   };
   for (const Index classes : {0, 2, 4}) {
+    auto options = test::small_options();
+    options.outputs = classes == 4 ? 4 : 1;
+    tsdl::save_model(file.path(), BiLSTM(options, 1), test::small_data().recipe, 1);
     test::edit_file(file.path(), with(classes));
     const tsdl::Recipe read = tsdl::load_model<BiLSTM>(file.path()).recipe;
     CHECK(read.regression == (classes == 0));
@@ -224,6 +242,31 @@ TEST_CASE("model files: classes are checked, and are 0, 1, ... in files that giv
   }
   for (const Json& bad : {Json(1), Json(-1), Json(2.5), Json("2"), Json(1'000'001)})
     CHECK(contains(refusal(with(bad)), "class"));
+}
+
+TEST_CASE("model files: a task that does not go with the recipe or the model is refused") {
+  CHECK(refusal(setting("tsdl.task", "kind", "oracle")) ==
+        "task: expected one of binary, classes, regression, quantiles, got 'oracle'");
+  CHECK(refusal(setting("tsdl.task", "pos_weight", -1)) ==
+        "loss: a weight must be finite and at least 0, not -1");
+  const auto task = [](const tsdl::Task& other) -> Edit {
+    return [text = tsdl::internal::config_to_json(other->describe()).dump()](
+               Tensors&, Metadata& metadata) { metadata["tsdl.task"] = text; };
+  };
+  CHECK(refusal(task(tsdl::Binary{3})) == "no prefix: no exception");
+  CHECK(refusal(task(tsdl::Regression{})) == "a task of kind regression, but a recipe of classes");
+  CHECK(refusal(task(tsdl::Classes{.count = 3})) == "a task of 3 classes, but a recipe of 2");
+  CHECK(refusal(task(tsdl::Classes{.count = 2})) ==
+        "task classes: expected a model of 2 outputs, got 1");
+  // Numbers: as many targets as the recipe has columns.
+  const TemporaryDirectory directory;
+  const auto path = directory / "model.safetensors";
+  const auto data = test::small_data(tsdl::ColumnTargets{.columns = {"close", "high"}});
+  BiLSTM model(test::small_options(), 1);
+  model.set_task(tsdl::Regression{});
+  tsdl::save_model(path, model, data.recipe, 1);
+  CHECK(message_of<tsdl::FormatError>([&] { tsdl::load_model<BiLSTM>(path); }) ==
+        path.string() + ": a task of 1 targets, but a recipe of 2");
 }
 
 TEST_CASE("model files: another kind of model is refused by its name") {

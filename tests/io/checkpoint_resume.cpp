@@ -55,20 +55,14 @@ std::string bytes_of(const tsdl::History& history) {
                       std::to_string(history.best_epoch) + "," +
                       std::to_string(history.skipped_steps);
   for (const tsdl::EpochRecord& e : history.epochs) {
-    const tsdl::Metrics& v = e.validation;
-    const double figures[] = {static_cast<double>(e.epoch),
-                              e.learning_rate,
-                              e.gradient_norm,
-                              e.train_loss,
-                              static_cast<double>(e.skipped_steps),
-                              static_cast<double>(v.count),
-                              v.loss,
-                              v.accuracy,
-                              v.balanced_accuracy,
-                              v.roc_auc,
-                              v.mcc,
-                              v.brier,
-                              v.majority_accuracy};
+    std::vector<double> figures = {static_cast<double>(e.epoch),
+                                   e.learning_rate,
+                                   e.gradient_norm,
+                                   e.train_loss,
+                                   static_cast<double>(e.skipped_steps),
+                                   static_cast<double>(e.validation.count)};
+    for (const tsdl::Figure& figure : tsdl::all_figures)
+      figures.push_back(e.validation.*figure.value);
     bytes += test::bytes_of(std::span<const double>(figures));
   }
   return bytes;
@@ -258,6 +252,61 @@ TEST_CASE("resume: states without a tensor, or with another, are refused and cha
   test::write_bytes(path, bytes);
   test::edit_file(path, [](auto& tensors, auto&) { tensors["more"] = test::zeros({1}); });
   CHECK(contains(refused<tsdl::FormatError>(path, print), "'more'"));
+}
+
+TEST_CASE("resume: a state of tsdl 0.1, or of a later version, is refused by its name") {
+  const TemporaryDirectory directory;
+  const auto path = directory / "state";
+  test::write_bytes(path, state_bytes());
+  const auto of_version = [&](const char* version) {
+    test::edit_file(path, [&](auto&, auto& metadata) {
+      REQUIRE(metadata.contains("tsdl.training_state"));
+      metadata["tsdl.training_state"] = version;
+    });
+    return refused<tsdl::FormatError>(path, print);
+  };
+  CHECK(of_version("1") ==
+        path.string() +
+            ": a training state of tsdl 0.1 (version 1), which this version (2) cannot go on from: "
+            "start the run anew, or finish it with tsdl 0.1");
+  CHECK(of_version("3") == path.string() + ": metadata 'tsdl.training_state': expected 2, got 3");
+}
+
+TEST_CASE("resume: two callbacks of a kind keep their numbers apart") {
+  const test::ThreadCountGuard guard;
+  tsdl::set_thread_count(1);
+  const TemporaryDirectory directory;
+  const auto path = directory / "state";
+  const auto data = data_for<BiLSTM>();
+  // The first has its patience anew with each better epoch, the second never: no epoch is better by
+  // that much.
+  const auto fit = [&](BiLSTM& model, Index last_epoch, const std::filesystem::path& from) {
+    tsdl::Trainer trainer(model, training_options());
+    trainer.add(tsdl::EarlyStopping{.patience = 6})
+        .add(tsdl::ReduceLROnPlateau{.patience = 1})
+        .add(tsdl::EarlyStopping{.patience = 4, .min_delta = 1e9})
+        .add(tsdl::ReduceLROnPlateau{.patience = 2, .threshold = 0.5});
+    trainer.add(tsdl::Observer{.on_epoch = [&](const tsdl::TrainerState& state) {
+      if (state.epoch != last_epoch) return;
+      tsdl::save_training_state(path, trainer, print);
+      throw Killed{};
+    }});
+    if (!from.empty()) tsdl::resume(from, trainer, print);
+    return trainer.fit(data.train, data.validation);
+  };
+  BiLSTM whole(test::small_options(), 1), part(test::small_options(), 1),
+      rest(test::small_options(), 999);
+  const tsdl::History expected = fit(whole, 0, {});
+  CHECK(expected.status == tsdl::Status::stopped_early);
+  REQUIRE(expected.epochs.size() == 5);
+  CHECK_THROWS_AS(fit(part, 3, {}), Killed);
+  const tsdl::TensorFile state = tsdl::read_safetensors(path);
+  for (const std::string name : {"early_stopping", "early_stopping.2", "plateau", "plateau.2"})
+    CHECK(state.contains("state." + name + ".best"));
+  CHECK(state.contains("state.early_stopping.wait"));
+  CHECK(state.contains("state.early_stopping.2.wait"));
+  CHECK((bytes_of(fit(rest, 0, path)) == bytes_of(expected)));
+  CHECK((test::weight_bytes(rest) == test::weight_bytes(whole)));
 }
 
 TEST_CASE("resume: the state of other callbacks is refused") {

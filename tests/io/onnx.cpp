@@ -13,6 +13,7 @@
 #include "io/onnx_reader.hpp"
 #include "support/files.hpp"
 #include "support/network.hpp"
+#include "tsdl/nn/factory.hpp"
 
 namespace {
 
@@ -69,16 +70,22 @@ const tsdl::Parameter<typename Model::Scalar>& parameter(const Model& model,
   return *found;
 }
 
+template <class Model>
+const bool is_lstm = Model::kind().ends_with("lstm");
+template <class Model>
+const Index directions = Model::kind().starts_with("bi") ? 2 : 1;
+
 /// Every weight of every layer stands where ONNX wants it: in[d][g * H + j][k] is PyTorch's value
 /// of the gate of that letter. The letters are the documents' own.
 template <class Model>
 void check_weights(const Model& model, const OnnxFile& file) {
-  const bool lstm = Model::gates == 4;
+  const bool lstm = is_lstm<Model>;
   const std::string theirs = lstm ? "iofc" : "zrh", ours = lstm ? "ifco" : "rzh";
-  const Index H = model.options().hidden_size, D = Model::directions, G = Model::gates;
+  const std::string cell = lstm ? "lstm" : "gru";
+  const Index H = model.options().hidden_size, D = directions<Model>, G = lstm ? 4 : 3;
   Index compared = 0;
   for (Index l = 0; l < model.options().num_layers; ++l) {
-    const std::string layer = Model::cell_name() + "_l" + std::to_string(l);
+    const std::string layer = cell + "_l" + std::to_string(l);
     const Index in = l == 0 ? model.options().input_size : D * H;
     const auto& W = file.constants.at(layer + "_W");
     const auto& R = file.constants.at(layer + "_R");
@@ -93,7 +100,7 @@ void check_weights(const Model& model, const OnnxFile& file) {
         for (Index j = 0; j < H; ++j) {
           const std::string name = "_l" + std::to_string(l) + (d == 1 ? "_reverse" : "");
           const auto of = [&](const char* kind) -> const auto& {
-            return parameter(model, Model::cell_name() + "." + kind + name);
+            return parameter(model, cell + "." + kind + name);
           };
           const Index row =
               static_cast<Index>(ours.find(theirs[static_cast<std::size_t>(g)])) * H + j;
@@ -151,11 +158,11 @@ TEST_CASE_TEMPLATE("onnx: weights stand in ONNX's order of gates", Model,
     const OnnxFile file = exported(model, small_recipe(3));
     check_order(file);
     check_weights(model, file);
-    const bool lstm = Model::gates == 4;
+    const bool lstm = is_lstm<Model>;
     const auto& node = file.node(lstm ? "LSTM" : "GRU");
     CHECK(node.attributes.at("hidden_size") == "5");
     CHECK(node.attributes.at("direction") ==
-          (Model::directions == 2 ? "bidirectional" : "forward"));
+          (directions<Model> == 2 ? "bidirectional" : "forward"));
     CHECK(node.attributes.contains("linear_before_reset") == !lstm);
     if (!lstm) CHECK(node.attributes.at("linear_before_reset") == "1");
     CHECK_FALSE(node.attributes.contains("layout"));
@@ -173,7 +180,8 @@ TEST_CASE("onnx: the graph of two layers in two directions, and what a file says
   CHECK(file.producer == "tsdl");
   CHECK(file.producer_version == tsdl::version);
   CHECK(file.graph == "bilstm");
-  CHECK(file.doc == "A bilstm classifier over windows of 6 rows of 3 features");
+  CHECK(file.doc ==
+        "A bilstm network for a task of kind binary over windows of 6 rows of 3 features");
 
   REQUIRE(file.inputs.size() == 1);
   CHECK(file.inputs[0].name == "features");
@@ -199,11 +207,13 @@ TEST_CASE("onnx: the graph of two layers in two directions, and what a file says
   const auto said = [&](const char* key) {
     return tsdl::internal::Json::parse(file.metadata.at(key));
   };
-  CHECK(file.metadata.size() == 5);
+  CHECK(file.metadata.size() == 6);
   CHECK(file.metadata.at("tsdl.version") == tsdl::version);
   CHECK((said("tsdl.columns").get<std::vector<std::string>>() == recipe.columns));
   CHECK((said("tsdl.class_values").get<std::vector<double>>() == recipe.class_values));
   CHECK(said("tsdl.model").at("kind") == "bilstm");
+  CHECK((tsdl::internal::config_from_json(said("tsdl.model")) == model.describe()));
+  CHECK((tsdl::internal::config_from_json(said("tsdl.task")) == model.task()->describe()));
   const tsdl::Recipe again = tsdl::internal::recipe_from_json(said("tsdl.recipe"));
   CHECK((again.scaler.mean() == recipe.scaler.mean()));
   CHECK((again.scaler.scale() == recipe.scaler.scale()));
@@ -280,14 +290,22 @@ TEST_CASE("onnx: a length that may vary, a regression, two outputs for two class
   tsdl::Recipe recipe = small_recipe(3);
   const OnnxFile any = exported(model, recipe, {.dynamic_length = true});
   CHECK((any.inputs[0].shape == std::vector<std::string>{"batch", "length", "3"}));
-  CHECK(any.doc == "A gru classifier over windows of any number of rows of 3 features");
+  CHECK(any.doc ==
+        "A gru network for a task of kind binary over windows of any number of rows of 3 features");
 
   recipe.class_values.clear();
   recipe.regression = true;
+  model.set_task(tsdl::Regression{.scale = {{100.0 / 3}, {0.7}}});
   const OnnxFile regression = exported(model, recipe);
-  CHECK(regression.ops().ends_with("Reshape Gemm"));
+  CHECK(regression.ops().ends_with("Reshape Gemm Cast Mul Add"));
   REQUIRE(regression.outputs.size() == 1);
   CHECK(regression.outputs[0].name == "prediction");
+  CHECK(regression.outputs[0].type == 11);
+  const auto& mul = regression.nodes[regression.nodes.size() - 2];
+  const auto& add = regression.nodes.back();
+  CHECK((regression.constants.at(mul.inputs[1]).values<double>() == std::vector<double>{0.7}));
+  CHECK(
+      (regression.constants.at(add.inputs[1]).values<double>() == std::vector<double>{100.0 / 3}));
   check_order(regression);
 
   auto options = small;
@@ -305,7 +323,7 @@ TEST_CASE("onnx: equal models give equal bytes, whatever they are held in") {
   tsdl::save_onnx(directory / "a", single, recipe);
   tsdl::save_onnx(directory / "b", single, recipe);
   tsdl::save_onnx(directory / "c", twice, recipe);
-  tsdl::save_onnx(directory / "d", tsdl::AnyClassifier<float>(single), recipe);
+  tsdl::save_onnx(directory / "d", tsdl::AnyModel<float>(single), recipe);
   const std::string bytes = test::read_bytes(directory / "a");
   for (const char* name : {"b", "c", "d"}) CHECK((test::read_bytes(directory / name) == bytes));
   auto other = single;

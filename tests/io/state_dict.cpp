@@ -94,7 +94,7 @@ void check_reads(const std::filesystem::path& directory, Windows& windows) {
   const auto x = windows.tensor<Scalar>("x");
   const auto view = windows_of(x, I, windows.size("T"), windows.size("N"));
 
-  tsdl::Classifier<Cell, D> model(
+  tsdl::RecurrentNetwork<Cell, D> model(
       {.input_size = I, .hidden_size = H, .num_layers = L, .outputs = windows.size("K")}, 17);
   const auto keys = tsdl::load_state_dict(model, path, network_names<Cell>());
   CHECK(keys.missing_keys.empty());
@@ -142,7 +142,7 @@ void write_for_torch(const std::filesystem::path& directory, Index L, float nudg
   tsdl::make_directories(directory);
   const Index I = 3 + L, H = 6 * L + 1, K = 3, N = 5, T = 9;
   tsdl::RandomStream random(static_cast<std::uint64_t>(10 * L + D));
-  tsdl::Classifier<Cell, D> model(
+  tsdl::RecurrentNetwork<Cell, D> model(
       {.input_size = I, .hidden_size = H, .num_layers = L, .outputs = K});
   test::draw_parameters(model, random, 1.3 / std::sqrt(static_cast<double>(H)));
   tsdl::save_state_dict(directory / "weights.safetensors", model, network_names<Cell>());

@@ -20,8 +20,8 @@ Mask column_mask(DropoutKey key, double p, Index layer, Index t, Index b, Index 
   const std::vector<double> in(static_cast<std::size_t>(D * Hp), 1.0);
   std::vector<double> out(in.size());
   Mask kept(in.size());
-  tsdl::internal::dropout_column(out.data(), kept.data(), in.data(), philox, p, layer, t, b, D, H,
-                                 Hp);
+  tsdl::internal::dropout_column(out.data(), kept.data(), in.data(), philox, p, layer, t,
+                                 static_cast<std::uint32_t>(b), D, H, Hp);
   return kept;
 }
 
@@ -96,7 +96,7 @@ TEST_CASE("kept units are scaled by 1 / (1 - p), dropped ones and padding are ze
   std::vector<double> in(16, 3.0), out(16, 9.0);
   Mask kept(16, 9);
   tsdl::internal::dropout_column(out.data(), kept.data(), in.data(), philox, p, Index{0}, Index{0},
-                                 Index{0}, D, H, Hp);
+                                 0u, D, H, Hp);
   Index count = 0;
   for (std::size_t j = 0; j < 16; ++j) {
     const bool padding = j % 8 >= 5;
@@ -152,6 +152,38 @@ TEST_CASE("a slot's mask does not depend on how many samples there are") {
                                all.begin() + t * 20 * 10);
     CHECK(different == 0);
   }
+}
+
+TEST_CASE("a sample's key names its mask, wherever it stands") {
+  const Index T = 4, B = 9, first = 5;
+  tsdl::RandomStream random(1);
+  const auto x = test::draw<double>(random, T * B * 3);
+  const auto lstm = network(0.5);
+  const std::vector<std::uint32_t> keys = {3, 1, 4, 100, 5, 9, 2, 6, 4294967295u};
+  const auto run_part = [&](Index from, Index count, std::span<const std::uint32_t> given) {
+    const tsdl::Sequence<const double> part{x.data() + from * 3, 3, T, count, B * 3, 3};
+    tsdl::StackCache<double> cache;
+    lstm.forward(part, cache, {.training = true, .dropout = {1, 1}, .keys = given});
+    return test::outputs(lstm, cache);
+  };
+  const std::span<const std::uint32_t> all(keys);
+  const auto whole = run_part(0, B, all), left = run_part(0, first, all.first(first)),
+             right = run_part(first, B - first, all.subspan(first));
+  Index different = 0;
+  for (Index t = 0; t < T; ++t) {
+    const auto row = whole.begin() + t * B * 10;
+    different += !std::equal(row, row + first * 10, left.begin() + t * first * 10);
+    different += !std::equal(row + first * 10, row + B * 10, right.begin() + t * (B - first) * 10);
+  }
+  CHECK(different == 0);
+  CHECK(whole != run_part(0, B, {}));
+  // The mask is dropout_column's of that key.
+  tsdl::StackCache<double> cache;
+  lstm.forward(test::dense(x, 3, T, B), cache, {.training = true, .dropout = {1, 1}, .keys = keys});
+  const Index Hp = std::ssize(cache.layers[0].kept) / (T * B * 2);
+  const Mask expected = column_mask({1, 1}, 0.5, 0, 2, keys[3], 2, 5, Hp);
+  CHECK(std::equal(expected.begin(), expected.end(),
+                   cache.layers[0].kept.data() + (2 * B + 3) * 2 * Hp));
 }
 
 TEST_CASE("masks stand between the layers, one for each step") {

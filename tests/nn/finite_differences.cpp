@@ -1,13 +1,12 @@
-// Every gradient of the stack and the classifier against central differences, in double.
+// Every gradient of the stack and the network against central differences, in double.
 #include <doctest/doctest.h>
 
 #include <functional>
 #include <numeric>
 
+#include "support/loss.hpp"
 #include "support/network.hpp"
-#include "tsdl/nn/classifier.hpp"
-#include "tsdl/nn/loss.hpp"
-#include "tsdl/nn/stack.hpp"
+#include "tsdl/nn/recurrent_encoder.hpp"
 
 namespace {
 
@@ -134,6 +133,46 @@ void check_stack(const StackCase& s) {
   }
 }
 
+/// A task and the targets of three samples, of each step in turn where every step has one.
+struct Asked {
+  tsdl::Task task;
+  Values targets;
+};
+
+template <class Model>
+void check_network(tsdl::Pooling pooling, const Asked& asked) {
+  const Index I = 3, H = 3, T = 4, B = 3;
+  INFO("pooling ", tsdl::to_string(pooling), " task ", asked.task->describe().kind);
+  Model model({.input_size = I,
+               .hidden_size = H,
+               .num_layers = 2,
+               .dropout = 0.3,
+               .head_dropout = 0.4,
+               .pooling = pooling,
+               .outputs = asked.task->outputs()});
+  tsdl::RandomStream random(3);
+  test::draw_parameters(model, random, 0.8);
+  Values x = test::draw<double>(random, T * B * I), dx(x.size()), targets;
+  for (Index step = 0; step < model.target_steps(T); ++step)
+    targets.insert(targets.end(), asked.targets.begin(), asked.targets.end());
+  Values doutputs(targets.size() / static_cast<std::size_t>(asked.task->targets()) *
+                  static_cast<std::size_t>(asked.task->outputs()));
+  typename Model::Cache cache;
+  const auto view = test::dense(x, I, T, B);
+  const std::function<double()> loss = [&] {
+    model.repack();
+    const auto outputs = model.forward(view, cache, {.training = true, .dropout = {1, 2}});
+    return test::mean_loss(asked.task, outputs, targets, doutputs.data());
+  };
+  loss();
+  model.backward(view, cache, doutputs.data(), test::dense(dx, I, T, B));
+  CHECK(check_gradient("x", x, dx, loss) > 0.0);
+  std::vector<tsdl::Parameter<double>*> parameters;
+  model.visit([&](tsdl::Parameter<double>& parameter) { parameters.push_back(&parameter); });
+  for (tsdl::Parameter<double>* parameter : parameters)
+    check_gradient(parameter->name, parameter->value.span(), parameter->gradient.span(), loss);
+}
+
 }  // namespace
 
 TEST_CASE_TEMPLATE(
@@ -162,46 +201,23 @@ TEST_CASE_TEMPLATE("finite differences: one direction, and three layers", Cell,
 
 TEST_CASE_TEMPLATE("finite differences: a classifier, every pooling and loss", Cell,
                    tsdl::LSTMCell<double>, tsdl::GRUCell<double>) {
-  struct Kind {
-    tsdl::Loss loss;
-    Index outputs;
-    Values labels;
-  };
-  const std::vector<Kind> kinds = {{tsdl::BCEWithLogits{2.5}, 1, {1, 0, 1}},
-                                   {tsdl::CrossEntropy{{0.5, 2.0, 1.25}}, 3, {2, 0, 1}},
-                                   {tsdl::MSE{}, 1, {0.3, -1.0, 2.0}}};
-  const Index I = 3, H = 3, T = 4, B = 3;
+  const std::vector<Asked> kinds = {
+      {tsdl::task_of(tsdl::BCEWithLogits{2.5}, 1), {1, 0, 1}},
+      {tsdl::task_of(tsdl::CrossEntropy{{0.5, 2.0, 1.25}}, 3), {2, 0, 1}},
+      {tsdl::task_of(tsdl::MSE{}, 1), {0.3, -1.0, 2.0}}};
   for (const tsdl::Pooling pooling :
        {tsdl::Pooling::last, tsdl::Pooling::final_states, tsdl::Pooling::mean})
-    for (const Kind& kind : kinds) {
-      INFO("pooling ", tsdl::to_string(pooling), " outputs ", kind.outputs);
-      using Model = tsdl::Classifier<Cell, 2>;
-      Model model({.input_size = I,
-                   .hidden_size = H,
-                   .num_layers = 2,
-                   .dropout = 0.3,
-                   .head_dropout = 0.4,
-                   .pooling = pooling,
-                   .outputs = kind.outputs});
-      tsdl::RandomStream random(3);
-      test::draw_parameters(model, random, 0.8);
-      Values x = test::draw<double>(random, T * B * I), dx(x.size());
-      Values dlogits(static_cast<std::size_t>(B * kind.outputs));
-      typename Model::Cache cache;
-      const auto view = test::dense(x, I, T, B);
-      const std::function<double()> loss = [&] {
-        model.repack();
-        const auto logits = model.forward_training(view, cache, {1, 2});
-        return tsdl::evaluate<double>(kind.loss, logits.data(), kind.labels, kind.outputs,
-                                      dlogits.data())
-            .mean();
-      };
-      loss();
-      model.backward(view, cache, dlogits.data(), test::dense(dx, I, T, B));
-      CHECK(check_gradient("x", x, dx, loss) > 0.0);
-      std::vector<tsdl::Parameter<double>*> parameters;
-      model.visit([&](tsdl::Parameter<double>& parameter) { parameters.push_back(&parameter); });
-      for (tsdl::Parameter<double>* parameter : parameters)
-        check_gradient(parameter->name, parameter->value.span(), parameter->gradient.span(), loss);
-    }
+    for (const Asked& kind : kinds) check_network<tsdl::RecurrentNetwork<Cell, 2>>(pooling, kind);
+}
+
+TEST_CASE_TEMPLATE("finite differences: a target at every step, and quantiles of two targets", Cell,
+                   tsdl::LSTMCell<double>, tsdl::GRUCell<double>) {
+  using One = tsdl::RecurrentNetwork<Cell, 1>;
+  const Asked classes{tsdl::Classes{.count = 3}, {2, 0, 1}};
+  const Asked quantiles{tsdl::Quantiles{.levels = {0.1, 0.5, 0.7}, .targets = 2},
+                        {0.3, -1.0, 2.0, 0.1, -0.4, 1.0}};
+  check_network<One>(tsdl::Pooling::each, classes);
+  check_network<One>(tsdl::Pooling::each, quantiles);
+  check_network<One>(tsdl::Pooling::last, quantiles);
+  check_network<tsdl::RecurrentNetwork<Cell, 2>>(tsdl::Pooling::mean, quantiles);
 }

@@ -348,7 +348,7 @@ TEST_CASE_TEMPLATE("a stack refuses options out of range", Cell, tsdl::LSTMCell<
   CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 4, .num_layers = 0}), tsdl::ShapeError);
   for (const double dropout : {1.0, 1.5, -0.1, std::nan(""), HUGE_VAL})
     CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 4, .dropout = dropout}),
-                    tsdl::ShapeError);
+                    tsdl::OptionError);
 }
 
 TEST_CASE_TEMPLATE("a stack refuses sequences and gradients of other shapes", Cell,

@@ -8,10 +8,10 @@
 #include <filesystem>
 #include <type_traits>
 
+#include "support/loss.hpp"
 #include "support/network.hpp"
 #include "tsdl/io/safetensors.hpp"
-#include "tsdl/nn/classifier.hpp"
-#include "tsdl/nn/loss.hpp"
+#include "tsdl/nn/recurrent_encoder.hpp"
 #include "tsdl/optim/adamw.hpp"
 #include "tsdl/optim/clip.hpp"
 
@@ -178,19 +178,19 @@ void run_classifier(Case<Scalar>& c) {
               stride = c.number("stride");
   Model model(options_of(c));
   c.load(model);
-  const auto x = c.tensor("x"), labels = c.tensor("labels");
+  const auto x = c.tensor("x");
+  const auto labels = c.template tensor<double>("labels");
   const auto view =
       stride == 0 ? test::dense(x, I, T, B) : test::windows(x.data(), I, T, B, stride);
   std::vector<Scalar> dlogits(static_cast<std::size_t>(B * K)),
       dx(static_cast<std::size_t>(T * B * I));
   typename Model::Cache cache;
-  const auto logits = model.forward_training(view, cache, {});
+  const auto logits = model.forward(view, cache, {.training = true});
   c.compare_output("out.logits", std::span<const Scalar>(logits.data(), dlogits.size()),
                    output_tolerance<Scalar>);
-  const tsdl::Loss loss = loss_of(c);
-  tsdl::check_labels<Scalar>(loss, labels, K);
-  const double value =
-      tsdl::evaluate<Scalar>(loss, logits.data(), labels, K, dlogits.data()).mean();
+  const tsdl::Task task = tsdl::task_of(loss_of(c), K);
+  task.check_targets(labels, 1, B);
+  const double value = test::mean_loss(task, logits, labels, dlogits.data());
   c.compare_output("out.loss", std::vector<double>{value}, output_tolerance<Scalar>);
   model.backward(view, cache, dlogits.data(), test::dense(dx, I, T, B));
   c.compare_parameter_gradients(model, gradient_tolerance<Scalar>);
@@ -212,15 +212,15 @@ void run_training(Case<double>& c) {
   if (c.number("decay_biases") == 0) options.groups = {{.name = "bias", .weight_decay = 0.0}};
   tsdl::AdamWOptimizer<double> optimizer(options, model);
   const auto x = c.tensor("x"), labels = c.tensor("labels"), rates = c.tensor("lr");
-  const tsdl::Loss loss = loss_of(c);
+  const tsdl::Task task = tsdl::task_of(loss_of(c), K);
   std::vector<double> dlogits(static_cast<std::size_t>(B * K)), losses, norms;
   typename Model::Cache cache;
   for (Index step = 0; step < steps; ++step) {
     const auto view = tsdl::Sequence<const double>::dense(x.data() + step * T * B * I, I, T, B);
-    const std::span<const double> y(labels.data() + step * B, static_cast<std::size_t>(B));
+    const std::vector<double> y(labels.begin() + step * B, labels.begin() + (step + 1) * B);
     model.zero_gradients();
-    const auto logits = model.forward_training(view, cache, {});
-    losses.push_back(tsdl::evaluate<double>(loss, logits.data(), y, K, dlogits.data()).mean());
+    const auto logits = model.forward(view, cache, {.training = true});
+    losses.push_back(test::mean_loss(task, logits, y, dlogits.data()));
     model.backward(view, cache, dlogits.data());
     norms.push_back(tsdl::gradient_norm(model));
     optimizer.step(model, rates[static_cast<std::size_t>(step)],
@@ -236,7 +236,7 @@ void run_training(Case<double>& c) {
 
 template <class Cell, Index Directions>
 void run_model(Case<typename Cell::Scalar>& c) {
-  using Model = tsdl::Classifier<Cell, Directions>;
+  using Model = tsdl::RecurrentNetwork<Cell, Directions>;
   if (c.text("kind") == "classifier") {
     run_classifier<Model>(c);
   } else {

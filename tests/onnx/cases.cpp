@@ -1,8 +1,9 @@
 // Writes ONNX files, and for each what it must give: NAME.json beside NAME.onnx holds features and
-// the logits and probabilities that tsdl has for them.
+// what tsdl makes of them, by the name of each output.
 //
 // Usage: tsdl_onnx_cases DIRECTORY
-//          every combination of cell, directions, layers, pooling, scaler and outputs
+//          every combination of cell, directions, layers, pooling, scaler and outputs, and every
+//          task
 //        tsdl_onnx_cases DIRECTORY NAME MODEL CANDLES
 //          for a model file and its two exports, NAME_raw.onnx with the scaler and NAME_scaled.onnx
 //          without, that are already there
@@ -13,9 +14,11 @@
 #include <exception>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tsdl/io/checkpoint.hpp>
 #include <tsdl/io/onnx.hpp>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -50,9 +53,8 @@ struct Input {
 
 /// Describes a case: raw or scaled windows go in, and what `model` makes of the scaled ones comes
 /// out.
-template <class Model>
-void write_case(const std::filesystem::path& json, const Model& model, const Input& input,
-                bool raw) {
+void write_case(const std::filesystem::path& json, const tsdl::AnyModel<float>& model,
+                const Input& input, bool raw) {
   const tsdl::Windows<float> windows = input.windows();
   std::vector<double> features;
   for (const Index end : windows.ends())
@@ -60,23 +62,45 @@ void write_case(const std::filesystem::path& json, const Model& model, const Inp
       for (Index i = 0; i < windows.inputs(); ++i)
         features.push_back(raw ? input.raw.column(row)[i]
                                : static_cast<double>(windows.series().column(row)[i]));
-  typename Model::Cache cache;
+  tsdl::AnyModel<float>::Cache cache;
   tsdl::Buffer<float> gathered;
-  const auto logits = model.forward(windows.batch(0, batch, gathered), cache);
-  const tsdl::Matrix<double> p = tsdl::predict(model, windows);
+  const auto outputs = model.forward(windows.batch(0, batch, gathered), cache);
+  const tsdl::Task task = model.task();
+  const Index K = task->outputs(), P = task->predictions();
+  const Index S = tsdl::target_steps(model, input.length);
+  std::vector<double> raw_outputs, predictions(static_cast<std::size_t>(batch * S * P)), one;
+  for (Index row = 0; row < batch * S; ++row) {  // [batch][S], of columns that are [S][batch]
+    const Index column = row % S * batch + row / S;
+    one.assign(outputs.data() + column * K, outputs.data() + (column + 1) * K);
+    raw_outputs.insert(raw_outputs.end(), one.begin(), one.end());
+    task->decode(one.data(), predictions.data() + row * P);
+  }
+  Json expected;
+  const auto expect = [&](const char* name, const std::vector<double>& values, Index width,
+                          const std::vector<double>& units) {
+    std::vector<Index> shape = {width};
+    if (S > 1) shape.insert(shape.begin(), S);
+    expected[name] = {{"shape", shape}, {"values", values}, {"units", units}};
+  };
+  if (task->classes() > 0) {
+    expect("logits", raw_outputs, K, {});
+    expect("probabilities", predictions, P, {});
+  } else {
+    std::vector<double> units;
+    const auto scale = tsdl::TargetScale::from(task->describe());
+    for (Index i = 0; i < P; ++i) units.push_back(scale.scale_of(i * task->targets() / P));
+    expect("prediction", predictions, P, units);
+  }
   const Json text = {{"type", raw ? "float64" : "float32"},
                      {"shape", {batch, input.length, windows.inputs()}},
                      {"features", features},
-                     {"outputs", p.rows()},
-                     {"logits", std::vector<float>(logits.data(), logits.data() + logits.size())},
-                     {"probabilities", std::vector<double>(p.data(), p.data() + p.size())}};
+                     {"expected", expected}};
   tsdl::write_file(json, text.dump());
 }
 
 /// Draws weights, larger ones until the windows' probabilities differ: else any weights would do.
-template <class Model>
-void draw_weights(Model& model, const Input& input, tsdl::RandomStream& random) {
-  const double root = std::sqrt(static_cast<double>(model.options().hidden_size));
+void draw_weights(tsdl::AnyModel<float>& model, const Input& input, tsdl::RandomStream& random) {
+  const double root = std::sqrt(static_cast<double>(model.describe().index("hidden_size")));
   const tsdl::Windows<float> windows = input.windows();
   for (double scale = 0.5; scale < 10; scale *= 1.1) {
     model.visit([&](tsdl::Parameter<float>& parameter) {
@@ -86,8 +110,10 @@ void draw_weights(Model& model, const Input& input, tsdl::RandomStream& random) 
     });
     model.repack();
     const tsdl::Matrix<double> p = tsdl::predict(model, windows);
+    const tsdl::Config task = model.task()->describe();
+    const double unit = task.contains("scale") ? tsdl::TargetScale::from(task).scale_of(0) : 1;
     double most = 0;
-    for (Index b = 1; b < batch; ++b) most = std::max(most, std::abs(p(0, b) - p(0, 0)));
+    for (Index b = 1; b < batch; ++b) most = std::max(most, std::abs(p(0, b) - p(0, 0)) / unit);
     if (most > 0.2) return;
   }
   throw tsdl::Error("no weights found whose probabilities differ");
@@ -101,6 +127,7 @@ struct Case {
   Index outputs;
   tsdl::OnnxOptions onnx;
   double clip = 0;
+  std::optional<tsdl::Task> task{};  ///< none: classes
 };
 
 /// Exports a classifier with drawn weights. Raw features lie around 1e9, -3e4, 0.02 and 1e9 again,
@@ -115,7 +142,8 @@ void write_drawn(const std::filesystem::path& directory, const Case& c, std::uin
   const Index length = c.onnx.dynamic_length ? learnt + 4 : learnt;
   tsdl::Recipe recipe{.length = learnt};
   recipe.scaler = tsdl::StandardScaler({.clip = c.clip});
-  for (Index k = 0; k < std::max<Index>(2, c.outputs); ++k)
+  recipe.regression = c.task && (*c.task)->classes() == 0;
+  for (Index k = 0; !recipe.regression && k < std::max<Index>(2, c.outputs); ++k)
     recipe.class_values.push_back(static_cast<double>(k));
   for (Index i = 0; i < I; ++i) recipe.columns.push_back("x" + std::to_string(i));
   std::vector<double> rows;
@@ -127,25 +155,23 @@ void write_drawn(const std::filesystem::path& directory, const Case& c, std::uin
   const tsdl::Series<double> raw = series_of(recipe.columns, rows);
   recipe.scaler.fit(raw);
   const Input input{raw, recipe, length, length};
-  auto any = tsdl::make_classifier<float>(c.kind, {.input_size = I,
-                                                   .hidden_size = H,
-                                                   .num_layers = c.layers,
-                                                   .pooling = c.pooling,
-                                                   .outputs = c.outputs});
-  std::visit(
-      [&](auto& model) {
-        draw_weights(model, input, random);
-        std::string name = c.kind;
-        name.append("_").append(std::to_string(c.layers));
-        name.append("_").append(to_string(c.pooling));
-        name.append("_k").append(std::to_string(c.outputs));
-        name.append(c.onnx.include_scaler ? "_raw" : "_scaled");
-        name.append(c.onnx.dynamic_length ? "_any_length" : "");
-        name.append(c.clip > 0 ? "_clip" : "");
-        tsdl::save_onnx(directory / (name + ".onnx"), any, recipe, c.onnx);
-        write_case(directory / (name + ".json"), model, input, c.onnx.include_scaler);
-      },
-      any);
+  auto model = tsdl::make_classifier<float>(c.kind, {.input_size = I,
+                                                     .hidden_size = H,
+                                                     .num_layers = c.layers,
+                                                     .pooling = c.pooling,
+                                                     .outputs = c.outputs});
+  if (c.task) model.set_task(*c.task);
+  draw_weights(model, input, random);
+  std::string name = c.kind;
+  name.append("_").append(std::to_string(c.layers));
+  name.append("_").append(to_string(c.pooling));
+  name.append("_k").append(std::to_string(c.outputs));
+  if (c.task) name.append("_").append((*c.task)->describe().kind);
+  name.append(c.onnx.include_scaler ? "_raw" : "_scaled");
+  name.append(c.onnx.dynamic_length ? "_any_length" : "");
+  name.append(c.clip > 0 ? "_clip" : "");
+  tsdl::save_onnx(directory / (name + ".onnx"), model, recipe, c.onnx);
+  write_case(directory / (name + ".json"), model, input, c.onnx.include_scaler);
 }
 
 void write_combinations(const std::filesystem::path& directory) {
@@ -164,10 +190,36 @@ void write_combinations(const std::filesystem::path& directory) {
                   number++);
 }
 
+/// Each task, with a price of 1e9 that moves by 1, and a target for every step.
+void write_tasks(const std::filesystem::path& directory) {
+  const tsdl::TargetScale one{{1e9}, {1.5}, {}}, three{{1e9, 0, -4}, {1.0, 0.01, 300}, {}};
+  const std::vector<std::pair<tsdl::Task, Index>> tasks = {
+      {tsdl::Regression{.scale = one}, 1},
+      {tsdl::Regression{.targets = 3, .loss = tsdl::Huber{0.5}, .scale = three}, 3},
+      {tsdl::Quantiles{.levels = {0.5}, .scale = one}, 1},
+      {tsdl::Quantiles{.levels = {0.1, 0.9}, .scale = one}, 2},
+      {tsdl::Quantiles{.levels = {0.05, 0.25, 0.5, 0.75}, .targets = 3, .scale = three}, 12}};
+  std::uint64_t number = 500;
+  for (const char* kind : {"gru", "bilstm"})
+    for (const auto& [task, outputs] : tasks)
+      for (const bool scaler : {true, false})
+        write_drawn(directory,
+                    {kind, 2, Pooling::last, outputs, {.include_scaler = scaler}, 0, task},
+                    number++);
+  for (const bool any_length : {true, false})
+    for (const char* kind : {"gru", "lstm"}) {
+      const tsdl::OnnxOptions onnx{.include_scaler = true, .dynamic_length = any_length};
+      write_drawn(directory, {kind, 1, Pooling::each, 1, onnx}, number++);
+      write_drawn(directory, {kind, 2, Pooling::each, 3, onnx}, number++);
+      write_drawn(directory, {kind, 2, Pooling::each, 3, onnx, 0, tasks[1].first}, number++);
+      write_drawn(directory, {kind, 1, Pooling::each, 2, onnx, 0, tasks[3].first}, number++);
+    }
+}
+
 /// The latest windows of the candles.
 void write_trained(const std::filesystem::path& directory, const std::string& name,
                    const std::string& model_file, const std::string& candles) {
-  const auto loaded = tsdl::load_classifier<float>(model_file);
+  const auto loaded = tsdl::load_any_model<float>(model_file);
   const tsdl::Recipe& recipe = loaded.recipe;
   const tsdl::Series<double> all =
       tsdl::engineer_features(tsdl::read_candles(candles), tsdl::feature_set(recipe.features));
@@ -176,12 +228,8 @@ void write_trained(const std::filesystem::path& directory, const std::string& na
   const double* first = all.column(all.rows - rows);
   const auto raw = series_of(recipe.columns, std::vector<double>(first, first + rows * I));
   const Input input{raw, recipe, recipe.length, stride};
-  std::visit(
-      [&](const auto& model) {
-        write_case(directory / (name + "_raw.json"), model, input, true);
-        write_case(directory / (name + "_scaled.json"), model, input, false);
-      },
-      loaded.model);
+  write_case(directory / (name + "_raw.json"), loaded.model, input, true);
+  write_case(directory / (name + "_scaled.json"), loaded.model, input, false);
 }
 
 }  // namespace
@@ -189,9 +237,10 @@ void write_trained(const std::filesystem::path& directory, const std::string& na
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
-    if (arguments.size() == 1)
+    if (arguments.size() == 1) {
       write_combinations(arguments[0]);
-    else if (arguments.size() == 4)
+      write_tasks(arguments[0]);
+    } else if (arguments.size() == 4)
       write_trained(arguments[0], arguments[1], arguments[2], arguments[3]);
     else
       throw tsdl::Error("usage: tsdl_onnx_cases DIRECTORY [NAME MODEL CANDLES]");

@@ -38,7 +38,14 @@ def check(path):
     assert dimensions(features)[1:] in ([length, inputs], ["length", inputs]), features
     assert features.type.tensor_type.elem_type == (TensorProto.DOUBLE if raw else TensorProto.FLOAT)
     outputs = {output.name: dimensions(output) for output in model.graph.output}
-    assert outputs == {name: ["batch", case["outputs"]] for name in ("logits", "probabilities")}
+    length_of = dimensions(features)[1]
+    shapes = {name: [length_of] * (len(one["shape"]) - 1) + one["shape"][-1:] for name, one in case["expected"].items()}
+    assert outputs == {name: ["batch", *shape] for name, shape in shapes.items()}, outputs
+    task = json.loads(said["tsdl.task"])
+    assert (task["kind"] in ("regression", "quantiles")) == ("prediction" in outputs), task
+    for output in model.graph.output:
+        wanted = TensorProto.DOUBLE if output.name == "prediction" else TensorProto.FLOAT
+        assert output.type.tensor_type.elem_type == wanted, output
 
     # What is inferred of each tensor, from the input alone.
     for output in model.graph.output:
@@ -49,7 +56,7 @@ def check(path):
         assert types["centred"] == types["scaled"] == TensorProto.DOUBLE, types
         assert types["scaled_features"] == TensorProto.FLOAT, types
     for output in inferred.graph.output:
-        assert dimensions(output)[1] == case["outputs"], output
+        assert dimensions(output)[-1] == case["expected"][output.name]["shape"][-1], output
 
 
 def check_refusal(path):

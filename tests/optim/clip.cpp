@@ -22,6 +22,7 @@ TEST_CASE_TEMPLATE("the norm is that of all gradients together", Scalar, float, 
   tsdl::RandomStream random(3);
   double squares = 0.0;
   linear.visit([&](tsdl::Parameter<Scalar>& parameter) {
+    parameter.need_gradient();
     for (Scalar& value : parameter.gradient) {
       value = static_cast<Scalar>(static_cast<float>(random.uniform(-2.0, 2.0)));
       squares += static_cast<double>(value) * static_cast<double>(value);

@@ -54,12 +54,12 @@ TEST_CASE("ReduceLROnPlateau refuses settings out of range") {
   const double nan = std::nan("");
   CHECK_NOTHROW(ReduceLROnPlateau{}.check());
   for (const double factor : {0.0, 1.0, -0.5, 2.0, nan})
-    CHECK_THROWS_AS((ReduceLROnPlateau{.factor = factor}.check()), tsdl::ShapeError);
-  CHECK_THROWS_AS((ReduceLROnPlateau{.patience = -1}.check()), tsdl::ShapeError);
-  CHECK_THROWS_AS((ReduceLROnPlateau{.cooldown = -1}.check()), tsdl::ShapeError);
+    CHECK_THROWS_AS((ReduceLROnPlateau{.factor = factor}.check()), tsdl::OptionError);
+  CHECK_THROWS_AS((ReduceLROnPlateau{.patience = -1}.check()), tsdl::OptionError);
+  CHECK_THROWS_AS((ReduceLROnPlateau{.cooldown = -1}.check()), tsdl::OptionError);
   for (const double bad : {-1e-9, nan}) {
-    CHECK_THROWS_AS((ReduceLROnPlateau{.threshold = bad}.check()), tsdl::ShapeError);
-    CHECK_THROWS_AS((ReduceLROnPlateau{.min_lr = bad}.check()), tsdl::ShapeError);
-    CHECK_THROWS_AS((ReduceLROnPlateau{.eps = bad}.check()), tsdl::ShapeError);
+    CHECK_THROWS_AS((ReduceLROnPlateau{.threshold = bad}.check()), tsdl::OptionError);
+    CHECK_THROWS_AS((ReduceLROnPlateau{.min_lr = bad}.check()), tsdl::OptionError);
+    CHECK_THROWS_AS((ReduceLROnPlateau{.eps = bad}.check()), tsdl::OptionError);
   }
 }

@@ -338,7 +338,7 @@ refuse_header "the first recurrent weights of another shape" "bad/m: .*(weight_h
   's/\("lstm.weight_hh_l0":{"dtype":"F32","shape":\)\[32,8\]/\1[8,32]/'
 refuse_header "a shape whose size overflows" "bad/m: tensor 'fc.bias': shape .*too large" \
   's/"shape":\[1\]/"shape":[4294967296,4294967296,4294967296]/'
-sed 's/,"tsdl.seed".*//; s/$/,"tsdl.seed":"1"}}/' header.json >bad/header.json
+sed -E 's/("tsdl.task":"[^}]*}"\}).*/\1}/' header.json >bad/header.json
 : >nothing
 safetensors bad/header.json nothing >bad/m
 refuse_model "no tensors" "bad/m: tensor 'lstm.weight_ih_l0': missing" bad/m
@@ -351,11 +351,11 @@ refuse_model "an unused tensor" "bad/m: tensor 'zz.extra': not expected" bad/m
 # --- what a model file says of itself
 refuse_header "no recipe" "bad/m: metadata 'tsdl.recipe': missing" 's/"tsdl.recipe"/"tsdl.other"/'
 refuse_header "another format" "bad/m: metadata 'tsdl.format'" \
-  's/"tsdl.format":"1"/"tsdl.format":"2"/'
+  's/"tsdl.format":"2"/"tsdl.format":"3"/'
 refuse_header "a line end in the format" "bad/m: metadata 'tsdl.format'" \
-  's/"tsdl.format":"1"/"tsdl.format":"1\\n2"/'
-refuse_header "a kind that is not known" "bad/m: .*kind" 's/\\"bilstm\\"/\\"other\\"/'
-refuse_header "a line end in the kind" "bad/m: .*kind" 's/\\"bilstm\\"/\\"bi\\\\nlstm\\"/'
+  's/"tsdl.format":"2"/"tsdl.format":"1\\n2"/'
+refuse_header "a kind that is not known" "bad/m: .*(kind|expected one of)" 's/\\"bilstm\\"/\\"other\\"/'
+refuse_header "a line end in the kind" "bad/m: .*(kind|expected one of)" 's/\\"bilstm\\"/\\"bi\\\\nlstm\\"/'
 refuse_header "a hidden size that is not the tensors'" "bad/m: " \
   's/\(hidden_size\\":\)8/\19/'
 refuse_header "fewer layers than tensors" "bad/m: tensors 'lstm.bias_hh_l1'.*not expected" \
@@ -373,7 +373,8 @@ refuse_header "a scaler with a scale of 0" "bad/m: metadata 'tsdl.recipe'" \
 refuse_header "a column of another name" "hi" 's/\(columns\\":\[\\"open\\",\\"\)high/\1hi/'
 
 # A header of a few hundred bytes that claims sizes whose product overflows.
-info=$(sed 's/^{"__metadata__":\({.*"tsdl.seed":"1"}\).*/\1/' header.json)
+info=$(sed 's/^{"__metadata__":\({.*"tsdl.task":"[^}]*}"}\).*/\1/' header.json)
+[ "${#info}" -lt "$(wc -c <header.json)" ] || fail "the metadata was not found"
 for hidden in 4611686018427387904 1152921504606846976 9223372036854775807; do
   printf '{"__metadata__":%s,%s}' "${info/hidden_size\\\":8/hidden_size\\\":$hidden}" \
     '"lstm.weight_hh_l0":{"dtype":"F32","shape":[0,'$hidden'],"data_offsets":[0,0]}' |

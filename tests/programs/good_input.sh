@@ -9,7 +9,7 @@ set -euo pipefail
 
 train=$(realpath "$1") predict=$(realpath "$2") source=$(realpath "$3")
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-train=$(on_candles_alone "$train")
+plain=$train train=$(on_candles_alone "$train")
 cd "$work"
 small=(--hidden 8 --layers 2 --seq-len 10 --max-epochs 2)
 environment=()  # variables to set for the programs
@@ -190,7 +190,7 @@ feature-columns = ["open", "volume"]
 label-column = "up"
 label-offset = 1
 TOML
-run_training "columns in a configuration file" from_table --data table.csv --config table.toml
+train=$plain run_training "columns in a configuration file" from_table --data table.csv --config table.toml
 same "columns in a configuration file" from_table/best.safetensors table1/best.safetensors
 passed "configuration files"
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <limits>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,8 @@
 
 #include "data/helpers.hpp"
 #include "support/network.hpp"
+#include "tsdl/nn/factory.hpp"
+#include "tsdl/train/predict.hpp"
 
 namespace {
 
@@ -82,14 +85,15 @@ tsdl::Matrix<double> predict_dense(const Model& model,
                                    Index batch) {
   typename Model::Cache cache;
   tsdl::Buffer<typename Model::Scalar> gathered;
-  const Index K = model.options().outputs;
+  const Index K = model.outputs();
   tsdl::Matrix<double> result(K, windows.size());
   for (Index first = 0; first < windows.size(); first += batch) {
     std::vector<Index> samples;
     for (Index i = first; i < std::min(first + batch, windows.size()); ++i) samples.push_back(i);
     const auto logits = model.forward(windows.gather(samples, gathered), cache);
+    const std::vector<double> wide(logits.data(), logits.data() + logits.size());
     for (Index b = 0; b < logits.cols(); ++b)
-      tsdl::internal::probabilities_of(logits.data() + b * K, K, result.data() + (first + b) * K);
+      model.task()->decode(wide.data() + b * K, result.data() + (first + b) * K);
   }
   return result;
 }
@@ -175,7 +179,8 @@ TEST_CASE_TEMPLATE("streaming: a state that is carried has the bits of one long 
       if (!prediction) continue;
       const Index count = row - first + 1;
       const auto logits = fitted.model.forward(sequence(series, first, count), cache);
-      tsdl::internal::probabilities_of(logits.data(), setting.outputs, expected.data());
+      const std::vector<double> wide(logits.data(), logits.data() + logits.size());
+      fitted.model.task()->decode(wide.data(), expected.data());
       for (std::size_t k = 0; k < expected.size(); ++k) {
         wrong += !same_bits(prediction.probabilities[k], expected[k]);
         rerun_too += same_bits(prediction.probabilities[k],
@@ -234,7 +239,7 @@ TEST_CASE_TEMPLATE("streaming: a snapshot goes on to the same bits, wherever it 
                    tsdl::LSTMClassifier<double>, tsdl::GRUClassifier<float>,
                    tsdl::BiLSTMClassifier<float>) {
   for (const StreamMode mode : {StreamMode::rerun, StreamMode::carry}) {
-    if (Model::directions == 2 && mode == StreamMode::carry) continue;
+    if (Model::kind().starts_with("bi") && mode == StreamMode::carry) continue;
     for (const Setting& setting : {settings[1], settings[2]}) {
       const Fitted<Model> fitted("hybrid", options_of(setting));
       const auto made = [&] {
@@ -292,6 +297,14 @@ TEST_CASE("streaming: what is no snapshot of this stream is refused, and nothing
                                 " bytes after the header, got " + std::to_string(size - header);
     refused(resized, message.c_str());
   }
+  auto older = bytes;
+  older[7] = std::byte{'1'};  // TSDSTM01, as tsdl 0.1 wrote it
+  CHECK(bytes[7] == std::byte{'2'});
+  refused(older,
+          "snapshot: of tsdl 0.1 (version 1), which this version (2) cannot go on from: push the "
+          "last rows again");
+  older[7] = std::byte{'3'};
+  refused(older, none);
   for (std::size_t i = 32; i < bytes.size(); i += 97) {
     auto damaged = bytes;
     damaged[i] ^= std::byte{4};
@@ -321,6 +334,44 @@ TEST_CASE("streaming: what is no snapshot of this stream is refused, and nothing
   stream.restore(bytes);
   CHECK(stream.fault().empty());
   CHECK(stream.snapshot() == bytes);
+}
+
+TEST_CASE(
+    "streaming: numbers and quantiles come in the targets' own units, from a model of any type") {
+  const auto candles = test::first_candles(test::shipped_candles(), rows);
+  const auto data = tsdl::prepare<float>(
+      candles,
+      {.features = "ohlcv", .length = length, .label = tsdl::ColumnTargets{{"close", "volume"}}},
+      {.validation = 0.1, .test = 0.1});
+  const auto windows = tsdl::apply<float>(data.recipe, candles);
+  for (const tsdl::Task& task : {data.task(), data.quantiles({0.1, 0.5, 0.9})}) {
+    CAPTURE(task->describe().kind);
+    auto model = tsdl::make_classifier<float>("gru", {.input_size = data.inputs(),
+                                                      .hidden_size = 7,
+                                                      .num_layers = 1,
+                                                      .outputs = task->outputs()});
+    model.set_task(task);
+    const auto expected = tsdl::predict(model, windows);
+    CHECK(expected.minCoeff() > 100);  // prices and volumes, not deviations
+    tsdl::StreamingPredictor stream(model, data.recipe);
+    CHECK(count_differences(stream, candles, 0, windows, expected) == 0);
+  }
+}
+
+TEST_CASE("streaming: streams of one model share it, and know nothing of each other") {
+  using Model = tsdl::LSTMClassifier<float>;
+  const Fitted<Model> fitted("ohlcv", options_of(settings[1]));
+  const auto shared = std::make_shared<const Model>(fitted.model);
+  tsdl::StreamingPredictor one(shared, fitted.recipe), two(shared, fitted.recipe);
+  CHECK(&one.model() == shared.get());
+  const auto windows = fitted.windows();
+  const auto expected = tsdl::predict(fitted.model, windows);
+  for (Index row = 0; row < 77; ++row) two.push(fitted.candles[row]);
+  CHECK(count_differences(one, fitted.candles, 0, windows, expected) == 0);
+  CHECK(count_differences(two, fitted.candles, 77, windows, expected) == 0);
+  CHECK(shared.use_count() == 3);
+  CHECK_THROWS_WITH_AS(tsdl::StreamingPredictor(std::shared_ptr<const Model>(), fitted.recipe),
+                       "StreamingPredictor: no model was given", tsdl::Error);
 }
 
 TEST_CASE("streaming: a candle that is not valid is refused, named, and changes nothing") {

@@ -65,6 +65,14 @@ Toy<Scalar> two_classes(Index rows, Index features = 2, std::uint64_t seed = 1) 
   return make_toy<Scalar>(rows, features, seed, [](double sum) { return sum > 0 ? 1.0 : 0.0; });
 }
 
+/// The labels of windows as Trainer::step takes them.
+template <class Scalar>
+std::vector<Scalar> labels_of(const tsdl::Windows<Scalar>& windows) {
+  std::vector<Scalar> labels;
+  for (const double label : windows.targets()) labels.push_back(static_cast<Scalar>(label));
+  return labels;
+}
+
 template <class Value>
 std::string bytes_of(std::span<const Value> values) {
   return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};

@@ -10,7 +10,7 @@
 
 #include "data/helpers.hpp"
 #include "tsdl/core/random.hpp"
-#include "tsdl/nn/loss.hpp"
+#include "tsdl/task/tasks.hpp"
 
 namespace {
 
@@ -163,8 +163,8 @@ TEST_CASE("curves: a constant answer scores what the metrics of that answer say"
     CHECK(test::close_to(found.balanced_accuracy, decisions.balanced_accuracy, 1e-12));
     CHECK(test::close_to(found.mcc, decisions.mcc, 1e-12));
     CHECK(found.majority_accuracy == expected.majority_accuracy);
-    const double loss = tsdl::evaluate(tsdl::default_loss(outputs), logits.data(),
-                                       std::span<const double>(labels), outputs)
+    const double loss = tsdl::default_task(outputs)
+                            ->loss(logits.data(), labels.data(), std::ssize(labels), nullptr)
                             .mean();
     if (counts[0] > 0) CHECK(test::close_to(found.loss, loss, 1e-12));
     CHECK(tsdl::constant_confusion(counts).counts ==

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "support/training.hpp"
-#include "tsdl/nn/classifier.hpp"
+#include "tsdl/nn/recurrent_encoder.hpp"
 #include "tsdl/train/trainer.hpp"
 
 namespace {
@@ -67,6 +67,10 @@ TEST_CASE("what a callback throws comes out of fit, and fit can be called again"
     }
     CHECK(thrown == place);
     CHECK(test::has_finite_weights(model));
+    if (place == 4) {  // on_end: the run itself had ended
+      CHECK_THROWS_AS(trainer.fit(train, validation), tsdl::Error);
+      continue;
+    }
     const tsdl::History history = trainer.fit(train, validation);
     CHECK(history.status == tsdl::Status::finished);
     CHECK(history.epochs.size() >= 3);
@@ -88,7 +92,8 @@ TEST_CASE("a model outlives a trainer that a callback ended, and trains as a new
     // One batch was trained on before the condition was asked.
     tsdl::Trainer trainer(untouched, quick());
     tsdl::Buffer<float> scratch;
-    trainer.step(train.batch(0, 8, scratch), std::span<const float>(train.labels()).first(8));
+    trainer.step(train.batch(0, 8, scratch),
+                 std::span<const float>(test::labels_of(train)).first(8));
   }
   CHECK(test::weight_bytes(model) == test::weight_bytes(untouched));
   for (Model* each : {&model, &untouched}) {
@@ -129,7 +134,7 @@ TEST_CASE("after a refused call a model, a cache and a trainer go on") {
   Model trained(small(), 1);
   tsdl::Trainer trainer(trained, quick());
   CHECK_THROWS_AS(trainer.fit(wide.windows(10, 16)), tsdl::ShapeError);
-  CHECK_THROWS_AS(trainer.add(tsdl::EarlyStopping{.patience = 0}), tsdl::ShapeError);
+  CHECK_THROWS_AS(trainer.add(tsdl::EarlyStopping{.patience = 0}), tsdl::OptionError);
   CHECK_THROWS_AS(trainer.add(tsdl::StopWhen{}), tsdl::Error);
   CHECK(trainer.fit(windows).status == tsdl::Status::finished);
 }

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "support/training.hpp"
-#include "tsdl/nn/classifier.hpp"
+#include "tsdl/nn/model.hpp"
 #include "tsdl/train/trainer.hpp"
 
 namespace {
@@ -22,25 +22,24 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 
 /// Takes series whose row r holds the number r; its logit is always 0, so under MSE the gradient
 /// that comes back tells the label.
-class Spy {
+class Spy : public tsdl::ModelBase<double> {
  public:
-  using Scalar = double;
   struct Cache {
     std::vector<double> logits;
   };
-  struct Options {
-    Index input_size = 1, outputs = 1;
-  };
-  using Logits = Eigen::Map<const tsdl::Matrix<double>>;
 
-  std::vector<std::vector<Index>> batches;     ///< the last rows of each batch's windows
-  std::vector<std::vector<double>> labels;     ///< of each batch
-  std::vector<std::uint64_t> dropout_updates;  ///< of each batch
-  std::set<std::size_t> poisoned;              ///< batches whose gradient is infinite
-  mutable Index evaluated = 0;                 ///< windows seen by forward
+  // forward is const, but a spy's.
+  mutable std::vector<std::vector<Index>> batches;     ///< the last rows of each batch's windows
+  mutable std::vector<std::uint64_t> dropout_updates;  ///< of each batch
+  mutable Index evaluated = 0;                         ///< windows seen out of training
+  std::vector<std::vector<double>> labels;             ///< of each batch
+  std::set<std::size_t> poisoned;                      ///< batches whose gradient is infinite
   tsdl::Parameter<double> weight = tsdl::Parameter<double>::vector("weight", 1);
 
-  Options options() const { return {}; }
+  Spy() : ModelBase(1) {}
+  tsdl::Config describe() const { return tsdl::Config("spy"); }
+  Index inputs() const { return 1; }
+  Index outputs() const { return 1; }
   template <class F>
   void visit(F&& f) {
     f(weight);
@@ -52,26 +51,20 @@ class Spy {
   void repack() {}
   void zero_gradients() { weight.zero_gradient(); }
 
-  Logits forward(const tsdl::Sequence<const double>& x, Cache& cache) const {
-    evaluated += x.batch;
-    cache.logits.assign(static_cast<std::size_t>(x.batch), 0.0);
-    return {cache.logits.data(), 1, x.batch};
+  tsdl::Outputs<double> forward(const tsdl::Batch<double>& batch, Cache& cache,
+                                const tsdl::Pass& pass) const {
+    if (pass.training)
+      spy(batch.past, pass.dropout);
+    else
+      evaluated += batch.size();
+    cache.logits.assign(static_cast<std::size_t>(batch.size()), 0.0);
+    return {cache.logits.data(), 1, batch.size()};
   }
-  Logits forward_training(const tsdl::Sequence<const double>& x, Cache& cache,
-                          tsdl::DropoutKey key) {
-    dropout_updates.push_back(key.update);
-    auto& rows = batches.emplace_back();
-    for (Index b = 0; b < x.batch; ++b) {
-      for (Index t = 1; t < x.steps; ++t) REQUIRE(*x.column(t, b) == *x.column(t - 1, b) + 1);
-      rows.push_back(static_cast<Index>(*x.column(x.steps - 1, b)));
-    }
-    cache.logits.assign(static_cast<std::size_t>(x.batch), 0.0);
-    return {cache.logits.data(), 1, x.batch};
-  }
-  void backward(const tsdl::Sequence<const double>& x, Cache&, const double* dlogits) {
+  void backward(const tsdl::Batch<double>& batch, Cache&, const double* dlogits) {
     auto& seen = labels.emplace_back();
-    for (Index b = 0; b < x.batch; ++b)
-      seen.push_back(-dlogits[b] * static_cast<double>(x.batch) / 2);
+    for (Index b = 0; b < batch.size(); ++b)
+      seen.push_back(-dlogits[b] * static_cast<double>(batch.size()) / 2);
+    weight.need_gradient();
     weight.gradient[0] = poisoned.contains(batches.size() - 1) ? infinity : 1.0;
   }
 
@@ -80,7 +73,18 @@ class Spy {
     for (const auto& batch : batches) all.insert(all.end(), batch.begin(), batch.end());
     return all;
   }
+
+ private:
+  void spy(const tsdl::Sequence<const double>& x, tsdl::DropoutKey key) const {
+    dropout_updates.push_back(key.update);
+    auto& rows = batches.emplace_back();
+    for (Index b = 0; b < x.batch; ++b) {
+      for (Index t = 1; t < x.steps; ++t) REQUIRE(*x.column(t, b) == *x.column(t - 1, b) + 1);
+      rows.push_back(static_cast<Index>(*x.column(x.steps - 1, b)));
+    }
+  }
 };
+static_assert(tsdl::Model<Spy>);
 
 constexpr Index length = 3;
 
@@ -274,7 +278,7 @@ TEST_CASE("trainer: options out of range are refused by name") {
     Spy spy;
     try {
       tsdl::Trainer<Spy> trainer(spy, o);
-    } catch (const tsdl::ShapeError& error) {
+    } catch (const tsdl::OptionError& error) {
       return std::string(error.what());
     }
     return std::string("accepted");
@@ -295,8 +299,8 @@ TEST_CASE("trainer: options out of range are refused by name") {
 
   Spy spy;
   tsdl::Trainer<Spy> trainer(spy);
-  CHECK_THROWS_AS(trainer.add(tsdl::EarlyStopping{.patience = 0}), tsdl::ShapeError);
-  CHECK_THROWS_AS(trainer.add(tsdl::EarlyStopping{.min_delta = -1}), tsdl::ShapeError);
-  CHECK_THROWS_AS(trainer.add(tsdl::ReduceLROnPlateau{.factor = 1}), tsdl::ShapeError);
-  CHECK_THROWS_AS(trainer.add(tsdl::ReduceLROnPlateau{.patience = -1}), tsdl::ShapeError);
+  CHECK_THROWS_AS(trainer.add(tsdl::EarlyStopping{.patience = 0}), tsdl::OptionError);
+  CHECK_THROWS_AS(trainer.add(tsdl::EarlyStopping{.min_delta = -1}), tsdl::OptionError);
+  CHECK_THROWS_AS(trainer.add(tsdl::ReduceLROnPlateau{.factor = 1}), tsdl::OptionError);
+  CHECK_THROWS_AS(trainer.add(tsdl::ReduceLROnPlateau{.patience = -1}), tsdl::OptionError);
 }

@@ -13,7 +13,7 @@
 
 #include "support/files.hpp"
 #include "support/training.hpp"
-#include "tsdl/nn/dropout.hpp"
+#include "tsdl/nn/model.hpp"
 #include "tsdl/train/trainer.hpp"
 
 namespace {
@@ -23,21 +23,20 @@ using test::Index;
 using test::message_of;
 
 /// Says the value of its weight for every window.
-class OneWeight {
+class OneWeight : public tsdl::ModelBase<double> {
  public:
-  using Scalar = double;
   struct Cache {
     std::vector<double> logits;
+    std::uint64_t update = 0;
   };
-  struct Options {
-    Index input_size = 2, outputs = 1;
-  };
-  using Logits = Eigen::Map<const tsdl::Matrix<double>>;
 
   tsdl::Parameter<double> weight = tsdl::Parameter<double>::vector("weight", 1);
   std::set<std::uint64_t> poisoned;  ///< updates whose gradient is not finite
 
-  Options options() const { return {}; }
+  OneWeight() : ModelBase(1) {}
+  tsdl::Config describe() const { return tsdl::Config("one_weight"); }
+  Index inputs() const { return 2; }
+  Index outputs() const { return 1; }
   template <class F>
   void visit(F&& f) {
     f(weight);
@@ -48,23 +47,20 @@ class OneWeight {
   }
   void repack() {}
   void zero_gradients() { weight.zero_gradient(); }
-  Logits forward(const tsdl::Sequence<const double>& x, Cache& cache) const {
-    cache.logits.assign(static_cast<std::size_t>(x.batch), weight.value[0]);
-    return {cache.logits.data(), 1, x.batch};
+  tsdl::Outputs<double> forward(const tsdl::Batch<double>& batch, Cache& cache,
+                                const tsdl::Pass& pass) const {
+    cache.update = pass.dropout.update;
+    cache.logits.assign(static_cast<std::size_t>(batch.size()), weight.value[0]);
+    return {cache.logits.data(), 1, batch.size()};
   }
-  Logits forward_training(const tsdl::Sequence<const double>& x, Cache& cache,
-                          tsdl::DropoutKey key) {
-    update_ = key.update;
-    return forward(x, cache);
+  void backward(const tsdl::Batch<double>& batch, Cache& cache, const double* dlogits) {
+    weight.need_gradient();
+    for (Index b = 0; b < batch.size(); ++b) weight.gradient[0] += dlogits[b];
+    if (poisoned.contains(cache.update))
+      weight.gradient[0] = std::numeric_limits<double>::quiet_NaN();
   }
-  void backward(const tsdl::Sequence<const double>& x, Cache&, const double* dlogits) {
-    for (Index b = 0; b < x.batch; ++b) weight.gradient[0] += dlogits[b];
-    if (poisoned.contains(update_)) weight.gradient[0] = std::numeric_limits<double>::quiet_NaN();
-  }
-
- private:
-  std::uint64_t update_ = 0;
 };
+static_assert(tsdl::Model<OneWeight>);
 
 /// Writes down what it is told, and throws when `fails` says so.
 class Recorder final : public tsdl::Tracker {

@@ -7,12 +7,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "support/files.hpp"
 #include "support/training.hpp"
-#include "tsdl/nn/classifier.hpp"
+#include "tsdl/nn/factory.hpp"
 
 namespace {
 
@@ -260,7 +263,7 @@ TEST_CASE("training: an infinite input is skipped and leaves no trace") {
   const auto good = toy.windows(40, 8), bad = toy.windows(20, 4);
   const auto step = [&](auto& trainer, const auto& windows) {
     trainer.step(windows.batch(0, windows.size(), scratch),
-                 std::span<const float>(windows.labels()));
+                 std::span<const float>(test::labels_of(windows)));
   };
 
   tsdl::BiLSTMClassifier<float> model(architecture, 6), other(architecture, 6);
@@ -351,11 +354,226 @@ TEST_CASE("training: windows and labels that do not fit are refused") {
   CHECK_THROWS_AS(fit(1, tsdl::Windows<float>{}), tsdl::DataError);
   CHECK_THROWS_AS(fit(1, three.windows(5, 90)), tsdl::DataError);
   CHECK_THROWS_AS(fit(2, three.windows(5, 90)), tsdl::DataError);
-  CHECK_THROWS_AS(fit(3, three.windows(5, 90), tsdl::BCEWithLogits{}), tsdl::ShapeError);
-  CHECK_THROWS_AS(fit(3, three.windows(5, 90), tsdl::CrossEntropy{{1.0, 2.0}}), tsdl::ShapeError);
+  CHECK_THROWS_AS(fit(3, three.windows(5, 90), tsdl::BCEWithLogits{}), tsdl::OptionError);
+  CHECK_THROWS_AS(fit(3, three.windows(5, 90), tsdl::CrossEntropy{{1.0, 2.0}}), tsdl::OptionError);
   CHECK_THROWS_AS(fit(1, test::two_classes<float>(100, 3).windows(5, 90)), tsdl::ShapeError);
   auto unlabelled = toy;
   unlabelled.labels[50] = std::numeric_limits<float>::quiet_NaN();
   CHECK_THROWS_AS(fit(1, unlabelled.windows(5, 90)), tsdl::DataError);
   CHECK_THROWS_AS(fit(1, unlabelled.windows(5, 90), tsdl::MSE{}), tsdl::DataError);
+}
+
+TEST_CASE("training: a run that has ended is not run again, whatever ended it") {
+  const auto toy = test::two_classes<float>(60);
+  const auto train = toy.windows(5, 30), validation = toy.windows(40, 20);
+  const auto refusal = [&](const auto& add) {
+    tsdl::LSTMClassifier<float> model({.input_size = 2, .hidden_size = 3, .num_layers = 1});
+    tsdl::Trainer trainer(model, options(3, 0.0));
+    add(trainer);
+    trainer.fit(train, validation);
+    const std::string before = weight_bytes(model);
+    const std::string message =
+        test::message_of<tsdl::Error>([&] { trainer.fit(train, validation); });
+    CHECK((weight_bytes(model) == before));
+    CHECK(std::ssize(trainer.state().history) == trainer.state().epoch);
+    return message;
+  };
+  constexpr auto rest =
+      " epochs): make another Trainer to train the model further, or resume a state";
+  CHECK(refusal([](auto&) {}) ==
+        std::string("Trainer: this run has ended (finished after 3") + rest);
+  CHECK(refusal([](auto& trainer) { trainer.add(tsdl::EarlyStopping{.patience = 1}); }) ==
+        std::string("Trainer: this run has ended (stopped early after 2") + rest);
+  CHECK(refusal([](auto& trainer) { trainer.add(tsdl::StopWhen{[] { return true; }}); }) ==
+        std::string("Trainer: this run has ended (interrupted after 0") + rest);
+  // Another trainer goes on with the model.
+  tsdl::LSTMClassifier<float> model({.input_size = 2, .hidden_size = 3, .num_layers = 1});
+  for (int run = 0; run < 2; ++run)
+    CHECK(tsdl::Trainer(model, options(2, 0.01)).fit(train).status == tsdl::Status::finished);
+}
+
+TEST_CASE("training: a trainer stays where it is made") {
+  using Trainer = tsdl::Trainer<tsdl::LSTMClassifier<float>>;
+  static_assert(!std::is_copy_constructible_v<Trainer> && !std::is_move_constructible_v<Trainer>);
+  static_assert(!std::is_copy_assignable_v<Trainer> && !std::is_move_assignable_v<Trainer>);
+  // Nor does it take a model that is about to end.
+  static_assert(!std::is_constructible_v<Trainer, tsdl::LSTMClassifier<float>>);
+}
+
+TEST_CASE("training: a step whose targets do not fit is refused and changes nothing") {
+  const auto toy = test::two_classes<float>(60);
+  const auto windows = toy.windows(5, 40);
+  tsdl::Buffer<float> scratch;
+  const auto x = windows.batch(0, 4, scratch);
+  tsdl::LSTMClassifier<float> model(
+      {.input_size = 2, .hidden_size = 3, .num_layers = 1, .outputs = 3});
+  tsdl::Trainer trainer(model, options(1, 0.01));
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> good = {0, 2, 1, 0};
+  trainer.step(x, good);
+  const std::string before = weight_bytes(model);
+  const auto unchanged = [&] {
+    CHECK((weight_bytes(model) == before));
+    CHECK(trainer.state().batches == 1);
+    CHECK(trainer.state().skipped_steps == 0);
+    CHECK(trainer.optimizer().steps() == 1);
+  };
+  const auto sizes = [&](const std::vector<float>& labels) {
+    const auto message = test::message_of<tsdl::ShapeError>([&] { trainer.step(x, labels); });
+    unchanged();
+    return message;
+  };
+  CHECK(sizes({0, 2, 1}) == "Trainer: expected targets of 1 steps of 4 samples, got 1 of 3");
+  CHECK(sizes({0, 2, 1, 0, 0}) == "Trainer: expected targets of 1 steps of 4 samples, got 1 of 5");
+  CHECK(test::contains(sizes({}), "expected targets of 1 steps of 4 samples, got "));
+  const auto values = [&](float bad) {
+    const std::vector<float> labels = {0, 2, bad, 0};
+    const auto message = test::message_of<tsdl::DataError>([&] { trainer.step(x, labels); });
+    unchanged();
+    return message;
+  };
+  CHECK(values(3) == "task classes: target 3 is not one of 3 classes");
+  CHECK(values(-1) == "task classes: target -1 is not one of 3 classes");
+  CHECK(values(0.5f) == "task classes: target 0.5 is not one of 3 classes");
+  CHECK(values(nan) == "task classes: target nan is not one of 3 classes");
+  // As a batch: two values a sample, or a target a step, where one is asked.
+  const std::vector<double> eight(8, 1.0);
+  const auto batch = [&](Index K, Index S, Index B) {
+    const auto message = test::message_of<tsdl::ShapeError>([&] {
+      trainer.step({x, tsdl::Sequence<const double>::dense(eight.data(), K, S, B)});
+    });
+    unchanged();
+    return message;
+  };
+  CHECK(batch(2, 1, 4) == "task classes: expected 4 x 1 target values, got 8 in samples of 2");
+  CHECK(batch(1, 2, 4) == "Trainer: expected targets of 1 steps of 4 samples, got 2 of 4");
+  CHECK(test::contains(
+      test::message_of<tsdl::ShapeError>([&] { trainer.step(tsdl::Batch<float>(x)); }),
+      "expected targets of 1 steps of 4 samples, got "));
+  unchanged();
+  trainer.step(x, good);
+  CHECK((weight_bytes(model) != before));
+}
+
+TEST_CASE("training: the task is that of the options, and must fit the model") {
+  tsdl::LSTMClassifier<float> model(
+      {.input_size = 2, .hidden_size = 3, .num_layers = 1, .outputs = 3});
+  const auto with = [&](std::optional<tsdl::Task> task, std::optional<tsdl::Loss> loss) {
+    tsdl::TrainerOptions o = options(1, 0.01);
+    o.task = task;
+    o.loss = loss;
+    tsdl::Trainer trainer(model, o);
+    CHECK((trainer.task()->describe() == model.task()->describe()));
+    return trainer.task()->describe();
+  };
+  CHECK(with({}, {}).kind == "classes");
+  CHECK(with(tsdl::Regression{.targets = 3}, {}).kind == "regression");
+  CHECK(with({}, {}).kind == "regression");  // the model keeps it
+  CHECK(with({}, tsdl::CrossEntropy{{1, 2, 3}}).numbers("weights") == std::vector<double>{1, 2, 3});
+  CHECK(with(tsdl::Quantiles{}, {}).kind == "quantiles");
+  const auto refused = [&](std::optional<tsdl::Task> task, std::optional<tsdl::Loss> loss) {
+    return test::message_of<tsdl::OptionError>([&] { with(task, loss); });
+  };
+  CHECK(refused(tsdl::Quantiles{}, tsdl::MSE{}) == "Trainer: expected a task or a loss, got both");
+  CHECK(refused(tsdl::Binary{}, {}) == "task binary: expected a model of 1 outputs, got 3");
+  CHECK(refused({}, tsdl::BCEWithLogits{}) == "task binary: expected a model of 1 outputs, got 3");
+  CHECK(model.task()->describe().kind == "quantiles");
+}
+
+TEST_CASE("training: a model of any type trains to the bits of the one that it holds") {
+  const test::ThreadCountGuard guard;
+  tsdl::set_thread_count(1);
+  const auto toy = test::two_classes<float>(150);
+  tsdl::BiLSTMClassifier<float> model(
+      {.input_size = 2, .hidden_size = 5, .num_layers = 2, .dropout = 0.3}, 4);
+  tsdl::AnyModel<float> any(model);
+  auto o = options(2, 0.01);
+  o.shuffle = true;
+  const auto run = [&](auto& one) {
+    return tsdl::Trainer(one, o).fit(toy.windows(5, 100), toy.windows(110, 40));
+  };
+  const tsdl::History expected = run(model), found = run(any);
+  CHECK((weight_bytes(any) == weight_bytes(model)));
+  REQUIRE(found.epochs.size() == expected.epochs.size());
+  CHECK(found.epochs[1].validation.loss == expected.epochs[1].validation.loss);
+  CHECK(found.epochs[1].train_loss == expected.epochs[1].train_loss);
+}
+
+TEST_CASE("training: a regression of two targets is learnt and predicted in their own units") {
+  // Targets around 1e9 and 0.003: the network sees them by their scale.
+  const auto toy = test::make_toy<double>(420, 2, 9, [](double sum) { return sum; });
+  tsdl::Targets targets{.count = 2, .values = {}, .last = {}};
+  for (const double sum : toy.labels) {
+    targets.values.push_back(1e9 + 300 * sum);
+    targets.values.push_back(0.003 - 1e-4 * sum);
+  }
+  const auto shared = std::make_shared<const tsdl::Targets>(targets);
+  const auto windows = [&](Index first, Index count) {
+    std::vector<Index> ends(static_cast<std::size_t>(count));
+    std::iota(ends.begin(), ends.end(), first);
+    return tsdl::Windows<double>(toy.series, 6, 1, ends, shared);
+  };
+  const auto train = windows(5, 305), validation = windows(320, 100);
+  const auto scale = tsdl::TargetScale::fit(train.targets(), 2);
+  tsdl::LSTMClassifier<double> model(
+      {.input_size = 2, .hidden_size = 8, .num_layers = 1, .outputs = 2}, 1);
+  auto o = options(15, 0.02);
+  o.task = tsdl::Regression{.targets = 2, .scale = scale};
+  tsdl::Trainer trainer(model, o);
+  const tsdl::History history = trainer.fit(train, validation);
+  const tsdl::Metrics figures = tsdl::evaluate(model, validation);
+  CHECK(figures.r2 > 0.8);
+  CHECK(figures.loss ==
+        history.epochs[static_cast<std::size_t>(history.best_epoch) - 1].validation.loss);
+  const tsdl::Matrix<double> p = tsdl::predict(model, validation);
+  REQUIRE(p.rows() == 2);
+  double squares[2] = {};
+  for (Index i = 0; i < p.cols(); ++i)
+    for (Index k = 0; k < 2; ++k) {
+      const double error = p(k, i) - validation.target(i)[static_cast<std::size_t>(k)];
+      squares[k] += error * error / 100;
+    }
+  CHECK(figures.rmse ==
+        doctest::Approx((std::sqrt(squares[0]) + std::sqrt(squares[1])) / 2).epsilon(1e-12));
+  // The loss is of both, by their deviations on the training windows.
+  CHECK(figures.loss == doctest::Approx((squares[0] / (scale.scale[0] * scale.scale[0]) +
+                                         squares[1] / (scale.scale[1] * scale.scale[1])) /
+                                        2)
+                            .epsilon(1e-9));
+  CHECK_THROWS_AS(tsdl::predicted_classes(model, validation), tsdl::OptionError);
+}
+
+TEST_CASE("training: a target at every step counts at every step") {
+  const auto toy = test::two_classes<double>(300);
+  tsdl::Targets targets{.count = 1, .values = toy.labels, .last = {}};
+  const auto windows = [&](const tsdl::Targets& of, Index first, Index count) {
+    std::vector<Index> ends(static_cast<std::size_t>(count));
+    std::iota(ends.begin(), ends.end(), first);
+    return tsdl::Windows<double>(toy.series, 6, 1, ends, std::make_shared<const tsdl::Targets>(of));
+  };
+  tsdl::LSTMClassifier<double> model(
+      {.input_size = 2, .hidden_size = 4, .num_layers = 1, .pooling = tsdl::Pooling::each}, 1);
+  const auto all = windows(targets, 5, 40);
+  tsdl::LSTMClassifier<double>::Cache cache;
+  tsdl::Buffer<double> scratch;
+  const auto logits = model.forward(all.batch(0, 40, scratch), cache);
+  double loss = 0;
+  for (Index t = 0; t < 6; ++t)
+    for (Index b = 0; b < 40; ++b) {
+      const double z = logits(0, t * 40 + b), y = toy.labels[static_cast<std::size_t>(b + t)];
+      loss += (y > 0 ? tsdl::softplus(-z) : tsdl::softplus(z)) / 240;
+    }
+  CHECK(tsdl::evaluate(model, all).loss == doctest::Approx(loss).epsilon(1e-12));
+  tsdl::Trainer frozen_trainer(model, options(1, 0.0));
+  CHECK(frozen_trainer.fit(all).epochs[0].train_loss == doctest::Approx(loss).epsilon(1e-12));
+  // Predictions are of the last step.
+  const auto p = tsdl::predict(model, all);
+  REQUIRE(p.cols() == 40);
+  CHECK(p(0, 39) == tsdl::sigmoid(logits(0, 5 * 40 + 39)));
+  CHECK(tsdl::predicted_classes(model, all)[39] == (logits(0, 5 * 40 + 39) >= 0 ? 1 : 0));
+  targets.values[20] = std::numeric_limits<double>::quiet_NaN();  // no window ends there alone
+  const auto hole = windows(targets, 23, 1);
+  CHECK_THROWS_AS(tsdl::evaluate(model, hole), tsdl::DataError);
+  tsdl::Trainer trainer(model, options(1, 0.01));
+  CHECK_THROWS_AS(trainer.fit(hole), tsdl::DataError);
 }

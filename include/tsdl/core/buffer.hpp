@@ -11,7 +11,8 @@
 
 #include "tsdl/core/types.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// An array of trivially copyable values that starts on a cache line. It keeps its memory when it
 /// shrinks, so that a buffer which is resized to the same few sizes over and over stops allocating.
@@ -94,4 +95,5 @@ class Buffer {
   Index capacity_ = 0;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -12,7 +12,8 @@
 
 #include "tsdl/version.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -64,8 +65,13 @@ class Error : public std::runtime_error {
       : std::runtime_error(internal::joined_parts({first, parts...})) {}
 };
 
-/// A size, shape or option outside what a layer, optimizer or window can have.
+/// Sizes that a layer, model or window cannot have, or that do not fit each other.
 class ShapeError : public Error {
+  using Error::Error;
+};
+
+/// An option whose value is out of range, or that contradicts another.
+class OptionError : public Error {
   using Error::Error;
 };
 
@@ -79,4 +85,5 @@ class FormatError : public Error {
   using Error::Error;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -18,7 +18,8 @@
 
 #include "tsdl/core/error.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -141,4 +142,5 @@ inline int remove_stale_temporaries(const std::filesystem::path& directory) {
   return removed;
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

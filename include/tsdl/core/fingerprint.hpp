@@ -9,7 +9,8 @@
 
 #include "tsdl/version.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// A 64-bit digest (FNV-1a) of whatever is added, as a number or 16 hexadecimal digits.
 class Fingerprint {
@@ -37,4 +38,5 @@ class Fingerprint {
   std::uint64_t hash_ = 0xcbf29ce484222325u;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -13,7 +13,8 @@
 #include <omp.h>
 #endif
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// The number of threads that parallel regions use.
 inline int thread_count() noexcept {
@@ -131,4 +132,5 @@ void parallel_for(Index n, [[maybe_unused]] double operations, const Task& task)
 
 }  // namespace internal
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -14,7 +14,8 @@
 
 #include "tsdl/core/types.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// Four 32-bit words per counter value, a pure function of (key, counter).
 class Philox {
@@ -141,4 +142,5 @@ inline void shuffle(std::vector<Index>& order, RandomStream& random) noexcept {
     std::swap(order[i - 1], order[static_cast<std::size_t>(random.below(i))]);
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

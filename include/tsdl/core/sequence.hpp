@@ -6,7 +6,8 @@
 
 #include "tsdl/core/types.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// A batch of B sequences of T steps with I values each, as a view: it owns nothing and copies
 /// nothing. The column of step t of sample b is `data + t * step_stride + b * sample_stride`, and
@@ -62,4 +63,5 @@ ColumnLine line_of(const Sequence<Scalar>& x) noexcept {
   return line;
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

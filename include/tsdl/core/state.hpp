@@ -13,7 +13,8 @@
 #include "tsdl/core/buffer.hpp"
 #include "tsdl/core/types.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// Goes through the state of objects, to write it or to read it back. An object takes part by
 /// naming what changes after its construction, once for both ways:
@@ -88,4 +89,5 @@ class StateBytes {
   bool missing_ = false;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

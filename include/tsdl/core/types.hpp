@@ -1,7 +1,18 @@
 // Notation that every other file uses: the index type, Eigen at the surface, assertions.
 #pragma once
 
+// GCC 12 takes the registers of vector intrinsics for not initialised (its bug 105593), in whatever
+// inlines them.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <Eigen/Core>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
 #include <bit>
 #include <cstdint>
 #include <limits>
@@ -17,7 +28,8 @@
 #define TSDL_ASSERT(condition) assert(condition)
 #endif
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 // Notation, in code, comments and tests:
 //   T steps, B batch, I inputs, H hidden units, L layers, D directions, W lanes of a SIMD vector;
@@ -72,4 +84,5 @@ constexpr bool is_nan(const double& x) noexcept {
   return internal::magnitude_bits(x) > 0x7ff0000000000000u;
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -16,7 +16,8 @@
 #include "tsdl/data/series.hpp"
 #include "tsdl/data/time.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// One period of trading. Prices are positive, and low <= open, close <= high.
 struct Candle {
@@ -186,4 +187,5 @@ inline Candles read_candles(const std::filesystem::path& path) {
   return parse_candles(internal::read_text(path), path.string());
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -15,7 +15,8 @@
 #include "tsdl/data/csv.hpp"
 #include "tsdl/data/time.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -108,4 +109,5 @@ inline void labels_to_classes(std::vector<double>& labels, std::span<const Index
 
 }  // namespace internal
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -26,7 +26,8 @@
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/series.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -368,4 +369,5 @@ class CsvReader {
   Index end_column_ = 1;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

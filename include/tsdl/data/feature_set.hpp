@@ -20,7 +20,8 @@
 #include "tsdl/data/indicators/indicator.hpp"
 #include "tsdl/data/series.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -206,4 +207,5 @@ class FeatureStream {
   std::vector<std::unique_ptr<internal::AnyIndicator>> indicators_;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -22,7 +22,8 @@
 #include "tsdl/data/indicators/volume.hpp"
 #include "tsdl/data/series.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -292,4 +293,5 @@ Series<double> engineer_features(const Candles& candles, std::string_view set) {
   return engineer_features(candles, feature_set<Set>(set));
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

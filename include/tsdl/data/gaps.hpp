@@ -13,7 +13,8 @@
 #include "tsdl/data/candles.hpp"
 #include "tsdl/data/time.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// What find_gaps found. Times are milliseconds since the epoch.
 struct TimeGaps {
@@ -253,4 +254,5 @@ inline void refuse_gaps(const TimeGaps& gaps, std::string_view name) {
                   format_time(gaps.first_after), ")");
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <concepts>
 #include <cstddef>
 #include <numeric>
 #include <string>
@@ -16,125 +15,15 @@
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/candles.hpp"
 #include "tsdl/data/csv.hpp"
+#include "tsdl/data/label_kinds.hpp"
 #include "tsdl/data/series.hpp"
 #include "tsdl/data/table.hpp"
+#include "tsdl/data/targets.hpp"
 
-namespace tsdl::inline TSDL_ABI {
-
-/// 1 when the next candle's true range is above the median of the `lookback` true ranges that end
-/// at the row's candle, else 0.
-/// Equations: true range = max(high - low, |high - previous close|, |low - previous close|);
-/// undefined for the first candle.
-struct RangeLabel {
-  Index lookback = 20;
-};
-
-/// 1 when the close `horizon` candles ahead is above the row's close, else 0.
-struct DirectionLabel {
-  Index horizon = 1;
-};
-
-/// Whether the close `horizon` candles ahead leaves a dead band about the row's close: 1 above it,
-/// -1 below it, 0 inside it and on its edge. Equations: r = ln(close[t + horizon] / close[t]); 1
-/// where r > band, -1 where r < -band, with band = width * sigma[t] * sqrt(horizon) and sigma[t]
-/// the standard deviation (about the mean, ddof 0) of the `lookback` log returns that end at row t;
-/// undefined before row `lookback`. Where sigma is 0 any change of the close is outside the band.
-struct ThresholdLabel {
-  Index horizon = 1;
-  double width = 0.5;
-  Index lookback = 20;
-};
-
-/// Which barrier the closes after the row touch first, within `horizon` candles: 1 take-profit
-/// (above), -1 stop-loss (below), 0 neither.
-/// Equations: with r[s] = ln(close[s] / close[t]) and sigma[t] as in ThresholdLabel, close s
-/// touches the upper barrier where r[s] >= take_profit * sigma[t] and r[s] > 0, the lower one where
-/// r[s] <= -stop_loss * sigma[t] and r[s] < 0. So where sigma is 0 (a flat stretch) the first
-/// change of the close decides, and no change touches nothing.
-/// Undefined before row `lookback` and for the last `horizon` rows, whatever these touched: to keep
-/// those that touched and lose those that did not yet would favour fast touches.
-/// Source: Lopez de Prado, Advances in Financial Machine Learning, 2018, ch. 3.
-struct TripleBarrierLabel {
-  Index horizon = 10;
-  double take_profit = 2;
-  double stop_loss = 2;
-  Index lookback = 20;
-};
-
-/// The value of a table's column `offset` rows below the row: 0 when the label stands on the
-/// window's last row, 1 when on the row after it.
-struct ColumnLabel {
-  std::string column = {};
-  Index offset = 0;
-};
-
-using Label =
-    std::variant<RangeLabel, DirectionLabel, ThresholdLabel, TripleBarrierLabel, ColumnLabel>;
-
-/// A label for every row, and the last row that each of them reads.
-/// Shapes: one entry per row.
-struct Labels {
-  std::vector<double> values;  ///< NaN where the label is undefined
-  std::vector<Index> ends;     ///< row + horizon, or the touch of a TripleBarrierLabel; the row
-                               ///< itself where the label is undefined
-};
-
-/// How many rows ahead of its own row a label looks at most.
-inline Index horizon(const RangeLabel&) noexcept { return 1; }
-inline Index horizon(const DirectionLabel& label) noexcept { return label.horizon; }
-inline Index horizon(const ThresholdLabel& label) noexcept { return label.horizon; }
-inline Index horizon(const TripleBarrierLabel& label) noexcept { return label.horizon; }
-inline Index horizon(const ColumnLabel& label) noexcept { return label.offset; }
-template <std::same_as<Label> Any>
-Index horizon(const Any& label) noexcept {
-  return std::visit([](const auto& one) { return horizon(one); }, label);
-}
-
-/// The values that a label takes, ascending; none for a ColumnLabel, whose table decides.
-inline std::vector<double> class_values(const Label& label) {
-  if (std::holds_alternative<ColumnLabel>(label)) return {};
-  if (std::holds_alternative<ThresholdLabel>(label) ||
-      std::holds_alternative<TripleBarrierLabel>(label))
-    return {-1, 0, 1};
-  return {0, 1};
-}
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
-
-inline void require_at_least(Index least, std::string_view label, std::string_view option,
-                             Index value) {
-  if (value < least)
-    throw DataError(label, ": expected ", option, " of ", least, " or more, found ", value);
-}
-inline void require_positive(std::string_view label, std::string_view option, double value) {
-  if (!is_finite(value) || value <= 0)
-    throw DataError(label, ": expected ", option, " to be finite and above 0, found ", value);
-}
-
-inline void check(const RangeLabel& label) {
-  require_at_least(1, "RangeLabel", "a lookback", label.lookback);
-}
-inline void check(const DirectionLabel& label) {
-  require_at_least(1, "DirectionLabel", "a horizon", label.horizon);
-}
-inline void check(const ThresholdLabel& label) {
-  require_at_least(1, "ThresholdLabel", "a horizon", label.horizon);
-  require_at_least(2, "ThresholdLabel", "a lookback", label.lookback);
-  require_positive("ThresholdLabel", "width", label.width);
-}
-inline void check(const TripleBarrierLabel& label) {
-  require_at_least(1, "TripleBarrierLabel", "a horizon", label.horizon);
-  require_at_least(2, "TripleBarrierLabel", "a lookback", label.lookback);
-  require_positive("TripleBarrierLabel", "take_profit", label.take_profit);
-  require_positive("TripleBarrierLabel", "stop_loss", label.stop_loss);
-}
-inline void check(const ColumnLabel& label) {
-  require_at_least(0, "ColumnLabel", "an offset", label.offset);
-}
-template <std::same_as<Label> Any>
-void check(const Any& label) {
-  std::visit([](const auto& one) { check(one); }, label);
-}
 
 /// The first label of candles reads `before` rows, its own and `ahead` more.
 inline void require_rows(std::string_view label, Index rows, Index before, Index ahead) {
@@ -158,19 +47,8 @@ inline void require_rows(const TripleBarrierLabel& label, Index rows) {
 inline void require_rows(const ColumnLabel& label, Index rows) {
   require_rows("ColumnLabel", rows, 0, label.offset);
 }
-
-/// Labels of `rows` rows, all undefined.
-inline Labels unlabelled(Index rows) {
-  Labels labels;
-  labels.values.assign(static_cast<std::size_t>(rows), undefined);
-  labels.ends.resize(static_cast<std::size_t>(rows));
-  std::iota(labels.ends.begin(), labels.ends.end(), Index{0});
-  return labels;
-}
-
-inline void set_label(Labels& labels, Index row, double value, Index end) {
-  labels.values[static_cast<std::size_t>(row)] = value;
-  labels.ends[static_cast<std::size_t>(row)] = end;
+inline void require_rows(const ColumnTargets& label, Index rows) {
+  require_rows("ColumnTargets", rows, 0, label.ahead);
 }
 
 /// The median of `values`, the mean of the middle two when their number is even. Reorders them.
@@ -292,6 +170,17 @@ Labels make_labels(const Candles& candles, const std::type_identity_t<Any>& labe
       label);
 }
 
+/// The columns of a table that are forecast, of every row, undefined where a cell is empty or
+/// beyond the end. Throws: DataError when the rows ahead are negative or beyond the end, when the
+/// table was read with other target columns, and what validate throws.
+inline Labels make_labels(const Table& table, const ColumnTargets& label) {
+  validate(table, "make_labels");
+  internal::check(label);
+  internal::require_targets(table, label);
+  internal::require_rows(label, table.size());
+  return internal::labels_of(table, label);
+}
+
 /// The label of every row of a table, undefined where its cell is empty or beyond the end.
 /// Throws: DataError when the offset is negative or beyond the end, when the table has no label
 /// column or one of another name, and what validate throws.
@@ -309,4 +198,5 @@ inline Labels make_labels(const Table& table, const ColumnLabel& label) {
   return internal::labels_of(table, label);
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

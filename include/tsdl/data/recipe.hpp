@@ -26,8 +26,10 @@
 #include "tsdl/data/table.hpp"
 #include "tsdl/data/time.hpp"
 #include "tsdl/data/windows.hpp"
+#include "tsdl/task/tasks.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// How data becomes what a model reads: plain data, made by prepare, carried by model files.
 struct Recipe {
@@ -39,13 +41,14 @@ struct Recipe {
   /// fills them in: those of the label, or those found in a table's label column, which are 0 and
   /// 1, or three or more whole numbers without a gap; name others, such as -1 and 1, here.
   std::vector<double> class_values = {};
-  bool regression = false;  ///< labels are numbers to regress, taken as they are: no classes
+  bool regression = false;  ///< labels are numbers: no classes. ColumnTargets always are
+  bool every_step = false;  ///< each row of a window has a target, as pooling each asks
   std::vector<std::string> columns = {};  ///< the features' names; prepare fills them in
   StandardScaler scaler = {};             ///< prepare fits it; its options stay
 };
 
-/// What prepare makes: the windows of each part, over one shared series. Their labels are class
-/// indices, 0 for the first of recipe.class_values, unless the recipe is a regression.
+/// What prepare makes: the windows of each part, over one shared series. Their targets are class
+/// indices, 0 for the first of recipe.class_values, or the numbers of a regression, as they are.
 template <class Scalar>
 struct Prepared {
   Windows<Scalar> train;
@@ -54,12 +57,28 @@ struct Prepared {
   Recipe recipe;                    ///< as given, with columns, classes and the fitted scaler
   Split split;                      ///< the end rows of each part
   std::vector<std::int64_t> times;  ///< of every row of the series; empty for a table without time
+  TargetScale scale;                ///< of numbers, fitted on the training windows
+  Index missing_targets = 0;  ///< windows left out as a target is empty, those at the end apart
 
   /// The number of features of a row: the input size of a model.
   Index inputs() const noexcept { return train.inputs(); }
-  /// The outputs of a model: one per class, but a single one for two classes and for a regression.
+  /// How many values a target has.
+  Index targets() const noexcept { return train.target_count(); }
+  /// The outputs of a model: one per class, but a single one for two classes; one a target of a
+  /// regression.
   Index outputs() const noexcept {
+    if (recipe.regression) return targets();
     return recipe.class_values.size() > 2 ? std::ssize(recipe.class_values) : 1;
+  }
+  /// What such outputs mean: classes, or numbers on the scale of the training windows.
+  Task task() const {
+    if (recipe.regression) return Regression{.targets = targets(), .scale = scale};
+    return default_task(outputs());
+  }
+  /// Quantiles of the numbers. Throws: OptionError when the targets are classes, or as Quantiles.
+  Task quantiles(std::vector<double> levels) const {
+    if (!recipe.regression) throw OptionError("quantiles are of numbers, and these are classes");
+    return Quantiles{.levels = std::move(levels), .targets = targets(), .scale = scale};
   }
 };
 
@@ -87,17 +106,51 @@ inline void require_columns(const Recipe& recipe, const std::vector<std::string>
                     joined(names));
 }
 
-inline const ColumnLabel& column_label(const Recipe& recipe) {
-  const auto* label = std::get_if<ColumnLabel>(&recipe.label);
-  if (!label)
-    throw DataError("recipe: a table needs a ColumnLabel; the others are made of candles");
-  check(*label);
-  return *label;
+/// The labels of a table. `known`: whether its label columns must be there.
+inline Labels table_labels(const Recipe& recipe, const Table& table, bool known) {
+  check(recipe.label);
+  if (const auto* label = std::get_if<ColumnLabel>(&recipe.label))
+    return known ? make_labels(table, *label) : labels_of(table, *label);
+  if (const auto* label = std::get_if<ColumnTargets>(&recipe.label))
+    return known ? make_labels(table, *label) : labels_of(table, *label);
+  throw DataError(
+      "recipe: a table needs a ColumnLabel or ColumnTargets; the others are made of candles");
+}
+
+/// Each row's label, or NaN where one of its values is not known, or for every step one of the
+/// `steps` rows that end with it.
+inline std::vector<double> known_labels(const Labels& labels, Index steps) {
+  const auto K = static_cast<std::size_t>(labels.count);
+  std::vector<double> known(labels.ends.size(), undefined);
+  Index run = 0;
+  for (std::size_t row = 0; row < known.size(); ++row) {
+    const auto first = labels.values.begin() + static_cast<std::ptrdiff_t>(row * K);
+    const bool all = std::all_of(first, first + static_cast<std::ptrdiff_t>(K), is_finite);
+    run = all ? run + 1 : 0;
+    if (run >= steps) known[row] = *first;
+  }
+  return known;
+}
+
+/// Rows that end a complete window, and could have a target but for an empty cell.
+inline Index missing_targets(const Series<double>& features, const Labels& labels,
+                             const std::vector<double>& known, Index length) {
+  Index complete = 0, missing = 0, last = 0;
+  for (Index row = 0; row < features.rows; ++row)
+    if (labels.ends[static_cast<std::size_t>(row)] > row ||
+        is_finite(known[static_cast<std::size_t>(row)]))
+      last = row;
+  for (Index row = 0; row <= last && row < features.rows; ++row) {
+    complete = features.is_complete(row) ? complete + 1 : 0;
+    missing += complete >= length && !is_finite(known[static_cast<std::size_t>(row)]);
+  }
+  return missing;
 }
 
 /// Turns the labels of `rows` into class indices, once the recipe's classes are known.
 inline void apply_classes(Recipe& recipe, std::span<const Index> rows, Labels& labels,
                           const std::vector<std::int64_t>& times) {
+  if (is_numbers(recipe.label)) recipe.regression = true;
   if (!recipe.class_values.empty() || recipe.regression)
     check_class_values(recipe.class_values, recipe.regression);
   if (recipe.regression) return;
@@ -128,39 +181,46 @@ inline void check_balance(const Split& split, const std::vector<double>& labels,
                   " labels are ", number_text(value));
 }
 
-template <class Scalar>
-Windows<Scalar> windows_at(const std::shared_ptr<const Series<Scalar>>& series, Index length,
-                           Index stride, std::vector<Index> ends,
-                           const std::vector<double>& labels) {
-  std::vector<Scalar> chosen;
-  chosen.reserve(ends.size());
-  for (const Index end : ends)
-    chosen.push_back(static_cast<Scalar>(labels[static_cast<std::size_t>(end)]));
-  return Windows<Scalar>(series, length, stride, std::move(ends), std::move(chosen));
+/// The rows that have a target in windows that end at `ends`.
+inline std::vector<Index> asked_rows(const Recipe& recipe, std::vector<Index> ends) {
+  if (!recipe.every_step) return ends;
+  std::vector<Index> rows;
+  for (const RowRange& range : covered_rows(ends, recipe.length))
+    for (Index row = range.first; row < range.last; ++row) rows.push_back(row);
+  return rows;
+}
+
+inline std::shared_ptr<const Targets> targets_of(Labels labels) {
+  return std::make_shared<const Targets>(
+      Targets{labels.count, std::move(labels.values), std::move(labels.last)});
 }
 
 template <class Scalar>
 Prepared<Scalar> assemble(const Series<double>& features, Labels labels,
                           std::vector<std::int64_t> times, Recipe recipe,
                           SplitFractions fractions) {
-  const std::vector<Index> ends =
-      window_ends(features, labels.values, recipe.length, recipe.stride);
+  std::vector<double> known = known_labels(labels, recipe.every_step ? recipe.length : 1);
+  const std::vector<Index> ends = window_ends(features, known, recipe.length, recipe.stride);
   // All that apply will see, so that a stride cannot hide a class from it.
-  const std::vector<Index> all = window_ends(features, labels.values, recipe.length, 1);
+  const std::vector<Index> all = asked_rows(recipe, window_ends(features, known, recipe.length, 1));
   apply_classes(recipe, all, labels, times);
   Prepared<Scalar> data;
+  data.missing_targets = missing_targets(features, labels, known, recipe.length);
   data.split = split_of(ends, labels, recipe.length, fractions);
   check_balance(data.split, labels.values, recipe);
   recipe.columns = features.names;
   recipe.scaler.fit(features, covered_rows(data.split.train, recipe.length));
   const auto series =
       std::make_shared<const Series<Scalar>>(recipe.scaler.transform<Scalar>(features));
+  const auto targets = targets_of(std::move(labels));
   const auto windows = [&](const std::vector<Index>& part) {
-    return windows_at(series, recipe.length, recipe.stride, part, labels.values);
+    return Windows<Scalar>(series, recipe.length, recipe.stride, part, targets);
   };
   data.train = windows(data.split.train);
   data.validation = windows(data.split.validation);
   data.test = windows(data.split.test);
+  if (recipe.regression)
+    data.scale = TargetScale::fit(data.train.targets(), targets->count, data.train.last_known());
   data.times = std::move(times);
   data.recipe = std::move(recipe);
   return data;
@@ -173,8 +233,9 @@ Windows<Scalar> all_windows(const Recipe& recipe, const Series<double>& features
       std::make_shared<const Series<Scalar>>(recipe.scaler.transform<Scalar>(features));
   std::vector<Index> ends = window_ends(features, {}, recipe.length, 1);
   check_class_values(recipe.class_values, recipe.regression);
-  if (!recipe.regression) labels_to_classes(labels.values, ends, recipe.class_values, times);
-  return windows_at(series, recipe.length, 1, std::move(ends), labels.values);
+  if (!recipe.regression)
+    labels_to_classes(labels.values, asked_rows(recipe, ends), recipe.class_values, times);
+  return Windows<Scalar>(series, recipe.length, 1, std::move(ends), targets_of(std::move(labels)));
 }
 
 }  // namespace internal
@@ -208,17 +269,19 @@ Prepared<Scalar> prepare(const Candles& candles, const FeatureSet& set, Recipe r
 }
 
 /// The same from a table: its columns are the features, and recipe.features becomes empty.
-/// Throws: as above, and DataError when the label is no ColumnLabel, when recipe.columns names
-/// other columns than the table has, or when the label is itself among the features (offset 0).
+/// Throws: as above, and DataError when the label is neither ColumnLabel nor ColumnTargets, when
+/// recipe.columns names other columns than the table has, or when the label is itself among the
+/// features (offset 0).
 template <class Scalar>
 Prepared<Scalar> prepare(const Table& table, Recipe recipe, SplitFractions fractions = {}) {
-  const ColumnLabel& label = internal::column_label(recipe);
-  Labels labels = make_labels(table, label);
+  Labels labels = internal::table_labels(recipe, table, true);
   internal::require_columns(recipe, table.features.names);
+  std::vector<std::string> asked = table.targets.names;
+  if (!table.label_name.empty()) asked.push_back(table.label_name);
   for (const std::string& name : table.features.names)
-    if (label.offset == 0 && !table.label_name.empty() &&
-        internal::ascii_lower(name) == internal::ascii_lower(table.label_name))
-      throw DataError("recipe: the label column ", name, " is among the features of its own row");
+    for (const std::string& label : asked)
+      if (horizon(recipe.label) == 0 && internal::ascii_lower(name) == internal::ascii_lower(label))
+        throw DataError("recipe: the label column ", name, " is among the features of its own row");
   recipe.features.clear();
   return internal::assemble<Scalar>(table.features, std::move(labels), table.time,
                                     std::move(recipe), fractions);
@@ -258,8 +321,8 @@ Windows<Scalar> apply(const Recipe& recipe, const Table& table) {
   validate(table, "apply");
   internal::require_columns(recipe, table.features.names);
   return internal::all_windows<Scalar>(recipe, table.features,
-                                       internal::labels_of(table, internal::column_label(recipe)),
-                                       table.time);
+                                       internal::table_labels(recipe, table, false), table.time);
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

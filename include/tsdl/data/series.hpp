@@ -9,7 +9,8 @@
 #include "tsdl/core/buffer.hpp"
 #include "tsdl/core/types.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -56,4 +57,5 @@ struct Series {
   }
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

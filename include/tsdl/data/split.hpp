@@ -19,7 +19,8 @@
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/series.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// Which part of the samples validates and tests; the rest, the earliest, trains.
 struct SplitFractions {
@@ -136,4 +137,5 @@ inline Split chronological_split(std::span<const Index> ends, Index length, Inde
   return chronological_split(ends, label_ends, length, fractions);
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -15,7 +15,8 @@
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/series.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// How a StandardScaler scales.
 struct StandardScalerOptions {
@@ -306,4 +307,5 @@ class StandardScaler {
   std::vector<Index> count_;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

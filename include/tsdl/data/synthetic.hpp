@@ -16,7 +16,8 @@
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/candles.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// What synthetic_candles makes.
 struct SyntheticOptions {
@@ -131,4 +132,5 @@ inline Candles synthetic_candles(Index count, const SyntheticOptions& options = 
   return candles;
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

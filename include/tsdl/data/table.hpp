@@ -15,12 +15,15 @@
 #include "tsdl/data/series.hpp"
 #include "tsdl/data/time.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
-/// Which columns to read, by name, in any case. An empty label_column reads none: for predictions.
+/// Which columns to read, by name, in any case. An empty label_column, or no target_columns, reads
+/// none: for predictions. A target may be a feature too.
 struct TableOptions {
   std::vector<std::string> feature_columns = {};
   std::string label_column = {};
+  std::vector<std::string> target_columns = {};  ///< numbers to be forecast
 };
 
 /// Rows in ascending order of time, or in the order given where there is no time.
@@ -30,6 +33,7 @@ struct Table {
   Series<double> features;         ///< NaN where a cell was empty
   std::vector<double> label;       ///< NaN where a cell was empty
   std::string label_name;
+  Series<double> targets;  ///< the columns to be forecast; none without target_columns
 
   Index size() const noexcept { return features.rows; }
 };
@@ -40,14 +44,19 @@ namespace internal {
 inline std::vector<CsvColumn> table_columns(const TableOptions& options) {
   if (options.feature_columns.empty()) throw DataError("read_table: no feature columns are named");
   std::vector<CsvColumn> wanted;
-  for (const std::string& name : options.feature_columns) {
-    const std::string lower = ascii_lower(trimmed(name));
-    if (lower.empty()) throw DataError("read_table: a feature column has an empty name");
-    for (const CsvColumn& other : wanted)
-      if (other.spellings.front() == lower)
-        throw DataError("read_table: the feature column ", name, " is named twice");
-    wanted.push_back({std::string(trimmed(name)), {lower}});
-  }
+  const auto add = [&](const std::vector<std::string>& names, const char* what) {
+    const std::size_t first = wanted.size();
+    for (const std::string& name : names) {
+      const std::string lower = ascii_lower(trimmed(name));
+      if (lower.empty()) throw DataError("read_table: a ", what, " column has an empty name");
+      for (std::size_t i = first; i < wanted.size(); ++i)
+        if (wanted[i].spellings.front() == lower)
+          throw DataError("read_table: the ", what, " column ", name, " is named twice");
+      wanted.push_back({std::string(trimmed(name)), {lower}});
+    }
+  };
+  add(options.feature_columns, "feature");
+  add(options.target_columns, "target");
   if (!trimmed(options.label_column).empty())
     wanted.push_back(
         {std::string(trimmed(options.label_column)), {ascii_lower(trimmed(options.label_column))}});
@@ -81,6 +90,8 @@ inline void validate(const Table& table, std::string_view name = "table") {
                      " feature values, found ", series.values.size());
   if (!table.label.empty() && table.label.size() != rows)
     throw ShapeError(name, ": expected ", rows, " labels, found ", table.label.size());
+  if (series.rows > 0 && !table.targets.names.empty() && table.targets.rows != series.rows)
+    throw ShapeError(name, ": expected targets of ", rows, " rows, found ", table.targets.rows);
   if (!table.time.empty() && table.time.size() != rows)
     throw ShapeError(name, ": expected ", rows, " times, found ", table.time.size());
   for (std::size_t row = 1; row < table.time.size(); ++row)
@@ -101,31 +112,35 @@ inline Table parse_table(std::string_view text, std::string_view name,
   CsvReader csv(text, name);
   const std::vector<Index> place = csv.read_header(wanted);
   const std::size_t features = options.feature_columns.size();
-  const bool has_label = wanted.size() > features;
+  const std::size_t columns = features + options.target_columns.size();
+  const bool has_label = wanted.size() > columns;
   const Index time_place = internal::find_time(csv, place);
   internal::TimeColumn times;
-  std::vector<double> values;
+  std::vector<double> values, targets;
   Table table;
   Index rows = 0;
   while (csv.next()) {
     if (time_place >= 0) table.time.push_back(times.read(csv, time_place));
-    for (std::size_t i = 0; i < features; ++i)
-      values.push_back(internal::number_or_undefined(csv, place[i]));
+    for (std::size_t i = 0; i < columns; ++i)
+      (i < features ? values : targets).push_back(internal::number_or_undefined(csv, place[i]));
     if (has_label) table.label.push_back(internal::number_or_undefined(csv, place.back()));
     ++rows;
   }
   if (rows == 0) throw FormatError(name, ": a header but no rows below it");
 
-  std::vector<std::string> names;
-  for (std::size_t i = 0; i < features; ++i) names.push_back(wanted[i].title);
   if (has_label) table.label_name = wanted.back().title;
-  table.features = Series<double>::sized(std::move(names), rows);
   const bool reverse = times.descending();
-  for (Index row = 0; row < rows; ++row) {
-    const Index from = reverse ? rows - 1 - row : row;
-    std::copy_n(values.data() + from * table.features.features, table.features.features,
-                table.features.column(row));
-  }
+  const auto series = [&](std::size_t first, std::size_t last, const std::vector<double>& from) {
+    std::vector<std::string> names;
+    for (std::size_t i = first; i < last; ++i) names.push_back(wanted[i].title);
+    auto made = Series<double>::sized(std::move(names), rows);
+    for (Index row = 0; row < rows; ++row)
+      std::copy_n(from.data() + (reverse ? rows - 1 - row : row) * made.features, made.features,
+                  made.column(row));
+    return made;
+  };
+  table.features = series(0, features, values);
+  if (columns > features) table.targets = series(features, columns, targets);
   if (reverse) {
     std::reverse(table.time.begin(), table.time.end());
     std::reverse(table.label.begin(), table.label.end());
@@ -139,4 +154,5 @@ inline Table read_table(const std::filesystem::path& path, const TableOptions& o
   return parse_table(internal::read_text(path), path.string(), options);
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

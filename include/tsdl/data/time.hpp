@@ -14,7 +14,8 @@
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/csv.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -323,4 +324,5 @@ inline std::string row_text(Index row, const std::vector<std::int64_t>& times) {
 
 }  // namespace internal
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <limits>
 #include <memory>
@@ -15,7 +16,8 @@
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/series.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -93,7 +95,19 @@ inline std::vector<RowRange> covered_rows(std::span<const Index> ends, Index len
   return ranges;
 }
 
-/// Windows of one length over a shared series: their last rows and labels, no copy of the data.
+/// What is asked of each row of a series: `count` numbers, NaN where they are not known. In double,
+/// whatever a network computes in.
+struct Targets {
+  Index count = 1;             ///< K
+  std::vector<double> values;  ///< rows x K, those of one row adjacent
+  std::vector<double> last;    ///< the same, what is known of them at the row itself; may be empty
+
+  std::span<const double> row(Index r) const noexcept {
+    return {values.data() + r * count, static_cast<std::size_t>(count)};
+  }
+};
+
+/// Windows of one length over a shared series: their last rows and targets, no copy of the data.
 template <class Scalar>
 class Windows {
  public:
@@ -104,17 +118,35 @@ class Windows {
   /// Throws: ShapeError when length or stride is below 1, the series is missing, ends are nearer
   /// than the stride or reach outside the series, or the number of labels is another.
   Windows(std::shared_ptr<const Series<Scalar>> series, Index length, Index stride,
-          std::vector<Index> ends, std::vector<Scalar> labels)
+          std::vector<Index> ends, const std::vector<Scalar>& labels)
+      : Windows(std::move(series), length, stride, std::move(ends),
+                std::shared_ptr<const Targets>()) {
+    if (labels.empty()) return;
+    if (labels.size() != ends_.size())
+      throw ShapeError("Windows: ", ends_.size(), " windows with ", labels.size(), " labels");
+    Targets targets;
+    targets.values.assign(static_cast<std::size_t>(series_->rows), internal::nan_of<double>);
+    for (std::size_t i = 0; i < labels.size(); ++i)
+      targets.values[static_cast<std::size_t>(ends_[i])] = static_cast<double>(labels[i]);
+    targets_ = std::make_shared<const Targets>(std::move(targets));
+  }
+
+  /// The same with targets for every row of the series, shared; null: none are known.
+  /// Throws: also ShapeError when there are not K for each row.
+  template <std::convertible_to<std::shared_ptr<const Targets>> Shared>  // so that {} is no labels
+  Windows(std::shared_ptr<const Series<Scalar>> series, Index length, Index stride,
+          std::vector<Index> ends, Shared targets)
       : series_(std::move(series)),
+        targets_(std::move(targets)),
         length_(length),
         stride_(stride),
-        ends_(std::move(ends)),
-        labels_(std::move(labels)) {
+        ends_(std::move(ends)) {
     internal::check_window(length, stride);
     if (!series_) throw ShapeError("Windows: no series");
-    if (labels_.empty()) labels_.assign(ends_.size(), internal::nan_of<Scalar>);
-    if (labels_.size() != ends_.size())
-      throw ShapeError("Windows: ", ends_.size(), " windows with ", labels_.size(), " labels");
+    if (targets_ &&
+        (targets_->count < 1 || std::ssize(targets_->values) != series_->rows * targets_->count))
+      throw ShapeError("Windows: ", series_->rows, " rows with ", targets_->values.size(),
+                       " target values, ", targets_->count, " a row");
     for (std::size_t i = 0; i < ends_.size(); ++i) {
       if (ends_[i] < length - 1 || ends_[i] >= series_->rows)
         throw ShapeError("Windows: a window of ", length, " cannot end at row ", ends_[i], " of ",
@@ -134,10 +166,28 @@ class Windows {
 
   /// The last row of window `i`. Throws: ShapeError when there is no window i.
   Index end_row(Index i) const { return ends_[checked(i)]; }
-  /// The label of window `i`, NaN where it is not known. Throws: ShapeError.
-  Scalar label(Index i) const { return labels_[checked(i)]; }
   const std::vector<Index>& ends() const noexcept { return ends_; }
-  const std::vector<Scalar>& labels() const noexcept { return labels_; }
+
+  /// How many values a target has: K; 1 where none are known.
+  Index target_count() const noexcept { return targets_ ? targets_->count : 1; }
+  /// The target of window `i`, its last row's: K values; none where none are known.
+  /// Throws: ShapeError when there is no window i.
+  std::span<const double> target(Index i) const {
+    const Index end = ends_[checked(i)];
+    return targets_ ? targets_->row(end) : std::span<const double>();
+  }
+  /// The first value of it, NaN where it is not known. Throws: ShapeError.
+  double label(Index i) const {
+    const std::span<const double> values = target(i);
+    return values.empty() ? internal::nan_of<double> : values.front();
+  }
+  /// The targets of all windows, n x K; NaN where they are not known.
+  std::vector<double> targets() const { return of_ends(targets_ ? &targets_->values : nullptr); }
+  /// What was known of the targets at the windows' last rows: n x K, or none.
+  std::vector<double> last_known() const {
+    if (!targets_ || targets_->last.empty()) return {};
+    return of_ends(&targets_->last);
+  }
 
   /// Windows first, ..., first + count - 1 as a batch. Where their ends are exactly a stride apart
   /// it is a view of the series; otherwise they are gathered into `scratch`. It is valid as long as
@@ -146,25 +196,30 @@ class Windows {
   /// Allocates/threads: only while scratch grows; concurrent calls with separate scratch are safe.
   /// Throws: ShapeError when count is below 1 or a window is outside the set.
   Sequence<const Scalar> batch(Index first, Index count, Buffer<Scalar>& scratch) const {
-    if (first < 0 || count < 1 || count > size() - first)
-      throw ShapeError("Windows: a batch of ", count, " from window ", first, " in a set of ",
-                       size());
-    const Index* ends = ends_.data() + first;
-    if (count == 1) return Sequence<const Scalar>::dense(start(ends[0]), inputs(), length_, 1);
-    // No two ends are nearer than the stride, so the total distance tells all of them.
-    if (ends[count - 1] - ends[0] == (count - 1) * stride_)
-      return {start(ends[0]), inputs(), length_, count, inputs(), inputs() * stride_};
-    return gather_ends(count, scratch, [ends](Index b) { return ends[b]; });
+    check_batch(first, count);
+    return view_or_gather({series_->values.data(), inputs()}, first, count, length_, scratch);
+  }
+
+  /// The targets of the same windows, of the last `steps` rows of each: a view or gathered, as
+  /// batch. Shapes: T = steps, B = count, I = K.
+  /// Throws: as batch; ShapeError when no targets are known, or a window has fewer steps.
+  Sequence<const double> batch_targets(Index first, Index count, Index steps,
+                                       Buffer<double>& scratch) const {
+    check_batch(first, count);
+    check_steps(steps);
+    return view_or_gather(target_rows(), first, count, steps, scratch);
   }
 
   /// The windows named by `samples`, in that order, copied into `scratch` as a dense batch.
   /// Allocates/threads, Throws: as batch.
   Sequence<const Scalar> gather(std::span<const Index> samples, Buffer<Scalar>& scratch) const {
-    if (samples.empty()) throw ShapeError("Windows: a batch of no windows");
-    for (const Index sample : samples) checked(sample);
-    return gather_ends(static_cast<Index>(samples.size()), scratch, [&](Index b) {
-      return ends_[static_cast<std::size_t>(samples[static_cast<std::size_t>(b)])];
-    });
+    return gather_samples(Rows<Scalar>{series_->values.data(), inputs()}, samples, length_,
+                          scratch);
+  }
+  Sequence<const double> gather_targets(std::span<const Index> samples, Index steps,
+                                        Buffer<double>& scratch) const {
+    check_steps(steps);
+    return gather_samples(target_rows(), samples, steps, scratch);
   }
 
  private:
@@ -173,26 +228,81 @@ class Windows {
     return static_cast<std::size_t>(i);
   }
 
-  const Scalar* start(Index end) const noexcept { return series_->column(end - length_ + 1); }
+  void check_batch(Index first, Index count) const {
+    if (first < 0 || count < 1 || count > size() - first)
+      throw ShapeError("Windows: a batch of ", count, " from window ", first, " in a set of ",
+                       size());
+  }
+  void check_steps(Index steps) const {
+    if (!targets_) throw ShapeError("Windows: no targets are known");
+    if (steps < 1 || steps > length_)
+      throw ShapeError("Windows: targets of ", steps, " steps of windows of ", length_);
+  }
 
-  template <class EndOf>
-  Sequence<const Scalar> gather_ends(Index count, Buffer<Scalar>& scratch,
-                                     const EndOf& end_of) const {
-    scratch.resize(length_ * count * inputs());
-    const auto dense = Sequence<Scalar>::dense(scratch.data(), inputs(), length_, count);
+  std::vector<double> of_ends(const std::vector<double>* rows) const {
+    const Index K = target_count();
+    std::vector<double> all;
+    all.reserve(static_cast<std::size_t>(size() * K));
+    for (const Index end : ends_)
+      for (Index k = 0; k < K; ++k)
+        all.push_back(rows ? (*rows)[static_cast<std::size_t>(end * K + k)]
+                           : internal::nan_of<double>);
+    return all;
+  }
+
+  /// A matrix whose rows in time are `width` adjacent values.
+  template <class Value>
+  struct Rows {
+    const Value* data;
+    Index width;
+    const Value* first(Index end, Index steps) const noexcept {
+      return data + (end - steps + 1) * width;
+    }
+  };
+  Rows<double> target_rows() const noexcept { return {targets_->values.data(), targets_->count}; }
+
+  /// The last `steps` rows of each of these windows.
+  template <class Value>
+  Sequence<const Value> view_or_gather(Rows<Value> rows, Index first, Index count, Index steps,
+                                       Buffer<Value>& scratch) const {
+    const Index* ends = ends_.data() + first;
+    const Value* start = rows.first(ends[0], steps);
+    if (count == 1) return Sequence<const Value>::dense(start, rows.width, steps, 1);
+    // No two ends are nearer than the stride, so the total distance tells all of them.
+    if (ends[count - 1] - ends[0] == (count - 1) * stride_)
+      return {start, rows.width, steps, count, rows.width, rows.width * stride_};
+    return gather_ends(rows, count, steps, scratch, [ends](Index b) { return ends[b]; });
+  }
+
+  template <class Value>
+  Sequence<const Value> gather_samples(Rows<Value> rows, std::span<const Index> samples,
+                                       Index steps, Buffer<Value>& scratch) const {
+    if (samples.empty()) throw ShapeError("Windows: a batch of no windows");
+    for (const Index sample : samples) checked(sample);
+    return gather_ends(rows, static_cast<Index>(samples.size()), steps, scratch, [&](Index b) {
+      return ends_[static_cast<std::size_t>(samples[static_cast<std::size_t>(b)])];
+    });
+  }
+
+  template <class Value, class EndOf>
+  Sequence<const Value> gather_ends(Rows<Value> rows, Index count, Index steps,
+                                    Buffer<Value>& scratch, const EndOf& end_of) const {
+    scratch.resize(steps * count * rows.width);
+    const auto dense = Sequence<Value>::dense(scratch.data(), rows.width, steps, count);
     for (Index b = 0; b < count; ++b) {
-      const Scalar* from = start(end_of(b));
-      for (Index t = 0; t < length_; ++t)
-        std::copy_n(from + t * inputs(), inputs(), dense.column(t, b));
+      const Value* from = rows.first(end_of(b), steps);
+      for (Index t = 0; t < steps; ++t)
+        std::copy_n(from + t * rows.width, rows.width, dense.column(t, b));
     }
     return dense;
   }
 
   std::shared_ptr<const Series<Scalar>> series_;
+  std::shared_ptr<const Targets> targets_;
   Index length_ = 1;
   Index stride_ = 1;
   std::vector<Index> ends_;
-  std::vector<Scalar> labels_;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

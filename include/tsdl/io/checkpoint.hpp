@@ -1,5 +1,5 @@
-// Model files: one safetensors file holds weights, configuration, recipe and seed, and is all that
-// a prediction needs. Also the Checkpoint callback, which writes it during training.
+// Model files: one safetensors file holds weights, configuration, task, recipe and seed, and is all
+// that a prediction needs. Also the Checkpoint callback, which writes it during training.
 #pragma once
 
 #include <cstdint>
@@ -9,28 +9,31 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "tsdl/io/json.hpp"
 #include "tsdl/io/safetensors.hpp"
 #include "tsdl/io/state_dict.hpp"
 #include "tsdl/io/training_state.hpp"
 #include "tsdl/nn/factory.hpp"
+#include "tsdl/task/make_task.hpp"
 #include "tsdl/train/trainer.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// What a model file says beside its weights.
 struct ModelInfo {
-  std::string kind;  ///< "lstm", "gru", "bilstm", "bigru"
-  ClassifierOptions options;
+  Config model;
+  Config task;
   Recipe recipe;
   std::uint64_t seed = 0;
 };
 
 /// A model and what it was trained with.
-template <class Model>
+template <class M>
 struct LoadedModel {
-  Model model;
+  M model;
   Recipe recipe;
   std::uint64_t seed;
 };
@@ -39,13 +42,36 @@ namespace internal {
 
 inline constexpr const char* format_key = "tsdl.format";
 inline constexpr const char* model_key = "tsdl.model";
+inline constexpr const char* task_key = "tsdl.task";
 inline constexpr const char* recipe_key = "tsdl.recipe";
 inline constexpr const char* seed_key = "tsdl.seed";
 
+/// The task of a file of format 1, which had classes, or numbers as they are.
+inline Task task_of_format_1(const Config& model, const Recipe& recipe) {
+  const Index outputs = model.index("outputs");
+  return recipe.regression ? Task(Regression{.targets = outputs}) : default_task(outputs);
+}
+
+/// Throws: FormatError where a task has other targets than the recipe, or other classes.
+inline void check_task(const std::string& path, const TaskKind& task, const Recipe& recipe) {
+  const bool numbers = task.classes() == 0;
+  const auto* columns = std::get_if<ColumnTargets>(&recipe.label);
+  const Index targets = columns ? std::ssize(columns->columns) : Index{1};
+  if (numbers != recipe.regression)
+    throw FormatError(path, ": a task of kind ", task.describe().kind, ", but a recipe of ",
+                      recipe.regression ? "numbers" : "classes");
+  if (numbers && task.targets() != targets)
+    throw FormatError(path, ": a task of ", task.targets(), " targets, but a recipe of ", targets);
+  if (!numbers && task.classes() != std::ssize(recipe.class_values))
+    throw FormatError(path, ": a task of ", task.classes(), " classes, but a recipe of ",
+                      recipe.class_values.size());
+}
+
 inline ModelInfo model_info(const TensorFile& file) {
   const std::string& format = file.metadata_at(format_key);
-  if (format != "1")
-    throw FormatError(file.path(), ": metadata 'tsdl.format': expected 1, got ", format);
+  if (format != "1" && format != "2")
+    throw FormatError(file.path(), ": metadata 'tsdl.format': expected 1 or 2, got ",
+                      printable(format));
   ModelInfo info;
   const auto read = [&](const char* key, const auto& use) {
     parse_metadata(file.path(), key, file.metadata_at(key), [&](const Json& json) {
@@ -53,51 +79,47 @@ inline ModelInfo model_info(const TensorFile& file) {
       return 0;
     });
   };
-  read(model_key, [&](const Json& json) {
-    info.kind = json.at("kind").get<std::string>();
-    info.options = options_from_json(json);
-  });
+  read(model_key, [&](const Json& json) { info.model = config_from_json(json); });
   read(recipe_key, [&](const Json& json) { info.recipe = recipe_from_json(json); });
   read(seed_key, [&](const Json& json) { info.seed = seed_from_json(json); });
+  if (format == "1")
+    read(model_key,
+         [&](const Json&) { info.task = task_of_format_1(info.model, info.recipe)->describe(); });
+  else
+    read(task_key, [&](const Json& json) { info.task = config_from_json(json); });
   return info;
 }
 
 /// Refuses a configuration that the file's own tensors do not bear out, before anything is
 /// allocated on its word.
-template <class Model>
-void check_sizes(const TensorFile& file, const ModelInfo& info) {
-  const ClassifierOptions& o = info.options;
-  o.recurrent(Model::directions).check("tsdl.model");
-  if (o.input_size != std::ssize(info.recipe.columns))
-    throw ShapeError("input_size of ", o.input_size, ", but ", info.recipe.columns.size(),
-                     " columns");
-  const auto require = [&](const std::string& name, std::vector<Index> shape) {
-    const auto found = file.tensors().find(name);
-    if (found == file.tensors().end())
-      throw FormatError(file.path(), ": tensor '", name, "': missing");
-    if (found->second.shape != shape)
-      throw FormatError(file.path(), ": tensor '", name, "': shape ", shape_text(shape),
-                        " expected, ", shape_text(found->second.shape), " found");
-  };
-  const Index H = o.hidden_size, rows = Model::gates * H;
-  const std::string prefix = Model::cell_name() + ".weight_";
-  require(prefix + "ih_l0", {rows, o.input_size});
-  for (Index l = 0; l < o.num_layers; ++l) require(prefix + "hh_l" + std::to_string(l), {rows, H});
-  require("fc.weight", {o.outputs, Model::directions * H});
+template <class M>
+void check_sizes(const TensorFile& file, const Config& config) {
+  if constexpr (requires { M::tensors(config); })
+    for (const TensorShape& tensor : M::tensors(config)) {
+      const auto found = file.tensors().find(tensor.name);
+      if (found == file.tensors().end())
+        throw FormatError(file.path(), ": tensor '", tensor.name, "': missing");
+      if (found->second.shape != tensor.shape)
+        throw FormatError(file.path(), ": tensor '", tensor.name, "': shape ",
+                          shape_text(tensor.shape), " expected, ", shape_text(found->second.shape),
+                          " found");
+    }
 }
 
 }  // namespace internal
 
 /// Writes a model file, whole or not at all. Equal models and recipes give equal bytes.
 /// Throws: Error when it cannot be written.
-template <class Model>
-void save_model(const std::filesystem::path& path, const Model& model, const Recipe& recipe,
+template <Model M>
+void save_model(const std::filesystem::path& path, const M& model, const Recipe& recipe,
                 std::uint64_t seed) {
-  using Scalar = typename Model::Scalar;
+  using Scalar = typename M::Scalar;
   TensorFile file(path.string());
-  file.metadata[internal::format_key] = "1";
+  file.metadata[internal::format_key] = "2";
   file.metadata[internal::model_key] =
-      internal::to_text(internal::options_to_json(Model::kind(), model.options()));
+      internal::to_text(internal::config_to_json(model.describe()));
+  file.metadata[internal::task_key] =
+      internal::to_text(internal::config_to_json(model.task()->describe()));
   file.metadata[internal::recipe_key] = internal::to_text(internal::recipe_to_json(recipe));
   file.metadata[internal::seed_key] = std::to_string(seed);
   model.visit([&](const Parameter<Scalar>& parameter) {
@@ -114,46 +136,61 @@ inline ModelInfo read_model_info(const std::filesystem::path& path) {
 
 namespace internal {
 
-template <class Model>
-LoadedModel<Model> load_from(TensorFile& file, ModelInfo info) {
+/// Makes the model with `make(config, seed)`, and gives it the file's weights and task.
+template <class M, class Make>
+LoadedModel<M> load_from(TensorFile& file, ModelInfo info, const std::optional<Task>& own_task,
+                         const Make& make) {
   try {
-    check_sizes<Model>(file, info);
-    LoadedModel<Model> loaded{Model(info.options, info.seed), std::move(info.recipe), info.seed};
+    const Task task = own_task ? *own_task : make_task(info.task);
+    if (own_task && (*own_task)->describe() != info.task)
+      throw OptionError("a task of kind ", info.task.kind, ", which is not the one that was given");
+    check_task(file.path(), *task, info.recipe);
+    LoadedModel<M> loaded{make(info.model, info.seed), std::move(info.recipe), info.seed};
+    if (loaded.model.inputs() != std::ssize(loaded.recipe.columns))
+      throw ShapeError("a model of ", loaded.model.inputs(), " inputs, but ",
+                       loaded.recipe.columns.size(), " columns");
+    task.check_outputs(loaded.model.outputs());
+    loaded.model.set_task(task);
     load_state_dict(loaded.model, file);
     return loaded;
+  } catch (const FormatError&) {
+    throw;
   } catch (const ShapeError& error) {
+    throw FormatError(file.path(), ": ", error.what());
+  } catch (const OptionError& error) {
     throw FormatError(file.path(), ": ", error.what());
   }
 }
 
 }  // namespace internal
 
-/// Reads a model file. Throws: Error when it cannot be read; FormatError when it is not a model
-/// file, holds another kind of model, or its tensors are not those that its configuration asks for.
-template <class Model>
-LoadedModel<Model> load_model(const std::filesystem::path& path) {
+/// Reads a model file. M is made from (Config, seed), and refuses a configuration of another kind.
+/// A task of a kind of one's own is given: files name it, but only its program knows it.
+/// Throws: Error when the file cannot be read; FormatError when it is not a model file, holds
+/// another kind of model or task, or its tensors are not those that its configuration asks for.
+template <Model M>
+LoadedModel<M> load_model(const std::filesystem::path& path,
+                          const std::optional<Task>& task = std::nullopt) {
   TensorFile file = read_safetensors(path);
-  ModelInfo info = internal::model_info(file);
-  if (info.kind != Model::kind())
-    throw FormatError(path.string(), ": expected a model of kind ", Model::kind(), ", got ",
-                      info.kind);
-  return internal::load_from<Model>(file, std::move(info));
+  return internal::load_from<M>(file, internal::model_info(file), task,
+                                [&](const Config& config, std::uint64_t seed) {
+                                  internal::check_sizes<M>(file, config);
+                                  return M(config, seed);
+                                });
 }
 
-/// Reads a model file of any kind. Throws: as load_model.
-template <class Scalar>
-LoadedModel<AnyClassifier<Scalar>> load_classifier(const std::filesystem::path& path) {
+/// Reads a model file of any kind in the list (nn/factory.hpp). Throws: as load_model.
+template <class Scalar, class List = Models<Scalar>>
+LoadedModel<AnyModel<Scalar>> load_any_model(const std::filesystem::path& path) {
   TensorFile file = read_safetensors(path);
-  const ModelInfo info = internal::model_info(file);
-  std::optional<LoadedModel<AnyClassifier<Scalar>>> result;
-  if (!internal::with_kind<Scalar>(info.kind, [&]<class Model>(internal::ModelType<Model>) {
-        auto loaded = internal::load_from<Model>(file, info);
-        result.emplace(LoadedModel<AnyClassifier<Scalar>>{std::move(loaded.model),
-                                                          std::move(loaded.recipe), loaded.seed});
-      }))
-    throw FormatError(path.string(), ": a model of kind '", info.kind, "' is not known; expected ",
-                      classifier_kinds<Scalar>());
-  return *std::move(result);
+  return internal::load_from<AnyModel<Scalar>>(
+      file, internal::model_info(file), std::nullopt,
+      [&](const Config& config, std::uint64_t seed) {
+        internal::with_kind(List{}, config.kind, [&]<class M>(internal::ModelType<M>) {
+          internal::check_sizes<M>(file, config);
+        });
+        return make_model<Scalar, List>(config, seed);
+      });
 }
 
 /// Writes the model file whenever the monitored loss is the best so far, and, when `last_state` is
@@ -167,10 +204,11 @@ struct Checkpoint {
 
 namespace internal {
 
-template <class Model>
+/// Refers to its trainer, which owns it and stays where it is.
+template <class Trainer>
 class CheckpointCallback final : public Callback {
  public:
-  CheckpointCallback(const Checkpoint& options, Trainer<Model>& trainer)
+  CheckpointCallback(const Checkpoint& options, Trainer& trainer)
       : options_(options), trainer_(trainer) {}
 
   void on_epoch_complete(const TrainerState& state) override {
@@ -182,14 +220,15 @@ class CheckpointCallback final : public Callback {
 
  private:
   Checkpoint options_;
-  Trainer<Model>& trainer_;
+  Trainer& trainer_;
 };
 
 }  // namespace internal
 
-template <class Model>
-std::unique_ptr<Callback> make_callback(const Checkpoint& options, Trainer<Model>& trainer) {
-  return std::make_unique<internal::CheckpointCallback<Model>>(options, trainer);
+template <class Trainer>
+std::unique_ptr<Callback> make_callback(const Checkpoint& options, Trainer& trainer) {
+  return std::make_unique<internal::CheckpointCallback<Trainer>>(options, trainer);
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

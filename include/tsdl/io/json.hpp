@@ -1,4 +1,4 @@
-// Recipes and model options as JSON, for the metadata of model files.
+// Recipes and configurations as JSON, for the metadata of model files.
 #pragma once
 
 #include <cstddef>
@@ -12,22 +12,12 @@
 #include <variant>
 #include <vector>
 
+#include "tsdl/core/config.hpp"
 #include "tsdl/core/error.hpp"
 #include "tsdl/data/recipe.hpp"
-#include "tsdl/nn/classifier.hpp"
 
-namespace tsdl::inline TSDL_ABI {
-
-inline std::string to_string(Init init) {
-  return init == Init::orthogonal ? "orthogonal" : "pytorch";
-}
-
-/// Throws: Error when the name is not pytorch or orthogonal.
-inline Init init_from(std::string_view name) {
-  for (const Init init : {Init::pytorch, Init::orthogonal})
-    if (name == to_string(init)) return init;
-  throw Error("init: expected pytorch or orthogonal, got '", name, "'");
-}
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -78,6 +68,10 @@ inline Json options_of(const ColumnLabel& label) {
   return {{"kind", "column"}, {"column", label.column}, {"offset", label.offset}};
 }
 
+inline Json options_of(const ColumnTargets& label) {
+  return {{"kind", "targets"}, {"columns", label.columns}, {"ahead", label.ahead}};
+}
+
 inline Json label_to_json(const Label& label) {
   return std::visit([](const auto& one) { return options_of(one); }, label);
 }
@@ -97,6 +91,9 @@ inline Label label_of_kind(const std::string& kind, const Json& json) {
   if (kind == "column")
     return ColumnLabel{.column = json.at("column").get<std::string>(),
                        .offset = index_at(json, "offset")};
+  if (kind == "targets")
+    return ColumnTargets{.columns = json.at("columns").get<std::vector<std::string>>(),
+                         .ahead = index_at(json, "ahead")};
   throw Error("label: unknown kind '", kind, "'");
 }
 
@@ -139,16 +136,19 @@ inline void classes_from_json(const Json& json, Recipe& recipe) {
   check_class_values(recipe.class_values, recipe.regression);
 }
 
+/// Names that are newer than the format are written where they say something.
 inline Json recipe_to_json(const Recipe& recipe) {
-  return {{"features", recipe.features},
-          {"columns", recipe.columns},
-          {"length", recipe.length},
-          {"stride", recipe.stride},
-          {"class_values", recipe.class_values},
-          {"regression", recipe.regression},
-          {"label", label_to_json(recipe.label)},
-          {"horizon", horizon(recipe.label)},
-          {"scaler", scaler_to_json(recipe.scaler)}};
+  Json json = {{"features", recipe.features},
+               {"columns", recipe.columns},
+               {"length", recipe.length},
+               {"stride", recipe.stride},
+               {"class_values", recipe.class_values},
+               {"regression", recipe.regression},
+               {"label", label_to_json(recipe.label)},
+               {"horizon", horizon(recipe.label)},
+               {"scaler", scaler_to_json(recipe.scaler)}};
+  if (recipe.every_step) json["every_step"] = true;
+  return json;
 }
 
 inline Recipe recipe_from_json(const Json& json) {
@@ -158,32 +158,50 @@ inline Recipe recipe_from_json(const Json& json) {
   recipe.length = index_at(json, "length");
   recipe.stride = index_at(json, "stride");
   classes_from_json(json, recipe);
+  recipe.every_step = json.value("every_step", false);
   recipe.label = label_from_json(json.at("label"));
   recipe.scaler = scaler_from_json(json.at("scaler"), recipe.columns);
   return recipe;
 }
 
-inline Json options_to_json(const std::string& kind, const ClassifierOptions& options) {
-  return {{"kind", kind},
-          {"input_size", options.input_size},
-          {"hidden_size", options.hidden_size},
-          {"num_layers", options.num_layers},
-          {"dropout", options.dropout},
-          {"head_dropout", options.head_dropout},
-          {"pooling", to_string(options.pooling)},
-          {"outputs", options.outputs},
-          {"init", to_string(options.init)}};
+/// A configuration as one object: its kind beside its options.
+inline Json config_to_json(const Config& config) {
+  Json json = {{"kind", config.kind}};
+  for (const auto& [name, value] : config.options) switch (value.type) {
+      case ConfigValue::Type::flag:
+        json[name] = value.index != 0;
+        break;
+      case ConfigValue::Type::index:
+        json[name] = value.index;
+        break;
+      case ConfigValue::Type::number:
+        json[name] = value.number;
+        break;
+      case ConfigValue::Type::text:
+        json[name] = value.text;
+        break;
+      case ConfigValue::Type::numbers:
+        json[name] = value.numbers;
+        break;
+    }
+  return json;
 }
 
-inline ClassifierOptions options_from_json(const Json& json) {
-  return {.input_size = index_at(json, "input_size"),
-          .hidden_size = index_at(json, "hidden_size"),
-          .num_layers = index_at(json, "num_layers"),
-          .dropout = json.at("dropout").get<double>(),
-          .head_dropout = json.value("head_dropout", 0.0),  // newer than the format
-          .pooling = pooling_from(json.at("pooling").get<std::string>()),
-          .outputs = index_at(json, "outputs"),
-          .init = init_from(json.at("init").get<std::string>())};
+inline Config::Value option_from_json(const std::string& name, const Json& json) {
+  if (json.is_boolean()) return json.get<bool>();
+  if (json.is_string()) return json.get<std::string>();
+  if (json.is_number_integer()) return index_at(Json{{name, json}}, name.c_str());
+  if (json.is_number()) return json.get<double>();
+  if (json.is_array()) return json.get<std::vector<double>>();
+  throw Error("'", name, "': expected a number, a text, true, false or a list of numbers, got ",
+              json.dump());
+}
+
+inline Config config_from_json(const Json& json) {
+  Config config(json.at("kind").get<std::string>());
+  for (const auto& [name, value] : json.items())
+    if (name != "kind") config.options[name] = option_from_json(name, value);
+  return config;
 }
 
 /// JSON as text. Throws: Error when a name in it is not UTF-8.
@@ -210,4 +228,5 @@ auto parse_metadata(const std::string& path, const std::string& key, const std::
 
 }  // namespace internal
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -26,7 +26,8 @@
 
 #undef _res  // a macro of <resolv.h>, which httplib.h includes; Eigen has variables of that name
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// A request that did not succeed. The message names server, request, and the server's own
 /// error_code and message; never a credential.
@@ -384,4 +385,5 @@ class MLflowClient {
   std::atomic<bool> stopped_ = false;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

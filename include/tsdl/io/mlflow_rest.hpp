@@ -31,7 +31,8 @@
 #include "tsdl/train/mlflow_text.hpp"
 #include "tsdl/train/tracking.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// Which server an MLflowServer speaks to, and how long it waits.
 struct MLflowServerOptions {
@@ -358,4 +359,5 @@ class MLflowServer final : public Tracker {
   bool ended_ = false;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -35,7 +35,8 @@
 #include "tsdl/core/types.hpp"
 #include "tsdl/io/mlflow_client.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// A spool folder that a living process still writes or sends.
 class SpoolBusy : public Error {
@@ -381,4 +382,5 @@ class MLflowSpool {
   int artifacts_ = 0;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -18,7 +18,8 @@
 #include "tsdl/io/mlflow_client.hpp"
 #include "tsdl/io/mlflow_spool.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// The tag by which a run is found again.
 inline constexpr const char* run_key_tag = "tsdl.run_key";
@@ -212,4 +213,5 @@ class MLflowUpload {
   bool all_sent_ = false;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -16,7 +16,8 @@
 #include "tsdl/core/types.hpp"
 #include "tsdl/io/tensor_file.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -207,4 +208,5 @@ inline std::string onnx_model(const OnnxGraph& graph, const OnnxHeader& header) 
 
 }  // namespace internal
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -35,7 +35,8 @@
 #include "tsdl/core/types.hpp"
 #include "tsdl/io/tensor_file.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -349,4 +350,5 @@ inline TensorFile read_safetensors(const std::filesystem::path& path) {
   return result;
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

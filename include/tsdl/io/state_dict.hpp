@@ -21,7 +21,8 @@
 #include "tsdl/io/tensor_file.hpp"
 #include "tsdl/nn/parameter.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// How the names of a model and of a file go together.
 struct StateDictOptions {
@@ -200,4 +201,5 @@ void save_state_dict(const std::filesystem::path& path, const Model& model,
   write_safetensors(path, file);
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -16,7 +16,9 @@
 #include "tsdl/core/types.hpp"
 #include "tsdl/io/tensor_file.hpp"
 
-namespace tsdl::inline TSDL_ABI::internal {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace internal {
 
 /// The shapes of one module's tensors by what follows the module's name: `weight_ih_l0`, `bias`.
 using ModuleShapes = std::map<std::string, std::vector<Index>, std::less<>>;
@@ -136,4 +138,6 @@ inline std::optional<std::string> prefixes_that_fit(const Modules& ours, const M
   return "{" + text + "}";
 }
 
-}  // namespace tsdl::inline TSDL_ABI::internal
+}  // namespace internal
+}  // namespace TSDL_ABI
+}  // namespace tsdl

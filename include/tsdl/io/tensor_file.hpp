@@ -23,7 +23,8 @@
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/types.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 static_assert(std::endian::native == std::endian::little, "tensors are stored little-endian");
 
@@ -262,4 +263,5 @@ class TensorFile {
   std::map<std::string, Tensor> tensors_;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

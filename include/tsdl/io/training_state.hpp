@@ -1,7 +1,8 @@
 // A run that was cut off, as a file: written after each epoch, read to go on to the same bits.
 //
 // Tensors: weights.*, best.*, m.*, v.* in the model's own type, state.* as F64 numbers, history as
-// an F64 matrix of one row an epoch. A fingerprint of data and options stands in the metadata.
+// an F64 matrix of one row an epoch. A version and a fingerprint of data and options stand in the
+// metadata.
 #pragma once
 
 #include <cstddef>
@@ -18,26 +19,21 @@
 #include "tsdl/io/safetensors.hpp"
 #include "tsdl/train/trainer.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
 inline constexpr const char* state_key = "tsdl.training_state";
 inline constexpr const char* fingerprint_key = "tsdl.fingerprint";
+/// 2: callbacks by key, every figure in the history. 1 was that of tsdl 0.1.
+inline constexpr const char* state_version = "2";
 
 inline Json trainer_options_to_json(const TrainerOptions& options) {
   const AdamW& adamw = options.optimizer;
   Json groups = Json::array();
   for (const ParameterGroup& group : adamw.groups)
     groups.push_back({group.name, group.weight_decay.value_or(adamw.weight_decay), group.lr_scale});
-  Json loss;
-  if (options.loss) {
-    loss.push_back(options.loss->index());
-    if (const auto* bce = std::get_if<BCEWithLogits>(&*options.loss))
-      loss.push_back(bce->pos_weight);
-    if (const auto* entropy = std::get_if<CrossEntropy>(&*options.loss))
-      loss.push_back(entropy->class_weights);
-  }
   return {{"lr", adamw.lr},
           {"beta1", adamw.beta1},
           {"beta2", adamw.beta2},
@@ -50,7 +46,6 @@ inline Json trainer_options_to_json(const TrainerOptions& options) {
           {"shuffle", options.shuffle},
           {"restore_best", options.restore_best},
           {"max_skipped_in_a_row", options.max_skipped_in_a_row},
-          {"loss", std::move(loss)},
           {"seed", options.seed}};
 }
 
@@ -88,23 +83,18 @@ inline void archive(StateArchive& archive, TrainerState& state) {
   archive.integer("status", state.status);
 }
 
-inline constexpr Index history_columns = 13;
+/// A row of the history: what the record says of training, then every figure of the validation.
+inline constexpr Index history_columns = 6 + std::ssize(all_figures);
 
 inline std::vector<double> history_row(const EpochRecord& e) {
-  const Metrics& v = e.validation;
-  return {static_cast<double>(e.epoch),
-          e.learning_rate,
-          e.gradient_norm,
-          e.train_loss,
-          static_cast<double>(e.skipped_steps),
-          static_cast<double>(v.count),
-          v.loss,
-          v.accuracy,
-          v.balanced_accuracy,
-          v.roc_auc,
-          v.mcc,
-          v.brier,
-          v.majority_accuracy};
+  std::vector<double> row = {static_cast<double>(e.epoch),
+                             e.learning_rate,
+                             e.gradient_norm,
+                             e.train_loss,
+                             static_cast<double>(e.skipped_steps),
+                             static_cast<double>(e.validation.count)};
+  for (const Figure& figure : all_figures) row.push_back(e.validation.*figure.value);
+  return row;
 }
 
 inline EpochRecord history_record(const double* row) {
@@ -114,15 +104,16 @@ inline EpochRecord history_record(const double* row) {
   e.gradient_norm = row[2];
   e.train_loss = row[3];
   e.skipped_steps = static_cast<Index>(row[4]);
-  e.validation = {
-      static_cast<Index>(row[5]), row[6], row[7], row[8], row[9], row[10], row[11], row[12]};
+  e.validation.count = static_cast<Index>(row[5]);
+  row += 6;
+  for (const Figure& figure : all_figures) e.validation.*figure.value = *row++;
   return e;
 }
 
 /// Calls use(name, shape, buffer) for everything that is as large as the model.
-template <class Model, class Use>
-void for_each_state_tensor(Trainer<Model>& trainer, const Use& use) {
-  using Scalar = typename Model::Scalar;
+template <class Trainer, class Use>
+void for_each_state_tensor(Trainer& trainer, const Use& use) {
+  using Scalar = typename Trainer::Scalar;
   std::size_t i = 0;
   trainer.model().visit([&](Parameter<Scalar>& parameter) {
     auto& moments = trainer.optimizer().moments()[i];
@@ -139,29 +130,30 @@ void for_each_state_tensor(Trainer<Model>& trainer, const Use& use) {
 
 /// A fingerprint of data, recipe, model and training options; `more` takes what only the program
 /// knows, such as the options of its callbacks.
-template <class Scalar, class Model>
-std::string fingerprint(const Prepared<Scalar>& data, const Trainer<Model>& trainer,
+template <class Scalar, class Trainer>
+std::string fingerprint(const Prepared<Scalar>& data, const Trainer& trainer,
                         std::string_view more = {}) {
   Fingerprint result;
   result.add(internal::to_text(internal::recipe_to_json(data.recipe)));
   for (const Windows<Scalar>* part : {&data.train, &data.validation, &data.test}) {
     result.add(std::span<const Index>(part->ends()));
-    result.add(std::span<const Scalar>(part->labels()));
+    const std::vector<double> targets = part->targets();
+    result.add(std::span<const double>(targets));
   }
   result.add(data.train.series().values.span());
-  result.add(
-      internal::to_text(internal::options_to_json(Model::kind(), trainer.model().options())));
+  result.add(internal::to_text(internal::config_to_json(trainer.model().describe())));
+  result.add(internal::to_text(internal::config_to_json(trainer.task()->describe())));
   result.add(internal::to_text(internal::trainer_options_to_json(trainer.options())));
   return result.add(more).text();
 }
 
 /// Writes all that resume() needs, whole or not at all. Throws: Error when it cannot be written.
-template <class Model>
-void save_training_state(const std::filesystem::path& path, Trainer<Model>& trainer,
+template <class Trainer>
+void save_training_state(const std::filesystem::path& path, Trainer& trainer,
                          const std::string& fingerprint) {
-  using Scalar = typename Model::Scalar;
+  using Scalar = typename Trainer::Scalar;
   TensorFile file(path.string());
-  file.metadata[internal::state_key] = "1";
+  file.metadata[internal::state_key] = internal::state_version;
   file.metadata[internal::fingerprint_key] = fingerprint;
   internal::for_each_state_tensor(
       trainer, [&](const std::string& name, std::vector<Index> shape, Buffer<Scalar>& values) {
@@ -187,14 +179,20 @@ void save_training_state(const std::filesystem::path& path, Trainer<Model>& trai
 /// bits of a run that was never cut off. Add the same callbacks first. Changes everything or
 /// nothing. Throws: Error when the file cannot be read or was written with other data or options;
 /// FormatError when it is not such a file or does not fit the model and callbacks.
-template <class Model>
-void resume(const std::filesystem::path& path, Trainer<Model>& trainer,
-            const std::string& fingerprint) {
-  using Scalar = typename Model::Scalar;
+template <class Trainer>
+void resume(const std::filesystem::path& path, Trainer& trainer, const std::string& fingerprint) {
+  using Scalar = typename Trainer::Scalar;
   using Mode = internal::TensorArchive::Mode;
   TensorFile file = read_safetensors(path);
-  if (file.metadata_at(internal::state_key) != "1")
-    throw FormatError(path.string(), ": metadata 'tsdl.training_state': expected 1");
+  const std::string& state_version = file.metadata_at(internal::state_key);
+  if (state_version == "1")
+    throw FormatError(path.string(),
+                      ": a training state of tsdl 0.1 (version 1), which this version (",
+                      internal::state_version,
+                      ") cannot go on from: start the run anew, or finish it with tsdl 0.1");
+  if (state_version != internal::state_version)
+    throw FormatError(path.string(), ": metadata 'tsdl.training_state': expected ",
+                      internal::state_version, ", got ", internal::printable(state_version));
   if (file.metadata_at(internal::fingerprint_key) != fingerprint)
     throw Error(path.string(),
                 ": cannot be resumed: it was written with other data or options (fingerprint ",
@@ -227,9 +225,11 @@ void resume(const std::filesystem::path& path, Trainer<Model>& trainer,
   for (Index i = 0; i < epochs; ++i)
     trainer.state().history.push_back(
         internal::history_record(history.data() + i * internal::history_columns));
+  trainer.restored();
   auto next = tensors.begin();
   internal::for_each_state_tensor(trainer, [&](const std::string&, const std::vector<Index>&,
                                                Buffer<Scalar>& values) { values.swap(*next++); });
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

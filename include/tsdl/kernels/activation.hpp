@@ -19,7 +19,8 @@
 #include "tsdl/kernels/simd.hpp"
 
 TSDL_INTRINSICS_BEGIN
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace kernels::internal {
 
@@ -210,6 +211,7 @@ struct LinearGates {
   }
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl
 
 TSDL_INTRINSICS_END

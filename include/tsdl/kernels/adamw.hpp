@@ -7,7 +7,9 @@
 
 TSDL_INTRINSICS_BEGIN
 
-namespace tsdl::inline TSDL_ABI::kernels {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace kernels {
 
 /// The scalars of one update, worked out in double.
 struct AdamWStep {
@@ -90,5 +92,7 @@ double sum_of_squares(const Scalar* values, Index size) noexcept {
   return total;
 }
 
-}  // namespace tsdl::inline TSDL_ABI::kernels
+}  // namespace kernels
+}  // namespace TSDL_ABI
+}  // namespace tsdl
 TSDL_INTRINSICS_END

@@ -11,7 +11,8 @@
 
 #include "tsdl/core/types.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// A number of 8 bits of exponent and 8 of precision.
 struct BFloat16 {
@@ -48,4 +49,5 @@ constexpr Index packed_rows(Index k) noexcept {
 
 }  // namespace kernels
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

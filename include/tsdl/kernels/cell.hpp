@@ -29,7 +29,9 @@
 
 #include "tsdl/kernels/gemm.hpp"
 
-namespace tsdl::inline TSDL_ABI::kernels {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace kernels {
 
 /// One step forward of a tile of samples.
 template <class Scalar_>
@@ -255,4 +257,6 @@ TSDL_INLINE Batch incoming(const BackwardStep<typename Batch::value_type>& s, In
   return s.dh_above ? dh + load_as<Batch>(s.dh_above + b * s.dh_above_stride + p * W) : dh;
 }
 
-}  // namespace tsdl::inline TSDL_ABI::kernels
+}  // namespace kernels
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -18,7 +18,9 @@
 #include "tsdl/kernels/bfloat16.hpp"
 #include "tsdl/kernels/simd.hpp"
 
-namespace tsdl::inline TSDL_ABI::kernels {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace kernels {
 
 /// Vectors in a full panel: the four gates of an LSTM, and enough to hide the latency of a load.
 inline constexpr Index panel_vectors = 4;
@@ -408,4 +410,6 @@ void add_each(Scalar* out, Index out_stride, const Scalar* d, Index d_stride,
   }
 }
 
-}  // namespace tsdl::inline TSDL_ABI::kernels
+}  // namespace kernels
+}  // namespace TSDL_ABI
+}  // namespace tsdl

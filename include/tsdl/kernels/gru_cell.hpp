@@ -24,7 +24,8 @@
 #include "tsdl/kernels/activation.hpp"
 #include "tsdl/kernels/cell.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// The arithmetic of one GRU step, for RecurrentStack: its gates, and where they stand in packs.
 template <class Scalar_, class Activation = Accurate, Index Lanes = kernels::lanes<Scalar_>>
@@ -162,4 +163,5 @@ struct GRUCell {
   }
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -22,7 +22,8 @@
 #include "tsdl/kernels/activation.hpp"
 #include "tsdl/kernels/cell.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// The arithmetic of one LSTM step, for RecurrentStack: its gates, and where they stand in packs.
 template <class Scalar_, class Activation = Accurate, Index Lanes = kernels::lanes<Scalar_>>
@@ -150,4 +151,5 @@ struct LSTMCell {
   }
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -32,7 +32,9 @@ TSDL_INTRINSICS_END
 #define TSDL_INLINE_LAMBDA noexcept __attribute__((always_inline))
 #endif
 
-namespace tsdl::inline TSDL_ABI::kernels {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace kernels {
 
 /// The widest vector that the compiler's flags allow.
 template <class Scalar>
@@ -268,4 +270,6 @@ class DenormalGuard {
   }
 };
 
-}  // namespace tsdl::inline TSDL_ABI::kernels
+}  // namespace kernels
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -10,7 +10,8 @@
 #include "tsdl/core/random.hpp"
 #include "tsdl/core/types.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// Names a mask: the run's seed and the number of the update it is drawn for.
 struct DropoutKey {
@@ -25,11 +26,12 @@ inline constexpr std::uint64_t dropout_stream = std::uint64_t{1} << 40;
 
 /// Drops units of one column and scales the rest by 1 / (1 - p), so that the mean stays.
 /// out[u] = kept[u] ? in[u] / (1 - p) : 0, for D runs of H units that are padded to Hp.
-/// The mask is Philox(seed, dropout_stream + update) at counter (unit / 8, sample, t, layer), half
-/// a word a unit: p is rounded to a multiple of 2^-16.
+/// The mask is Philox(seed, dropout_stream + update) at counter (unit / 8, sample key, t, layer),
+/// half a word a unit: p is rounded to a multiple of 2^-16.
 template <class Scalar>
 void dropout_column(Scalar* out, std::uint8_t* kept, const Scalar* in, const Philox& philox,
-                    double p, Index layer, Index t, Index b, Index D, Index H, Index Hp) noexcept {
+                    double p, Index layer, Index t, std::uint32_t key, Index D, Index H,
+                    Index Hp) noexcept {
   const auto threshold = static_cast<std::uint16_t>(std::min(p * 0x1p16 + 0.5, 65535.0));
   const auto scale = static_cast<Scalar>(1.0 / (1.0 - p));
   constexpr Index at_once = 64, of_counter = 8;
@@ -39,9 +41,9 @@ void dropout_column(Scalar* out, std::uint8_t* kept, const Scalar* in, const Phi
     for (Index u = 0; u < H;) {
       const Index unit = d * H + u, first = unit / of_counter * of_counter, skipped = unit - first;
       const Index count = std::min(at_once - skipped, H - u), j = d * Hp + u;
-      philox.block<at_once / of_counter>(
-          words, static_cast<std::uint32_t>(first / of_counter), static_cast<std::uint32_t>(b),
-          static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(layer));
+      philox.block<at_once / of_counter>(words, static_cast<std::uint32_t>(first / of_counter), key,
+                                         static_cast<std::uint32_t>(t),
+                                         static_cast<std::uint32_t>(layer));
       if constexpr (std::endian::native == std::endian::little) {
         std::memcpy(draws, words, sizeof words);
       } else {
@@ -70,4 +72,5 @@ void dropout_gradient(Scalar* values, const std::uint8_t* kept, double p, Index 
 
 }  // namespace internal
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -1,70 +1,94 @@
-// A model from a configuration: the architecture by its name, at run time.
+// Models by a configuration, at run time: the list to which a new kind is added.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
-#include <variant>
+#include <vector>
 
+#include "tsdl/core/config.hpp"
 #include "tsdl/core/error.hpp"
-#include "tsdl/nn/classifier.hpp"
+#include "tsdl/nn/any_model.hpp"
+#include "tsdl/nn/recurrent_encoder.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
-/// One classifier of any kind. What is done with it is said once, for all kinds:
-///   std::visit([&](auto& model) { Trainer(model).fit(windows); }, any);
+/// Types that make_model knows.
+template <class... Models>
+struct ModelList {};
+
+/// The library's own.
 template <class Scalar>
-using AnyClassifier = std::variant<LSTMClassifier<Scalar>, GRUClassifier<Scalar>,
-                                   BiLSTMClassifier<Scalar>, BiGRUClassifier<Scalar>>;
+using Models = ModelList<LSTMClassifier<Scalar>, GRUClassifier<Scalar>, BiLSTMClassifier<Scalar>,
+                         BiGRUClassifier<Scalar>>;
 
 namespace internal {
 
-template <class Model>
-struct ModelType {};
+template <class M>
+struct ModelType {
+  using type = M;
+};
 
-/// Calls use(ModelType<Model>) for the alternative of AnyClassifier whose kind() is `kind`; returns
-/// whether there is one.
-template <class Scalar, class Use>
-bool with_kind(std::string_view kind, const Use& use) {
-  const auto try_all = [&]<class... Models>(std::type_identity<std::variant<Models...>>) {
-    const auto one = [&]<class Model>(ModelType<Model> type) {
-      if (kind != Model::kind()) return false;
-      use(type);
-      return true;
-    };
-    return (one(ModelType<Models>{}) || ...);
+/// Calls use(ModelType<M>) for the model of the list whose kind() is `kind`; returns whether there
+/// is one.
+template <class... Models, class Use>
+bool with_kind(ModelList<Models...>, std::string_view kind, const Use& use) {
+  const auto one = [&]<class M>(ModelType<M> type) {
+    if (kind != M::kind()) return false;
+    use(type);
+    return true;
   };
-  return try_all(std::type_identity<AnyClassifier<Scalar>>{});
+  return (one(ModelType<Models>{}) || ...);
+}
+
+template <class... Models>
+std::string kinds_of(ModelList<Models...>) {
+  std::string names;
+  ((names += (names.empty() ? "" : ", ") + Models::kind()), ...);
+  return names;
 }
 
 }  // namespace internal
 
-/// The names that make_classifier knows, "lstm, gru, bilstm, bigru".
+/// The names that make_model knows, "lstm, gru, bilstm, bigru".
 template <class Scalar>
-std::string classifier_kinds() {
-  std::string names;
-  const auto join = [&]<class... Models>(std::type_identity<std::variant<Models...>>) {
-    ((names += (names.empty() ? "" : ", ") + Models::kind()), ...);
-  };
-  join(std::type_identity<AnyClassifier<Scalar>>{});
-  return names;
+std::string model_kinds() {
+  return internal::kinds_of(Models<Scalar>{});
 }
 
-/// Makes the classifier of this kind: lstm, gru, bilstm or bigru. Initial weights follow from the
-/// seed. Throws: Error when the name is none of these; ShapeError when an option is out of range.
-template <class Scalar>
-AnyClassifier<Scalar> make_classifier(std::string_view kind, const ClassifierOptions& options,
-                                      std::uint64_t seed = 0) {
-  std::optional<AnyClassifier<Scalar>> made;
-  if (!internal::with_kind<Scalar>(kind, [&]<class Model>(internal::ModelType<Model>) {
-        made.emplace(std::in_place_type<Model>, options, seed);
-      }))
-    throw Error("make_classifier: expected one of ", classifier_kinds<Scalar>(), ", got '", kind,
-                "'");
+/// Makes the model that a configuration describes. Initial weights follow from the seed.
+/// Throws: OptionError when its kind is none of model_kinds(), or an option is missing, not known
+/// or out of range; ShapeError when a size is.
+template <class Scalar, class List = Models<Scalar>>
+AnyModel<Scalar> make_model(const Config& config, std::uint64_t seed = 0) {
+  std::optional<AnyModel<Scalar>> made;
+  if (!internal::with_kind(List{}, config.kind,
+                           [&]<class M>(internal::ModelType<M>) { made.emplace(M(config, seed)); }))
+    throw OptionError("make_model: expected one of ", internal::kinds_of(List{}), ", got '",
+                      config.kind, "'");
   return *std::move(made);
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+/// Makes a recurrent network by its name: lstm, gru, bilstm or bigru.
+/// Throws: OptionError when the name is none of these; as its constructor.
+template <class Scalar>
+AnyModel<Scalar> make_classifier(std::string_view kind, const ClassifierOptions& options,
+                                 std::uint64_t seed = 0) {
+  std::optional<AnyModel<Scalar>> made;
+  if (!internal::with_kind(
+          Models<Scalar>{}, kind,
+          [&]<class M>(internal::ModelType<M>) {
+            if constexpr (std::is_constructible_v<M, const ClassifierOptions&, std::uint64_t>)
+              made.emplace(M(options, seed));
+          }) ||
+      !made)
+    throw OptionError("make_classifier: expected one of ", model_kinds<Scalar>(), ", got '", kind,
+                      "'");
+  return *std::move(made);
+}
+
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -8,7 +8,8 @@
 #include "tsdl/core/random.hpp"
 #include "tsdl/nn/parameter.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 enum class Init {
   /// LSTM and GRU: everything uniform in +-1/sqrt(H); Linear: everything uniform in +-1/sqrt(in).
@@ -72,4 +73,5 @@ template <class Scalar>
 
 }  // namespace internal
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

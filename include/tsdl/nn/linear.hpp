@@ -11,7 +11,8 @@
 #include "tsdl/nn/init.hpp"
 #include "tsdl/nn/parameter.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// torch.nn.Linear.
 ///
@@ -48,7 +49,6 @@ class Linear {
       internal::fill_xavier(weight, weight_random);
     }
     weights_.assign(kernels::packed_size<Scalar>(in, out), Scalar{0});
-    weights_transposed_.assign(kernels::packed_size<Scalar>(out, in), Scalar{0});
     bias_.assign(round_up(out, W), Scalar{0});
     repack();
   }
@@ -77,9 +77,18 @@ class Linear {
     for (Index n = 0; n < out_; ++n) {
       const Scalar* row = weight.value.data() + n * in_;
       kernels::pack_column<out_vectors>(weights_.data(), in_, out_, Index{0}, n, row, in_);
-      kernels::pack_row(weights_transposed_.data(), out_, in_, n, Index{0}, row, in_);
       bias_[n] = bias.value[n];
     }
+    if (!weights_transposed_.empty()) pack_transposed();
+  }
+
+  /// Makes room for what a backward pass writes and reads. Allocates: the first time.
+  void need_gradients() {
+    weight.need_gradient();
+    bias.need_gradient();
+    if (!weights_transposed_.empty()) return;
+    weights_transposed_.assign(kernels::packed_size<Scalar>(out_, in_), Scalar{0});
+    pack_transposed();
   }
 
   void forward(Scalar* y, const Scalar* x, Index B) const noexcept {
@@ -90,6 +99,7 @@ class Linear {
   /// Accumulates: the gradients of weight and bias. Assigns: dx. Allocates: when the cache must
   /// grow.
   void backward(Scalar* dx, const Scalar* dy, const Scalar* x, Index B, Cache& cache) {
+    need_gradients();
     constexpr Index width = kernels::panel_width<Scalar>;
     cache.dy.resize(B * width);
     for (Index first = 0; first < out_; first += width) {
@@ -117,8 +127,16 @@ class Linear {
   static constexpr Index W = kernels::lanes<Scalar>;
   static constexpr Index out_vectors = 1;  ///< a panel: a head has few outputs
 
+  void pack_transposed() noexcept {
+    for (Index n = 0; n < out_; ++n)
+      kernels::pack_row(weights_transposed_.data(), out_, in_, n, Index{0},
+                        weight.value.data() + n * in_, in_);
+  }
+
   Index in_, out_;
-  Buffer<Scalar> weights_, weights_transposed_, bias_;
+  Buffer<Scalar> weights_, bias_;
+  Buffer<Scalar> weights_transposed_;  ///< empty until there was a backward pass
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

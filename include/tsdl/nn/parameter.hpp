@@ -2,6 +2,8 @@
 //
 // Accumulation, here and everywhere: a backward pass adds to the gradients of parameters (+=) and
 // assigns the gradients of inputs and states (=).
+//
+// A gradient takes memory from the first backward pass on: weights for inference alone have none.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +14,8 @@
 #include "tsdl/core/buffer.hpp"
 #include "tsdl/core/types.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// One tensor of a layer. Row-major, as PyTorch's: a matrix of `rows` x `cols`, or a vector of
 /// `rows`.
@@ -23,18 +26,13 @@ struct Parameter {
   Index cols = 1;
   bool is_vector = false;  ///< biases
   Buffer<Scalar> value;
-  Buffer<Scalar> gradient;
+  Buffer<Scalar> gradient;  ///< empty until it is needed
 
   static Parameter matrix(std::string name, Index rows, Index cols) {
-    return {std::move(name),
-            rows,
-            cols,
-            false,
-            Buffer<Scalar>(rows * cols),
-            Buffer<Scalar>(rows * cols)};
+    return {std::move(name), rows, cols, false, Buffer<Scalar>(rows * cols), {}};
   }
   static Parameter vector(std::string name, Index rows) {
-    return {std::move(name), rows, 1, true, Buffer<Scalar>(rows), Buffer<Scalar>(rows)};
+    return {std::move(name), rows, 1, true, Buffer<Scalar>(rows), {}};
   }
 
   Index size() const noexcept { return value.size(); }
@@ -42,11 +40,19 @@ struct Parameter {
     return is_vector ? std::vector<Index>{rows} : std::vector<Index>{rows, cols};
   }
 
+  /// Makes room for the gradient, of zeros, where there is none. Allocates: the first time.
+  void need_gradient() {
+    if (gradient.size() != value.size()) gradient.assign(value.size(), Scalar{0});
+  }
   void zero_gradient() noexcept { std::fill(gradient.begin(), gradient.end(), Scalar{0}); }
 
   using Map = Eigen::Map<RowMajorMatrix<Scalar>>;
   Map values() noexcept { return {value.data(), rows, cols}; }
-  Map gradients() noexcept { return {gradient.data(), rows, cols}; }
+  Map gradients() {
+    need_gradient();
+    return {gradient.data(), rows, cols};
+  }
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -1,19 +1,24 @@
-// From the outputs of T steps to one row a sample, forward and backward.
+// From an encoder's columns to the rows that a head reads, forward and backward.
 #pragma once
 
 #include <algorithm>
+#include <string>
 #include <string_view>
 
+#include "tsdl/core/buffer.hpp"
 #include "tsdl/core/error.hpp"
-#include "tsdl/nn/stack.hpp"
+#include "tsdl/nn/module.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
-/// What a classifier reads of its recurrent layers. A row has D * H values, forward before reverse.
+/// What a network's head reads of its encoder: one row a sample, or one a step and sample. A row
+/// has the encoder's output_size() values, forward before reverse.
 enum class Pooling {
   last,          ///< out[:, -1, :]: of the reverse direction, its first step
   final_states,  ///< each direction's last step: forward's at T - 1, reverse's at 0
-  mean           ///< the mean over t
+  mean,          ///< the mean over t
+  each           ///< every step, of a causal encoder: rows are [T][B]
 };
 
 inline std::string_view to_string(Pooling pooling) noexcept {
@@ -24,15 +29,23 @@ inline std::string_view to_string(Pooling pooling) noexcept {
       return "final";
     case Pooling::mean:
       return "mean";
+    case Pooling::each:
+      return "each";
   }
   return "";
 }
 
-/// Throws: Error when the name is not last, final or mean.
+inline constexpr Pooling poolings[] = {Pooling::last, Pooling::final_states, Pooling::mean,
+                                       Pooling::each};
+
+/// Throws: OptionError when the name is none of these.
 inline Pooling pooling_from(std::string_view name) {
-  for (const Pooling pooling : {Pooling::last, Pooling::final_states, Pooling::mean})
+  std::string known;
+  for (const Pooling pooling : poolings) {
     if (name == to_string(pooling)) return pooling;
-  throw Error("pooling: expected last, final or mean, got '", name, "'");
+    known.append(known.empty() ? "" : ", ").append(to_string(pooling));
+  }
+  throw OptionError("pooling: expected one of ", known, ", got '", name, "'");
 }
 
 namespace internal {
@@ -44,44 +57,54 @@ inline Steps steps_read_by(Pooling pooling) noexcept {
     case Pooling::final_states:
       return Steps::final;
     case Pooling::mean:
+    case Pooling::each:
       return Steps::all;
   }
   return Steps::all;
 }
 
-/// pooled[b] = the D * H values that `pooling` makes of sample b's outputs. Sums run by ascending
-/// t.
-template <class Cell>
-void pool(typename Cell::Scalar* pooled, const RecurrentStack<Cell>& stack,
-          const StackCache<typename Cell::Scalar>& cache, Pooling pooling) {
-  using Scalar = typename Cell::Scalar;
-  const Index H = stack.options().hidden_size, D = stack.directions(), T = cache.T;
-  for (Index b = 0; b < cache.B; ++b)
-    for (Index d = 0; d < D; ++d) {
+/// Rows a sample.
+inline Index rows_of(Pooling pooling, Index T) noexcept { return pooling == Pooling::each ? T : 1; }
+
+/// What `pooling` makes of an encoder's columns. Sums run by ascending t. Shapes: pooled
+/// [B][width], or [T][B][width] for each.
+template <class Scalar>
+void pool(Scalar* pooled, const Encoded<Scalar>& y, Pooling pooling) {
+  const Index width = y.width, T = y.columns.steps, B = y.columns.batch;
+  const Index rows = rows_of(pooling, T);
+  for (Index r = 0; r < rows * B; ++r)
+    for (Index s = 0; s < y.segments; ++s) {
       // Plain loops: Eigen's would be functions whose names do not tell the instruction set.
-      Scalar* row = pooled + (b * D + d) * H;
-      const auto output = [&](Index t) { return stack.output(cache, t, b, d).data(); };
+      const Index b = r % B;
+      Scalar* row = pooled + (r * y.segments + s) * width;
       const bool mean = pooling == Pooling::mean;
-      const bool from_start = mean || (pooling == Pooling::final_states && d == 1);
-      std::copy_n(output(from_start ? 0 : T - 1), H, row);
+      const bool from_start = mean || (pooling == Pooling::final_states && s >= y.reverse);
+      std::copy_n(y.segment(pooling == Pooling::each ? r / B
+                            : from_start             ? 0
+                                                     : T - 1,
+                            b, s),
+                  width, row);
       if (!mean) continue;
       for (Index t = 1; t < T; ++t) {
-        const Scalar* y = output(t);
-        for (Index i = 0; i < H; ++i) row[i] += y[i];
+        const Scalar* column = y.segment(t, b, s);
+        for (Index i = 0; i < width; ++i) row[i] += column[i];
       }
-      for (Index i = 0; i < H; ++i) row[i] /= static_cast<Scalar>(T);
+      for (Index i = 0; i < width; ++i) row[i] /= static_cast<Scalar>(T);
     }
 }
 
-/// The gradient, as one column a sample that enters every step the pooling read (a step stride of
-/// 0): d(mean)/dy is 1/T at each of them. Scales dpooled in place.
+/// The gradient of the columns from that of the rows: one column a sample that enters every step
+/// the pooling read (a step stride of 0; d(mean)/dy is 1/T at each of them, by which dpooled is
+/// scaled in place), or for each one a step.
 template <class Scalar>
-void unpool(Scalar* dpooled, Index width, const StackCache<Scalar>& cache,
-            Pooling pooling) noexcept {
+Upstream<Scalar> unpool(Scalar* dpooled, Index width, Index T, Index B, Pooling pooling) noexcept {
   if (pooling == Pooling::mean)
-    for (Index i = 0; i < cache.B * width; ++i) dpooled[i] /= static_cast<Scalar>(cache.T);
+    for (Index i = 0; i < B * width; ++i) dpooled[i] /= static_cast<Scalar>(T);
+  const Index step = pooling == Pooling::each ? B * width : 0;
+  return {{dpooled, width, T, B, step, width}, steps_read_by(pooling)};
 }
 
 }  // namespace internal
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -37,7 +37,8 @@
 #include "tsdl/nn/recurrent_cache.hpp"
 #include "tsdl/nn/recurrent_packs.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// One layer in one direction; a RecurrentStack is made of them.
 template <class Cell>
@@ -45,21 +46,22 @@ class RecurrentLayer {
  public:
   using Scalar = typename Cell::Scalar;
   using Cache = DirectionCache<Scalar>;
-  static constexpr Index W = Cell::W;
   using Packs = RecurrentPacks<Cell>;
+  static constexpr Index W = Cell::W;
   static constexpr Index gate_width = Packs::gate_width, slot_width = Packs::slot_width;
 
   Parameter<Scalar> weight_ih, weight_hh, bias_ih, bias_hh;
 
   RecurrentLayer(const std::string& prefix, Index layer, bool reverse, InputLayout inputs, Index H)
-      : weight_ih(Parameter<Scalar>::matrix(named(prefix, "weight_ih", layer, reverse),
-                                            Cell::gates * H, inputs.values())),
-        weight_hh(Parameter<Scalar>::matrix(named(prefix, "weight_hh", layer, reverse),
-                                            Cell::gates * H, H)),
-        bias_ih(
-            Parameter<Scalar>::vector(named(prefix, "bias_ih", layer, reverse), Cell::gates * H)),
-        bias_hh(
-            Parameter<Scalar>::vector(named(prefix, "bias_hh", layer, reverse), Cell::gates * H)),
+      : weight_ih(
+            Parameter<Scalar>::matrix(internal::tensor_name(prefix, "weight_ih", layer, reverse),
+                                      Cell::gates * H, inputs.values())),
+        weight_hh(Parameter<Scalar>::matrix(
+            internal::tensor_name(prefix, "weight_hh", layer, reverse), Cell::gates * H, H)),
+        bias_ih(Parameter<Scalar>::vector(internal::tensor_name(prefix, "bias_ih", layer, reverse),
+                                          Cell::gates * H)),
+        bias_hh(Parameter<Scalar>::vector(internal::tensor_name(prefix, "bias_hh", layer, reverse),
+                                          Cell::gates * H)),
         packs_(inputs, H),
         reverse_(reverse) {}
 
@@ -86,6 +88,14 @@ class RecurrentLayer {
 
   /// Derives the packs from the parameters.
   void repack() noexcept { packs_.derive(weight_ih, weight_hh, bias_ih, bias_hh); }
+
+  const ForwardPack<Cell>& forward_pack() const noexcept { return packs_.forward; }
+
+  /// Makes room for what a backward pass writes and reads. Allocates: the first time.
+  void need_gradients() {
+    visit([](Parameter<Scalar>& parameter) { parameter.need_gradient(); });
+    if (packs_.need_transposed()) packs_.derive_transposed(weight_ih, weight_hh);
+  }
 
   /// Sizes the cache for a pass over x and clears the initial state. Allocates: when it must grow.
   void prepare(Cache& cache, const Sequence<const Scalar>& x, Extent extent, bool training) const {
@@ -127,8 +137,7 @@ class RecurrentLayer {
             std::min(columns_per_task, cache.line.count - first));
   }
 
-  /// The same for `count` columns, `stride` values apart, which become columns `first` ... of the
-  /// projection.
+  /// The same for `count` columns, `stride` apart, as columns `first` ... of the projection.
   void project(Cache& cache, Index first, const Scalar* x, Index stride,
                Index count) const noexcept {
     kernels::project<Cell::gates, Scalar>(
@@ -144,7 +153,7 @@ class RecurrentLayer {
     for (Index s = 0; s < cache.extent.steps; ++s) forward_step(step, cache, x, y, tile, s);
   }
 
-  /// What all steps of one tile are given.
+  /// What all steps of a tile are given.
   kernels::ForwardStep<Scalar> steps_of(const Cache& cache, const Sequence<const Scalar>& x,
                                         const Sequence<Scalar>& y, Index tile) const noexcept {
     kernels::ForwardStep<Scalar> step{};
@@ -272,8 +281,7 @@ class RecurrentLayer {
   }
 
   /// Weight gradients are cut into tasks of so many panels times so many rows of the pack.
-  static constexpr Index panels_per_task = 2, rows_per_task = 128;
-  static constexpr Index columns_per_task = 24;
+  static constexpr Index panels_per_task = 2, rows_per_task = 128, columns_per_task = 24;
 
   Index weight_gradient_tasks() const noexcept {
     return (panels() + panels_per_task - 1) / panels_per_task * chunks();
@@ -326,10 +334,6 @@ class RecurrentLayer {
   }
 
  private:
-  static std::string named(const std::string& prefix, const char* what, Index layer, bool reverse) {
-    return internal::concatenate(prefix, what, "_l", layer, reverse ? "_reverse" : "");
-  }
-
   Index time(const Extent& e, Index s) const noexcept { return reverse_ ? e.T - 1 - s : s; }
   Index input_chunks() const noexcept {
     return (inputs().columns() + rows_per_task - 1) / rows_per_task;
@@ -442,4 +446,5 @@ class RecurrentLayer {
   bool reverse_;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -10,7 +10,8 @@
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/nn/recurrent_options.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// How a layer's input columns are laid out: `segments` runs of `width` values, each padded to
 /// `padded`. The first layer reads the caller's columns (one run, no padding); a later one reads
@@ -80,4 +81,32 @@ struct StackCache {
   bool ready = false;  ///< a training pass went forward and backward has not consumed it
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+namespace internal {
+
+/// Copies the gradient of a stack's output into aligned, padded columns: one a sample, or one per
+/// (t, b). No data where there is none.
+template <class Scalar>
+Sequence<const Scalar> padded_upstream(StackCache<Scalar>& cache,
+                                       const BackwardOptions<Scalar>& how, Index D, Index H,
+                                       Index Hp) {
+  if (!how.dy.data) return {};
+  const bool per_step = how.steps == Steps::all && how.dy.step_stride != 0;
+  const Index steps = per_step ? cache.T : 1, column = D * Hp;
+  cache.upstream.assign(steps * cache.B * column, Scalar{0});
+  for (Index t = 0; t < steps; ++t)
+    for (Index b = 0; b < cache.B; ++b)
+      for (Index d = 0; d < D; ++d)
+        std::copy_n(how.dy.column(t, b) + d * H, H,
+                    cache.upstream.data() + ((t * cache.B + b) * D + d) * Hp);
+  return {cache.upstream.data(),
+          column,
+          cache.T,
+          cache.B,
+          per_step ? cache.B * column : Index{0},
+          column};
+}
+
+}  // namespace internal
+
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -1,12 +1,18 @@
 // What a stack of recurrent layers is made of, and what a pass through it is asked for.
 #pragma once
 
+#include <cstdint>
+#include <span>
+#include <string>
+
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/nn/dropout.hpp"
 #include "tsdl/nn/init.hpp"
+#include "tsdl/nn/module.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// What a RecurrentStack is built from.
 struct RecurrentOptions {
@@ -20,7 +26,8 @@ struct RecurrentOptions {
   static constexpr Index max_size = 1'000'000;  ///< so that no product of sizes overflows
   static constexpr Index max_layers = 1'000;
 
-  /// Throws: ShapeError when a size is below 1 or above these, or dropout is outside [0, 1).
+  /// Throws: ShapeError when a size is below 1 or above these; OptionError when dropout is outside
+  /// [0, 1).
   void check(const char* where) const {
     const auto check_size = [&](const char* what, Index value, Index most) {
       if (value < 1 || value > most)
@@ -30,16 +37,19 @@ struct RecurrentOptions {
     check_size("hidden_size", hidden_size, max_size);
     check_size("num_layers", num_layers, max_layers);
     if (!(is_finite(dropout) && dropout >= 0.0 && dropout < 1.0))
-      throw ShapeError(where, ": dropout must be at least 0 and below 1, not ", dropout);
+      throw OptionError(where, ": dropout must be at least 0 and below 1, not ", dropout);
   }
 };
 
-/// Which outputs of the top layer a caller reads, or sends gradients into.
-enum class Steps {
-  all,   ///< every t
-  last,  ///< t = T - 1, of both directions: PyTorch's out[:, -1, :]
-  final  ///< each direction's last step: t = T - 1 forward, t = 0 in reverse
-};
+namespace internal {
+
+/// The name of a layer's tensor, as PyTorch's.
+inline std::string tensor_name(const std::string& prefix, const char* what, Index layer,
+                               bool reverse) {
+  return concatenate(prefix, what, "_l", layer, reverse ? "_reverse" : "");
+}
+
+}  // namespace internal
 
 /// What a forward pass is asked for.
 template <class Scalar>
@@ -50,6 +60,7 @@ struct ForwardOptions {
   bool final_states = false;   ///< h_n and c_n will be read, so every direction runs to its end
   const Scalar* h0 = nullptr;  ///< L * D x B x H, as PyTorch's; null: zeros
   const Scalar* c0 = nullptr;  ///< the same; only for a cell that has such a state
+  std::span<const std::uint32_t> keys{};  ///< of the samples, for dropout (core/batch.hpp)
 };
 
 /// Upstream gradients in, input gradients out. Null pointers are zero, or not wanted.
@@ -66,4 +77,5 @@ struct BackwardOptions {
   Scalar* dc0 = nullptr;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

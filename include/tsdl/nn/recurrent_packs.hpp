@@ -21,7 +21,8 @@
 #include "tsdl/nn/parameter.hpp"
 #include "tsdl/nn/recurrent_cache.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// What a forward pass reads.
 template <class Cell>
@@ -84,12 +85,17 @@ class RecurrentPacks {
   static constexpr Index first_h_slot = Forward::first_h_slot;
 
   Forward forward;
-  Buffer<Scalar> weights_hh_transposed, weights_ih_transposed;
+  Buffer<Scalar> weights_hh_transposed, weights_ih_transposed;  ///< empty without backward passes
 
-  RecurrentPacks(InputLayout inputs, Index H) : forward(inputs, H) {
+  RecurrentPacks(InputLayout inputs, Index H) : forward(inputs, H) {}
+
+  /// Makes room for the transposes; whether they are to be derived. Allocates: the first time.
+  bool need_transposed() {
+    if (!weights_hh_transposed.empty()) return false;
     const Index N = panels() * gate_width;
     weights_hh_transposed.assign(kernels::packed_size<Scalar>(N, panels() * W), Scalar{0});
-    weights_ih_transposed.assign(kernels::packed_size<Scalar>(N, inputs.columns()), Scalar{0});
+    weights_ih_transposed.assign(kernels::packed_size<Scalar>(N, inputs().columns()), Scalar{0});
+    return true;
   }
 
   const InputLayout& inputs() const noexcept { return forward.inputs(); }
@@ -99,6 +105,11 @@ class RecurrentPacks {
   void derive(const Parameter<Scalar>& weight_ih, const Parameter<Scalar>& weight_hh,
               const Parameter<Scalar>& bias_ih, const Parameter<Scalar>& bias_hh) noexcept {
     forward.derive(weight_ih, weight_hh, bias_ih, bias_hh);
+    if (!weights_hh_transposed.empty()) derive_transposed(weight_ih, weight_hh);
+  }
+
+  void derive_transposed(const Parameter<Scalar>& weight_ih,
+                         const Parameter<Scalar>& weight_hh) noexcept {
     const InputLayout& from = inputs();
     const Index H = hidden(), I = from.columns(), N = panels() * gate_width;
     for (Index p = 0; p < panels(); ++p)
@@ -132,4 +143,5 @@ class RecurrentPacks {
   }
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

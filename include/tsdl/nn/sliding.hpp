@@ -11,7 +11,8 @@
 #include "tsdl/kernels/simd.hpp"
 #include "tsdl/nn/stack.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// The last T columns through a stack, which is given to each call and stays the same. What run()
 /// computes has the bits that RecurrentStack::forward gives for those columns. The first layer's
@@ -58,9 +59,9 @@ class SlidingStack {
     next_ = next_ + 1 == length_ ? 0 : next_ + 1;
   }
 
-  /// Runs the window, in this thread. The stack's output() and the poolings read the result, which
-  /// is valid until the next call. At least T columns were pushed. Allocates nothing.
-  const StackCache<Scalar>& run(const Stack& stack) noexcept {
+  /// Runs the window, in this thread, and gives the top layer's columns, valid until the next call.
+  /// At least T columns were pushed. Allocates nothing.
+  Encoded<Scalar> run(const Stack& stack) noexcept {
     const kernels::DenormalGuard guard;
     const Index L = stack.options().num_layers, D = stack.directions();
     for (Index l = 0; l < L; ++l) {
@@ -77,7 +78,7 @@ class SlidingStack {
         at.forward_tile(direction, x, stack.columns(layer.output, length_, Index{1}, d), Index{0});
       }
     }
-    return cache_;
+    return stack.encoded(cache_);
   }
 
   /// What it remembers are its columns; after reading them call restore().
@@ -123,4 +124,5 @@ class SlidingStack {
   StackCache<Scalar> cache_;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

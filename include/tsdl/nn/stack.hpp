@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "tsdl/core/batch.hpp"
+#include "tsdl/core/config.hpp"
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/parallel.hpp"
 #include "tsdl/kernels/gru_cell.hpp"
@@ -19,7 +21,8 @@
 #include "tsdl/nn/recurrent.hpp"
 #include "tsdl/nn/recurrent_options.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 template <class Cell>
 class SlidingStack;  // nn/sliding.hpp
@@ -76,6 +79,12 @@ class RecurrentStack {
       layer.visit([](Parameter<Scalar>& parameter) { parameter.zero_gradient(); });
   }
 
+  /// Makes room for what a backward pass writes and reads: backward does it too. Allocates: the
+  /// first time.
+  void need_gradients() {
+    for (Layer& layer : layers_) layer.need_gradients();
+  }
+
   /// Derives the packs from the parameters; forward and backward need them current.
   void repack() noexcept {
     double size = 0;
@@ -125,10 +134,18 @@ class RecurrentStack {
       });
       run_steps(saved, input, l);
       const bool drop = how.training && options_.dropout > 0 && l + 1 < L;
-      if (drop) apply_dropout(saved, how.dropout, l, T, B);
+      if (drop) apply_dropout(saved, how, l, T, B);
       input =
           Sequence<const Scalar>::dense((drop ? saved.dropped : saved.output).data(), width, T, B);
     }
+  }
+
+  /// The columns of the top layer of the last forward, both directions side by side.
+  Encoded<Scalar> encoded(const Cache& cache) const noexcept {
+    const Index H = options_.hidden_size, Hp = round_up(H, Layer::W), D = directions();
+    return {
+        Sequence<const Scalar>::dense(cache.layers.back().output.data(), D * Hp, cache.T, cache.B),
+        D, H, Hp, 1};
   }
 
   /// The output of the top layer, H values of direction d at (t, b), valid where it was asked for.
@@ -192,11 +209,12 @@ class RecurrentStack {
   /// dense, or gradients enter where forward did not run.
   void backward(const Sequence<const Scalar>& x, Cache& cache, const Backward& how) {
     check_backward(x, cache, how);
+    need_gradients();
     const kernels::DenormalGuard guard;
     const Index L = options_.num_layers, D = directions(), H = options_.hidden_size;
     const Index T = cache.T, B = cache.B, width = D * round_up(H, Layer::W);
     cache.ready = false;
-    Sequence<const Scalar> dy = pad_upstream(cache, how);
+    Sequence<const Scalar> dy = internal::padded_upstream(cache, how, D, H, round_up(H, Layer::W));
     for (Index l = L; l-- > 0;) {
       auto& saved = cache.layers[static_cast<std::size_t>(l)];
       const bool top = l + 1 == L;
@@ -356,40 +374,20 @@ class RecurrentStack {
     });
   }
 
-  void apply_dropout(typename Cache::Layer& saved, DropoutKey key, Index l, Index T,
+  void apply_dropout(typename Cache::Layer& saved, const Forward& how, Index l, Index T,
                      Index B) const {
     const Index D = directions(), H = options_.hidden_size, Hp = round_up(H, Layer::W);
     saved.dropped.resize(T * B * D * Hp);
     saved.kept.resize(T * B * D * Hp);
-    const Philox philox(key.seed, internal::dropout_stream + key.update);
+    const Philox philox(how.dropout.seed, internal::dropout_stream + how.dropout.update);
     internal::parallel_for(T, 20.0 * static_cast<double>(T * B * D * H), [&](Index t) noexcept {
       for (Index b = 0; b < B; ++b) {
         const Index at = (t * B + b) * D * Hp;
         internal::dropout_column(saved.dropped.data() + at, saved.kept.data() + at,
-                                 saved.output.data() + at, philox, options_.dropout, l, t, b, D, H,
-                                 Hp);
+                                 saved.output.data() + at, philox, options_.dropout, l, t,
+                                 sample_key(how.keys, b), D, H, Hp);
       }
     });
-  }
-
-  /// Copies dy into aligned, padded columns: one a sample, or one per (t, b).
-  Sequence<const Scalar> pad_upstream(Cache& cache, const Backward& how) const {
-    if (!how.dy.data) return {};
-    const Index D = directions(), H = options_.hidden_size, Hp = round_up(H, Layer::W);
-    const bool per_step = how.steps == Steps::all && how.dy.step_stride != 0;
-    const Index steps = per_step ? cache.T : 1;
-    cache.upstream.assign(steps * cache.B * D * Hp, Scalar{0});
-    for (Index t = 0; t < steps; ++t)
-      for (Index b = 0; b < cache.B; ++b)
-        for (Index d = 0; d < D; ++d)
-          std::copy_n(how.dy.column(t, b) + d * H, H,
-                      cache.upstream.data() + ((t * cache.B + b) * D + d) * Hp);
-    return {cache.upstream.data(),
-            D * Hp,
-            cache.T,
-            cache.B,
-            per_step ? cache.B * D * Hp : Index{0},
-            D * Hp};
   }
 
   void input_gradient(typename Cache::Layer& saved, const Sequence<Scalar>& dx, Index l, Index T) {
@@ -431,4 +429,5 @@ using LSTM = RecurrentStack<LSTMCell<Scalar, Activation>>;
 template <class Scalar, class Activation = Accurate>
 using GRU = RecurrentStack<GRUCell<Scalar, Activation>>;
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

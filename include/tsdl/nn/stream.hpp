@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -17,7 +18,8 @@
 #include "tsdl/nn/recurrent_packs.hpp"
 #include "tsdl/nn/stack.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// Carries h, and an LSTM's c, from one column to the next. After n columns of finite numbers its
 /// state has the bits that RecurrentStack::forward gives for a sequence of those n.
@@ -35,41 +37,35 @@ class RecurrentStream {
   static_assert(std::is_same_v<Weight, Scalar> || (half_width && std::is_same_v<Scalar, float>),
                 "weights are the cell's Scalar, or BFloat16 where that is float");
 
-  /// Starts from zero states, with the stack's weights as they are now.
+  /// Starts from zero states, with the stack's weights as they are now. Copies share them.
   /// Throws: ShapeError for a bidirectional stack, whose reverse direction begins at the end, and
   /// for one of other sizes than Input and Hidden.
-  explicit RecurrentStream(const RecurrentStack<Cell>& stack)
-      : inputs_(stack.options().input_size), hidden_(stack.options().hidden_size) {
-    const RecurrentOptions& options = stack.options();
-    if (stack.directions() != 1)
-      throw ShapeError(Cell::name, " stream: a bidirectional network cannot be streamed");
-    if (options.input_size != inputs_ || options.hidden_size != hidden_)
-      throw ShapeError(Cell::name, " stream: expected ", Index{inputs_}, " inputs and ",
-                       Index{hidden_}, " hidden units, got ", options.input_size, " and ",
-                       options.hidden_size);
-    const Index Hp = padded(hidden_);
-    for (Index l = 0; l < options.num_layers; ++l) {
-      const auto& layer = stack.layer(l);
-      ForwardPack<StepCell> pack(
-          l == 0 ? InputLayout{1, inputs_, inputs_} : InputLayout{1, hidden_, Hp}, hidden_);
-      pack.derive(layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh);
-      Level& level = levels_.emplace_back();
-      keep_weights(level, pack);
-      level.bias = std::move(pack.bias);
-      for (Buffer<Scalar>* buffer : {&level.h, &level.next}) buffer->assign(Hp, Scalar{0});
-      level.cells.assign(Hp * Cell::cell_vectors, Scalar{0});
-    }
+  explicit RecurrentStream(const RecurrentStack<Cell>& stack) : RecurrentStream(stack, true) {}
+
+  /// For an owner that keeps the stack and gives it to each push: many streams of one stack then
+  /// hold its weights once, where they read them in the stack's own order. Throws: as above.
+  static RecurrentStream borrowing(const RecurrentStack<Cell>& stack) {
+    return RecurrentStream(stack, !as_stack);
   }
 
   /// One step. Returns the top layer's h, valid until the next push or reset. Shapes: x I; H.
   /// Allocates nothing.
   std::span<const Scalar> push(const Scalar* x) noexcept {
-    const kernels::DenormalGuard guard;
-    step(levels_.front(), inputs_, x);
-    for (std::size_t l = 1; l < levels_.size(); ++l)
-      step(levels_[l], Above(padded(hidden_)), levels_[l - 1].h.data());
-    descending_ = !descending_;
-    return {levels_.back().h.data(), static_cast<std::size_t>(hidden_)};
+    return run(x, [this](std::size_t l) noexcept {
+      const LevelWeights& own = (*weights_)[l];
+      return View{own.weights.data(), own.bias.data()};
+    });
+  }
+
+  /// The same for a stream that borrows.
+  std::span<const Scalar> push(const RecurrentStack<Cell>& stack, const Scalar* x) noexcept {
+    if constexpr (as_stack)
+      return run(x, [&](std::size_t l) noexcept {
+        const auto& pack = stack.layer(static_cast<Index>(l)).forward_pack();
+        return View{pack.weights.data(), pack.bias.data()};
+      });
+    else
+      return push(x);
   }
 
   void state(StateBytes& bytes) {
@@ -92,15 +88,63 @@ class RecurrentStream {
   using Packed = std::conditional_t<half_width, kernels::BFloat16Pair, Scalar>;
   using Above = kernels::Size<known ? round_up(Hidden, W) : Eigen::Dynamic>;
 
-  struct Level {
+  /// Whether a stack's own packs are in this order.
+  static constexpr bool as_stack = !known && !half_width;
+
+  /// What a step of one layer reads.
+  struct View {
+    const Packed* weights;
+    const Scalar* bias;
+  };
+  struct LevelWeights {
     Buffer<Packed> weights;
-    Buffer<Scalar> bias, h, next, cells;
+    Buffer<Scalar> bias;
+  };
+  struct Level {
+    Buffer<Scalar> h, next, cells;
   };
 
   static constexpr Index padded(Index H) noexcept { return round_up(H, W); }
 
+  RecurrentStream(const RecurrentStack<Cell>& stack, bool keep)
+      : inputs_(stack.options().input_size), hidden_(stack.options().hidden_size) {
+    const RecurrentOptions& options = stack.options();
+    if (stack.directions() != 1)
+      throw ShapeError(Cell::name, " stream: a bidirectional network cannot be streamed");
+    if (options.input_size != inputs_ || options.hidden_size != hidden_)
+      throw ShapeError(Cell::name, " stream: expected ", Index{inputs_}, " inputs and ",
+                       Index{hidden_}, " hidden units, got ", options.input_size, " and ",
+                       options.hidden_size);
+    const Index Hp = padded(hidden_);
+    std::vector<LevelWeights> weights;
+    for (Index l = 0; l < options.num_layers; ++l) {
+      Level& level = levels_.emplace_back();
+      for (Buffer<Scalar>* buffer : {&level.h, &level.next}) buffer->assign(Hp, Scalar{0});
+      level.cells.assign(Hp * Cell::cell_vectors, Scalar{0});
+      if (!keep) continue;
+      const auto& layer = stack.layer(l);
+      ForwardPack<StepCell> pack(
+          l == 0 ? InputLayout{1, inputs_, inputs_} : InputLayout{1, hidden_, Hp}, hidden_);
+      pack.derive(layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh);
+      LevelWeights& own = weights.emplace_back();
+      keep_weights(own.weights, pack);
+      own.bias = std::move(pack.bias);
+    }
+    if (keep) weights_ = std::make_shared<const std::vector<LevelWeights>>(std::move(weights));
+  }
+
+  template <class WeightsOf>
+  std::span<const Scalar> run(const Scalar* x, const WeightsOf& weights_of) noexcept {
+    const kernels::DenormalGuard guard;
+    step(levels_.front(), weights_of(0), inputs_, x);
+    for (std::size_t l = 1; l < levels_.size(); ++l)
+      step(levels_[l], weights_of(l), Above(padded(hidden_)), levels_[l - 1].h.data());
+    descending_ = !descending_;
+    return {levels_.back().h.data(), static_cast<std::size_t>(hidden_)};
+  }
+
   template <class Inputs>
-  void step(Level& level, const Inputs& inputs, const Scalar* x) noexcept {
+  void step(Level& level, const View& weights, const Inputs& inputs, const Scalar* x) noexcept {
     using Panels = kernels::Size<known ? round_up(Hidden, W) / W : Eigen::Dynamic>;
     StepCell::forward(kernels::StreamStep<Scalar, Packed, Inputs, kernels::Size<Hidden>, Panels>{
         .inputs = inputs,
@@ -110,24 +154,24 @@ class RecurrentStream {
         .x = x,
         .h_prev = level.h.data(),
         .cells_prev = level.cells.data(),
-        .weights = level.weights.data(),
-        .bias = level.bias.data(),
+        .weights = weights.weights,
+        .bias = weights.bias,
         .h = level.next.data(),
         .cells = level.cells.data()});
     level.h.swap(level.next);
   }
 
   /// Row by row of x and of h: a stack of two rows a word, where they are kept at half the width.
-  static void keep_weights(Level& level, ForwardPack<StepCell>& pack) {
+  static void keep_weights(Buffer<Packed>& weights, ForwardPack<StepCell>& pack) {
     if constexpr (!half_width) {
-      level.weights = std::move(pack.weights);
+      weights = std::move(pack.weights);
     } else {
       constexpr Index width = ForwardPack<StepCell>::gate_width;
       const Index I = pack.inputs().columns(), H = pack.hidden();
-      level.weights.resize(pack.panels() * width *
-                           (kernels::packed_rows<Packed>(I) + kernels::packed_rows<Packed>(H)));
+      weights.resize(pack.panels() * width *
+                     (kernels::packed_rows<Packed>(I) + kernels::packed_rows<Packed>(H)));
       const Scalar* row = pack.weights.data();
-      Packed* out = level.weights.data();
+      Packed* out = weights.data();
       for (Index p = 0; p < pack.panels(); ++p)
         for (const Index rows : {I, H})
           for (Index k = 0; k < rows; k += 2) {
@@ -140,8 +184,10 @@ class RecurrentStream {
 
   kernels::Size<Input> inputs_;
   kernels::Size<Hidden> hidden_;
+  std::shared_ptr<const std::vector<LevelWeights>> weights_;  ///< none when borrowed
   std::vector<Level> levels_;
   bool descending_ = false;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -12,7 +12,8 @@
 #include "tsdl/kernels/adamw.hpp"
 #include "tsdl/nn/parameter.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// Settings for the parameters whose name contains `name`, as in {.name = "bias", .weight_decay =
 /// 0}.
@@ -31,10 +32,10 @@ struct AdamW {
   double weight_decay = 1e-2;
   std::vector<ParameterGroup> groups{};
 
-  /// Throws: ShapeError when a setting is out of range.
+  /// Throws: OptionError when a setting is out of range.
   void check() const {
     const auto refuse = [](const char* what, double value, const char* range) {
-      throw ShapeError("AdamW: ", what, " must be ", range, ", not ", value);
+      throw OptionError("AdamW: ", what, " must be ", range, ", not ", value);
     };
     if (!(is_finite(lr) && lr >= 0)) refuse("lr", lr, "finite and at least 0");
     if (!(is_finite(beta1) && beta1 >= 0 && beta1 < 1)) refuse("beta1", beta1, "in [0, 1)");
@@ -62,7 +63,7 @@ class AdamWOptimizer {
     double weight_decay, lr_scale;
   };
 
-  /// Allocates the moments, zero. Throws: ShapeError when an option is out of range.
+  /// Allocates the moments, zero. Throws: OptionError when an option is out of range.
   template <class Model>
   AdamWOptimizer(const AdamW& options, const Model& model) : options_(options) {
     options_.check();
@@ -92,6 +93,7 @@ class AdamWOptimizer {
     double size = 0;
     auto tensor = tensors_.begin();
     model.visit([&](Parameter<Scalar>& parameter) {
+      parameter.need_gradient();
       *tensor++ = &parameter;
       size += static_cast<double>(parameter.size());
     });
@@ -130,4 +132,5 @@ class AdamWOptimizer {
   std::uint64_t steps_ = 0;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -7,14 +7,15 @@
 #include "tsdl/kernels/adamw.hpp"
 #include "tsdl/nn/parameter.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// The Euclidean norm of all of a model's gradients together.
 template <class Model>
 double gradient_norm(const Model& model) {
   double sum = 0.0;
   model.visit([&](const auto& parameter) {
-    sum += kernels::sum_of_squares(parameter.gradient.data(), parameter.size());
+    sum += kernels::sum_of_squares(parameter.gradient.data(), parameter.gradient.size());
   });
   return std::sqrt(sum);
 }
@@ -26,4 +27,5 @@ inline double clip_coefficient(double norm, double max_norm) noexcept {
   return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1.0;
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

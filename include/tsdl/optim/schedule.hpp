@@ -7,7 +7,8 @@
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/types.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// Lowers the rate when the validation loss has stopped falling.
 /// Source: torch.optim.lr_scheduler.ReduceLROnPlateau (mode min, threshold relative), except that
@@ -20,15 +21,15 @@ struct ReduceLROnPlateau {
   double min_lr = 0.0;
   double eps = 1e-8;  ///< a change below this is not made
 
-  /// Throws: ShapeError when a setting is out of range.
+  /// Throws: OptionError when a setting is out of range.
   void check() const {
     if (!(is_finite(factor) && factor > 0 && factor < 1))
-      throw ShapeError("ReduceLROnPlateau: factor must be in (0, 1), not ", factor);
+      throw OptionError("ReduceLROnPlateau: factor must be in (0, 1), not ", factor);
     if (patience < 0 || cooldown < 0)
-      throw ShapeError("ReduceLROnPlateau: patience and cooldown must not be negative");
+      throw OptionError("ReduceLROnPlateau: patience and cooldown must not be negative");
     for (const double limit : {min_lr, threshold, eps})
       if (is_nan(limit) || limit < 0)
-        throw ShapeError("ReduceLROnPlateau: min_lr, threshold and eps must not be negative");
+        throw OptionError("ReduceLROnPlateau: min_lr, threshold and eps must not be negative");
   }
 };
 
@@ -58,4 +59,5 @@ struct PlateauState {
   }
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

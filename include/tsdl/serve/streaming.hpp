@@ -1,11 +1,13 @@
-// Live predictions: a candle goes in, a probability comes out. Indicators, scaler and network in
-// one object, for one thread; a push allocates nothing, locks nothing and makes no system call.
+// Live predictions: a candle goes in, what the model's task predicts comes out. Indicators, scaler
+// and model in one object, for one thread; a push allocates nothing, locks nothing and makes no
+// system call.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,21 +21,21 @@
 #include "tsdl/core/fingerprint.hpp"
 #include "tsdl/core/state.hpp"
 #include "tsdl/data/recipe.hpp"
-#include "tsdl/nn/classifier.hpp"
-#include "tsdl/nn/sliding.hpp"
-#include "tsdl/nn/stream.hpp"
-#include "tsdl/train/predict.hpp"
+#include "tsdl/kernels/simd.hpp"
+#include "tsdl/nn/model.hpp"
+#include "tsdl/nn/window.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
-/// What the network reads for a prediction. The two give different numbers.
+/// What the model reads for a prediction. The two give different numbers.
 enum class StreamMode : std::uint8_t {
   /// The last T candles from a state of zeros, T being the recipe's length: what it was trained on,
-  /// and what predict() does. The only mode of a bidirectional network, whose reverse direction
-  /// begins at the newest candle.
+  /// and what predict() does. The only mode of a model that is not causal, such as a bidirectional
+  /// network, whose reverse direction begins at the newest candle.
   rerun,
   /// All candles since the start, the state being carried from one to the next: one step a candle,
-  /// some T times less work. The network then reads longer sequences than those it was trained on.
+  /// some T times less work. The model then reads longer sequences than those it was trained on.
   carry
 };
 
@@ -46,61 +48,58 @@ struct Prediction {
     interrupted,  ///< taken, but a feature is not finite any more: the window starts anew
   };
   Status status = Status::warming_up;
-  /// As predict()'s: of class 1 for a model with one output, else of each class; empty unless
-  /// ready. Valid until the next push.
-  std::span<const double> probabilities{};
+  /// As predict()'s, what the model's task makes of its outputs: the probability of class 1 or of
+  /// each class, numbers, quantiles. Empty unless ready. Valid until the next push.
+  std::span<const double> values{};
+  /// The same, by the name that a classifier's have.
+  std::span<const double> probabilities = values;
 
   explicit operator bool() const noexcept { return status == Status::ready; }
 };
-
-namespace internal {
-
-/// In place of a RecurrentStream where there cannot be one.
-template <class Scalar>
-struct NoStream {
-  template <class Stack>
-  explicit NoStream(const Stack&) {
-    throw ShapeError("StreamingClassifier: a bidirectional network cannot carry its state");
-  }
-  std::span<const Scalar> push(const Scalar*) noexcept { return {}; }
-  void reset() noexcept {}
-  void state(StateBytes&) {}
-};
-
-}  // namespace internal
 
 /// A trained model at work on a live series. Its predictions have the bits of predict() on the
 /// window that ends at the same candle (StreamMode::rerun), or of one forward pass over all candles
 /// since the indicators were warm (StreamMode::carry).
 ///
 ///     auto [model, recipe, seed] = tsdl::load_model<tsdl::BiLSTMClassifier<float>>(path);
-///     tsdl::StreamingClassifier stream(std::move(model), recipe);
-///     if (auto prediction = stream.push(candle)) act(prediction.probabilities[0]);
+///     tsdl::StreamingPredictor stream(std::move(model), recipe);
+///     if (auto prediction = stream.push(candle)) act(prediction.values[0]);
 ///
-///   Weight, Input, Hidden   of the RecurrentStream that carries the state: BFloat16 weights, sizes
-///                           known when compiling
+/// Many streams of one model share its weights: give each the same std::shared_ptr<const M>, or
+/// copy a stream. A copy goes on from where the original was.
 ///
-/// Hold a kernels::DenormalGuard around a loop of pushes, or each sets the processor's mode. A copy
-/// goes on from where the original was. Not safe to use from two threads at once.
-template <class Model, class Weight = typename Model::Scalar, Index Input = Eigen::Dynamic,
+///   Weight, Input, Hidden   of what carries the state (CarriedOf): BFloat16 weights, sizes known
+///                           when compiling
+///
+/// Hold a kernels::DenormalGuard around a loop of pushes, or each sets the processor's mode. Not
+/// safe to use from two threads at once; streams that share a model are, each in a thread.
+template <Model M, class Weight = typename M::Scalar, Index Input = Eigen::Dynamic,
           Index Hidden = Eigen::Dynamic>
-class StreamingClassifier {
+class StreamingPredictor {
  public:
-  using Scalar = typename Model::Scalar;
+  using Scalar = typename M::Scalar;
 
   /// For a recipe of candles with a feature set of ours, or of a table, whose rows push_features
   /// takes. Throws: DataError when the recipe is not fitted, or its feature set unknown; ShapeError
-  /// when model and recipe do not fit, or the mode is carry and the model bidirectional.
-  StreamingClassifier(Model model, Recipe recipe, StreamMode mode = StreamMode::rerun)
-      : StreamingClassifier(std::move(model), std::move(recipe), nullptr, mode) {}
+  /// when model and recipe do not fit, or the mode is carry and the model cannot carry its state.
+  StreamingPredictor(M model, Recipe recipe, StreamMode mode = StreamMode::rerun)
+      : StreamingPredictor(std::make_shared<const M>(std::move(model)), std::move(recipe), nullptr,
+                           mode) {}
+  StreamingPredictor(std::shared_ptr<const M> model, Recipe recipe,
+                     StreamMode mode = StreamMode::rerun)
+      : StreamingPredictor(std::move(model), std::move(recipe), nullptr, mode) {}
 
   /// For a recipe of candles with a set of one's own.
   /// Throws: also DataError when the recipe names another set.
-  StreamingClassifier(Model model, Recipe recipe, const FeatureSet& set,
-                      StreamMode mode = StreamMode::rerun)
-      : StreamingClassifier(std::move(model), std::move(recipe), &set, mode) {}
+  StreamingPredictor(M model, Recipe recipe, const FeatureSet& set,
+                     StreamMode mode = StreamMode::rerun)
+      : StreamingPredictor(std::make_shared<const M>(std::move(model)), std::move(recipe), &set,
+                           mode) {}
+  StreamingPredictor(std::shared_ptr<const M> model, Recipe recipe, const FeatureSet& set,
+                     StreamMode mode = StreamMode::rerun)
+      : StreamingPredictor(std::move(model), std::move(recipe), &set, mode) {}
 
-  const Model& model() const noexcept { return model_; }
+  const M& model() const noexcept { return *model_; }
   const Recipe& recipe() const noexcept { return recipe_; }
   StreamMode mode() const noexcept { return carried_ ? StreamMode::carry : StreamMode::rerun; }
 
@@ -184,6 +183,10 @@ class StreamingClassifier {
     Header header;
     StateBytes reader(bytes.first(std::min(bytes.size(), Header::bytes)));
     reader(header.magic, header.made_for, header.size, header.checksum);
+    if (reader.is_complete() && header.magic == Header::magic_of_0_1)
+      throw FormatError(
+          "snapshot: of tsdl 0.1 (version 1), which this version (2) cannot go on from: push the "
+          "last rows again");
     if (!reader.is_complete() || header.magic != Header::expected_magic)
       throw FormatError("snapshot: these bytes are not a snapshot of a stream");
     const std::span<const std::byte> state = bytes.subspan(Header::bytes);
@@ -198,16 +201,12 @@ class StreamingClassifier {
       throw FormatError("snapshot: damaged: its bytes do not have its checksum");
     StateBytes payload(state);
     this->state(payload);
-    if (window_) window_->restore(model_.recurrent());
+    if (window_) window_->restore(*model_);
+    if (carried_) carried_->restore(*model_);
     fault_ = {};
   }
 
  private:
-  using Cell = typename Model::CellType;
-  using Carried =
-      std::conditional_t<Model::directions == 1, RecurrentStream<Cell, Weight, Input, Hidden>,
-                         internal::NoStream<Scalar>>;
-
   struct Fault {
     enum class Kind : std::uint8_t { none, candle, time, not_candles, size, feature };
     Kind kind = Kind::none;
@@ -217,21 +216,24 @@ class StreamingClassifier {
   };
 
   struct Header {
-    static constexpr std::uint64_t expected_magic = 0x31304d5453445354;  // "TSDSTM01"
+    static constexpr std::uint64_t expected_magic = 0x32304d5453445354;  // "TSDSTM02"
+    static constexpr std::uint64_t magic_of_0_1 = 0x31304d5453445354;    // "TSDSTM01"
     static constexpr std::size_t bytes = 4 * sizeof(std::uint64_t);
     std::uint64_t magic = expected_magic, made_for = 0, size = 0, checksum = 0;
   };
 
-  StreamingClassifier(Model model, Recipe recipe, const FeatureSet* set, StreamMode mode)
-      : model_(std::move(model)), recipe_(std::move(recipe)) {
-    const Index I = model_.options().input_size;
+  StreamingPredictor(std::shared_ptr<const M> model, Recipe recipe, const FeatureSet* set,
+                     StreamMode mode)
+      : model_(std::move(model)), recipe_(std::move(recipe)), task_(checked(model_).task()) {
+    const Index I = model_->inputs(), K = model_->outputs();
     if (I != std::ssize(recipe_.columns) || I != std::ssize(recipe_.scaler.names()))
-      throw ShapeError("StreamingClassifier: a model of ", I, " inputs, and a recipe of ",
+      throw ShapeError("StreamingPredictor: a model of ", I, " inputs, and a recipe of ",
                        recipe_.columns.size(), " columns");
+    task_.check_outputs(K);
     if (!recipe_.scaler.is_fitted())
-      throw DataError("StreamingClassifier: the recipe's scaler is not fitted");
+      throw DataError("StreamingPredictor: the recipe's scaler is not fitted");
     if (set && set->name() != recipe_.features)
-      throw DataError("StreamingClassifier: the recipe was made with the feature set ",
+      throw DataError("StreamingPredictor: the recipe was made with the feature set ",
                       recipe_.features, ", given ", set->name());
     if (!set && !recipe_.features.empty()) set = &feature_set(recipe_.features);
     if (set) {
@@ -241,35 +243,38 @@ class StreamingClassifier {
       needs_volume_ = !set->volume_names().empty();
     }
     if (mode == StreamMode::carry)
-      carried_.emplace(model_.recurrent());
+      carried_.emplace(*model_);
     else
-      window_.emplace(model_.recurrent(), recipe_.length,
-                      internal::steps_read_by(model_.options().pooling));
-    const Index K = model_.options().outputs;
+      window_.emplace(*model_, recipe_.length);
     row_.resize(static_cast<std::size_t>(I));
-    probabilities_.resize(static_cast<std::size_t>(K));
+    values_.resize(static_cast<std::size_t>(task_->predictions()));
     column_.assign(I, Scalar{0});
-    pooled_.assign(model_.linear().in(), Scalar{0});
-    sum_ = pooled_;
     outputs_.assign(K, Scalar{0});
+    wide_.assign(K, 0.0);
     made_for_ = fingerprint_of(mode);
+  }
+
+  static const M& checked(const std::shared_ptr<const M>& model) {
+    if (!model) throw Error("StreamingPredictor: no model was given");
+    return *model;
   }
 
   Prediction refuse(typename Fault::Kind kind) noexcept {
     fault_.kind = kind;
-    return {Prediction::Status::refused, {}};
+    return {Prediction::Status::refused};
   }
 
   Prediction interrupt(Index feature) noexcept {
     restart();
     fault_.kind = Fault::Kind::feature;
     fault_.feature = feature;
-    return {Prediction::Status::interrupted, {}};
+    return {Prediction::Status::interrupted};
   }
 
   /// The window begins anew; the indicators go on.
   void restart() noexcept {
     rows_ = 0;
+    if (window_) window_->reset();
     if (carried_) carried_->reset();
     fault_ = {};
   }
@@ -286,36 +291,22 @@ class StreamingClassifier {
     if (const Index fault = recipe_.scaler.transform_row(row_.data(), column_.data()); fault >= 0)
       return interrupt(fault);
     ++rows_;
-    if (carried_)
-      carry();
-    else
-      window_->push(model_.recurrent(), column_.data());
+    std::span<const Scalar> outputs;
+    if (window_) {
+      window_->push(*model_, column_.data());
+      if (rows_ >= recipe_.length) outputs = window_->run(*model_);
+    }
+    if (carried_) outputs = carried_->push(*model_, column_.data());
     if (rows_ < recipe_.length) return {};
-    if (window_)
-      internal::pool(pooled_.data(), model_.recurrent(), window_->run(model_.recurrent()),
-                     model_.options().pooling);
-    model_.linear().forward(outputs_.data(), pooled_.data(), 1);
-    internal::probabilities_of(outputs_.data(), outputs_.size(), probabilities_.data());
-    return {Prediction::Status::ready, probabilities_};
-  }
-
-  /// One step. The mean is that over all steps so far.
-  void carry() noexcept {
-    const std::span<const Scalar> h = carried_->push(column_.data());
-    if (model_.options().pooling != Pooling::mean) {
-      std::copy(h.begin(), h.end(), pooled_.begin());
-      return;
-    }
-    for (Index i = 0; i < sum_.size(); ++i) {
-      const Scalar value = h[static_cast<std::size_t>(i)];
-      sum_[i] = rows_ == 1 ? value : sum_[i] + value;
-      pooled_[i] = sum_[i] / static_cast<Scalar>(rows_);
-    }
+    std::copy(outputs.begin(), outputs.end(), outputs_.begin());
+    std::copy(outputs.begin(), outputs.end(), wide_.begin());
+    task_->decode(wide_.data(), values_.data());
+    return {Prediction::Status::ready, values_};
   }
 
   /// What changes with a push.
   void state(StateBytes& bytes) {
-    bytes(time_, has_time_, rows_, sum_);
+    bytes(time_, has_time_, rows_);
     if (features_) features_->state(bytes);
     if (carried_) carried_->state(bytes);
     if (window_) window_->state(bytes);
@@ -324,7 +315,7 @@ class StreamingClassifier {
   std::vector<std::byte> state_bytes() const {
     std::vector<std::byte> bytes;
     StateBytes writer(bytes);
-    const_cast<StreamingClassifier&>(*this).state(writer);  // a writer only reads it
+    const_cast<StreamingPredictor&>(*this).state(writer);  // a writer only reads it
     return bytes;
   }
 
@@ -336,31 +327,33 @@ class StreamingClassifier {
   /// Of all that a state depends on.
   std::uint64_t fingerprint_of(StreamMode mode) const {
     Fingerprint print;
-    print.add(TSDL_TEXT(TSDL_ABI)).add(Model::kind()).add(recipe_.features);
+    print.add(TSDL_TEXT(TSDL_ABI)).add(recipe_.features);
     for (const std::string& column : recipe_.columns) print.add(column).add("\n");
     print.add(std::span(recipe_.scaler.mean())).add(std::span(recipe_.scaler.scale()));
-    const ClassifierOptions& o = model_.options();
+    internal::add_to(print, model_->describe());
+    internal::add_to(print, task_->describe());
     const double numbers[] = {static_cast<double>(sizeof(Scalar)),
                               static_cast<double>(sizeof(Weight)),
                               static_cast<double>(Input),
                               static_cast<double>(Hidden),
                               static_cast<double>(mode == StreamMode::carry),
-                              static_cast<double>(o.pooling),
                               static_cast<double>(recipe_.length),
                               recipe_.scaler.options().clip};
     print.add(std::span<const double>(numbers));
-    model_.visit([&](const Parameter<Scalar>& parameter) { print.add(parameter.value.span()); });
+    model_->visit([&](const Parameter<Scalar>& parameter) { print.add(parameter.value.span()); });
     return print.value();
   }
 
-  Model model_;
+  std::shared_ptr<const M> model_;
   Recipe recipe_;
+  Task task_;
   std::optional<FeatureStream> features_, fresh_;  ///< none for a table's recipe
   bool needs_volume_ = false;
-  std::optional<SlidingStack<Cell>> window_;  ///< one of these two
-  std::optional<Carried> carried_;
-  std::vector<double> row_, probabilities_;
-  Buffer<Scalar> column_, pooled_, sum_, outputs_;
+  std::optional<WindowOf<M>> window_;  ///< one of these two
+  std::optional<CarriedOf<M, Weight, Input, Hidden>> carried_;
+  std::vector<double> row_, values_;
+  Buffer<Scalar> column_, outputs_;
+  Buffer<double> wide_;  ///< the outputs in double
   std::int64_t time_ = 0;
   bool has_time_ = false;
   Index rows_ = 0;  ///< complete ones since the window began
@@ -368,4 +361,26 @@ class StreamingClassifier {
   Fault fault_;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+template <class M>
+StreamingPredictor(std::shared_ptr<const M>, Recipe) -> StreamingPredictor<M>;
+template <class M>
+StreamingPredictor(std::shared_ptr<const M>, Recipe, StreamMode) -> StreamingPredictor<M>;
+
+/// A StreamingPredictor by the name that it had when it was for classifiers only.
+template <Model M, class Weight = typename M::Scalar, Index Input = Eigen::Dynamic,
+          Index Hidden = Eigen::Dynamic>
+class StreamingClassifier : public StreamingPredictor<M, Weight, Input, Hidden> {
+ public:
+  using StreamingPredictor<M, Weight, Input, Hidden>::StreamingPredictor;
+};
+template <class M>
+StreamingClassifier(M, Recipe) -> StreamingClassifier<M>;
+template <class M>
+StreamingClassifier(M, Recipe, StreamMode) -> StreamingClassifier<M>;
+template <class M>
+StreamingClassifier(M, Recipe, const FeatureSet&) -> StreamingClassifier<M>;
+template <class M>
+StreamingClassifier(M, Recipe, const FeatureSet&, StreamMode) -> StreamingClassifier<M>;
+
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -10,11 +10,12 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
-#include "tsdl/nn/loss.hpp"
 #include "tsdl/optim/schedule.hpp"
-#include "tsdl/train/metrics.hpp"
+#include "tsdl/task/loss.hpp"
+#include "tsdl/task/metrics.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 enum class Status {
   running,
@@ -91,6 +92,19 @@ class StateArchive {
   }
 };
 
+/// Puts a key before the names that one callback gives its numbers.
+class KeyedArchive final : public StateArchive {
+ public:
+  KeyedArchive(StateArchive& archive, std::string key) : archive_(archive), key_(std::move(key)) {}
+  void number(const std::string& name, double& value) override {
+    archive_.number(key_ + '.' + name, value);
+  }
+
+ private:
+  StateArchive& archive_;
+  std::string key_;
+};
+
 /// Called by the Trainer at the named moments.
 class Callback {
  public:
@@ -105,6 +119,8 @@ class Callback {
   virtual void on_epoch_complete(const TrainerState&) {}
   /// After the last epoch, with the best weights restored.
   virtual void on_end(const TrainerState&) {}
+  /// What numbers of its kind are filed under.
+  virtual std::string key() const { return "callback"; }
   /// Reads or writes what must survive a resume.
   virtual void archive(StateArchive&) {}
 };
@@ -136,10 +152,11 @@ class PlateauCallback final : public Callback {
   void on_epoch(TrainerState& state) override {
     state.learning_rate = plateau_.next(options_, state.monitored(), state.learning_rate);
   }
+  std::string key() const override { return "plateau"; }
   void archive(StateArchive& archive) override {
-    archive.number("plateau.best", plateau_.best);
-    archive.integer("plateau.bad_epochs", plateau_.bad_epochs);
-    archive.integer("plateau.cooldown_left", plateau_.cooldown_left);
+    archive.number("best", plateau_.best);
+    archive.integer("bad_epochs", plateau_.bad_epochs);
+    archive.integer("cooldown_left", plateau_.cooldown_left);
   }
 
  private:
@@ -151,9 +168,9 @@ class EarlyStoppingCallback final : public Callback {
  public:
   explicit EarlyStoppingCallback(const EarlyStopping& options) : options_(options) {
     if (options.patience < 1)
-      throw ShapeError("EarlyStopping: patience must be at least 1, not ", options.patience);
+      throw OptionError("EarlyStopping: patience must be at least 1, not ", options.patience);
     if (is_nan(options.min_delta) || options.min_delta < 0)
-      throw ShapeError("EarlyStopping: min_delta must not be negative");
+      throw OptionError("EarlyStopping: min_delta must not be negative");
   }
   void on_epoch(TrainerState& state) override {
     const double monitored = state.monitored();
@@ -164,9 +181,10 @@ class EarlyStoppingCallback final : public Callback {
       state.stop = true;
     }
   }
+  std::string key() const override { return "early_stopping"; }
   void archive(StateArchive& archive) override {
-    archive.number("early_stopping.best", best_);
-    archive.integer("early_stopping.wait", wait_);
+    archive.number("best", best_);
+    archive.integer("wait", wait_);
   }
 
  private:
@@ -222,4 +240,5 @@ std::unique_ptr<Callback> make_callback(const Observer& observer, Trainer&) {
   return std::make_unique<internal::ObserverCallback>(observer);
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -11,9 +11,10 @@
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/types.hpp"
-#include "tsdl/train/metrics.hpp"
+#include "tsdl/task/metrics.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// Who counts as positive when every score of `threshold` and above does.
 struct RocPoint {
@@ -156,4 +157,5 @@ inline Confusion constant_confusion(std::span<const Index> counts) {
   return confusion;
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -21,7 +21,9 @@
 
 #include "tsdl/core/file.hpp"
 
-namespace tsdl::inline TSDL_ABI::internal {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace internal {
 
 inline bool is_there(const std::filesystem::path& path) {
   std::error_code none;
@@ -121,4 +123,6 @@ bool place_folder(const std::filesystem::path& aside, const std::filesystem::pat
   throw Error(target.string(), ": cannot be renamed into place: ", errno_text(errno));
 }
 
-}  // namespace tsdl::inline TSDL_ABI::internal
+}  // namespace internal
+}  // namespace TSDL_ABI
+}  // namespace tsdl

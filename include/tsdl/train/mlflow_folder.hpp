@@ -43,7 +43,8 @@
 #include "tsdl/train/mlflow_text.hpp"
 #include "tsdl/train/tracking.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -376,4 +377,5 @@ class MLflowFolder final : public Tracker {
   bool ended_ = false;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

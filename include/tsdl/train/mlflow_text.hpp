@@ -18,7 +18,9 @@
 
 #include "tsdl/core/error.hpp"
 
-namespace tsdl::inline TSDL_ABI::internal {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace internal {
 
 inline bool is_letter_or_digit(char c) noexcept {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -213,4 +215,6 @@ inline std::optional<std::string> yaml_value(std::string_view text, std::string_
   return result;
 }
 
-}  // namespace tsdl::inline TSDL_ABI::internal
+}  // namespace internal
+}  // namespace TSDL_ABI
+}  // namespace tsdl

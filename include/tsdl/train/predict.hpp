@@ -1,109 +1,133 @@
-// A trained model over a set of windows: probabilities, and metrics.
+// A trained model over a set of windows: predictions, and what they are worth.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "tsdl/data/windows.hpp"
-#include "tsdl/nn/loss.hpp"
-#include "tsdl/train/metrics.hpp"
+#include "tsdl/nn/model.hpp"
+#include "tsdl/task/metrics.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
 /// Windows that are run at once. Results do not depend on it, bit for bit.
 inline constexpr Index prediction_batch = 64;
 
-template <class Model>
+template <class M>
 struct PredictionWorkspace {
-  typename Model::Cache cache;
-  Buffer<typename Model::Scalar> gathered;
+  typename M::Cache cache;
+  Buffer<typename M::Scalar> gathered;
+  Buffer<double> outputs, targets;
 };
 
-/// Calls use(first, logits) for consecutive batches, logits being outputs x B.
-template <class Model, class Use>
-void for_each_batch(const Model& model, const Windows<typename Model::Scalar>& windows,
-                    PredictionWorkspace<Model>& workspace, const Use& use) {
+/// Calls use(first, count, outputs) for consecutive batches, the outputs in double: a row of K for
+/// each sample, or where every step has a target [S][count].
+template <class M, class Use>
+void for_each_batch(const M& model, const Windows<typename M::Scalar>& windows,
+                    PredictionWorkspace<M>& workspace, const Use& use) {
   for (Index first = 0; first < windows.size(); first += prediction_batch) {
     const Index count = std::min(prediction_batch, windows.size() - first);
-    use(first, model.forward(windows.batch(first, count, workspace.gathered), workspace.cache));
+    const auto outputs =
+        model.forward(windows.batch(first, count, workspace.gathered), workspace.cache, Pass{});
+    check_outputs(model, outputs, windows.length(), count);
+    workspace.outputs.resize(outputs.size());
+    for (Index i = 0; i < outputs.size(); ++i)
+      workspace.outputs[i] = static_cast<double>(outputs.data()[i]);
+    use(first, count, workspace.outputs);
   }
 }
 
-/// Logits to probabilities, K at a time: sigmoid of one, softmax of more.
-template <class Scalar>
-void probabilities_of(const Scalar* logits, Index K, double* out) noexcept {
-  if (K == 1) {
-    out[0] = sigmoid(static_cast<double>(logits[0]));
-    return;
-  }
-  const auto top = static_cast<double>(*std::max_element(logits, logits + K));
-  double sum = 0;
-  for (Index k = 0; k < K; ++k) sum += out[k] = std::exp(static_cast<double>(logits[k]) - top);
-  for (Index k = 0; k < K; ++k) out[k] /= sum;
+/// Predictions of a batch's last step, where its outputs are [S][count][K].
+inline void decode_last(const Task& task, const Buffer<double>& outputs, Index count, double* out) {
+  const double* last = outputs.data() + outputs.size() - count * task->outputs();
+  for (Index b = 0; b < count; ++b)
+    task->decode(last + b * task->outputs(), out + b * task->predictions());
 }
 
 }  // namespace internal
 
-/// Probabilities of every window: 1 x N, the probability of class 1, for a model with one output;
-/// K x N for one with K.
+/// What the model's task makes of its outputs for every window: the probability of class 1, or of
+/// each class; numbers or quantiles in the targets' own units. Where every step has a target, that
+/// of the last. Shapes: task()->predictions() x N.
 /// Throws: ShapeError when the windows have another number of inputs than the model.
-template <class Model>
-Matrix<double> predict(const Model& model, const Windows<typename Model::Scalar>& windows) {
-  const Index K = model.options().outputs;
-  Matrix<double> result(K, windows.size());
-  internal::PredictionWorkspace<Model> workspace;
-  internal::for_each_batch(model, windows, workspace, [&](Index first, const auto& logits) {
-    for (Index b = 0; b < logits.cols(); ++b)
-      internal::probabilities_of(logits.data() + b * K, K, result.data() + (first + b) * K);
-  });
+template <class M>
+Matrix<double> predict(const M& model, const Windows<typename M::Scalar>& windows) {
+  const Task task = model.task();
+  task.check_outputs(model.outputs());
+  Matrix<double> result(task->predictions(), windows.size());
+  internal::PredictionWorkspace<M> workspace;
+  internal::for_each_batch(
+      model, windows, workspace, [&](Index first, Index count, const Buffer<double>& outputs) {
+        internal::decode_last(task, outputs, count, result.data() + first * result.rows());
+      });
   return result;
 }
 
-/// Loss and, where labels are classes, metrics on labelled windows.
-/// Throws: ShapeError, DataError when windows or labels do not fit the model.
-template <class Model>
-Metrics evaluate(const Model& model, const Windows<typename Model::Scalar>& windows,
-                 const Loss& loss, internal::PredictionWorkspace<Model>& workspace) {
-  using Scalar = typename Model::Scalar;
-  const Index K = model.options().outputs;
-  const std::span<const Scalar> labels(windows.labels());
-  check_labels(loss, labels, K);
+/// The class that each window is taken for: that of the largest probability, of two classes the
+/// second from 0.5 on. Throws: OptionError when the model's targets are numbers; as predict.
+template <class M>
+std::vector<Index> predicted_classes(const M& model, const Windows<typename M::Scalar>& windows) {
+  if (model.task()->classes() == 0)
+    throw OptionError("predicted_classes: a task of kind ", model.task()->describe().kind,
+                      " has no classes");
+  const Matrix<double> p = predict(model, windows);
+  std::vector<Index> classes;
+  for (Index i = 0; i < p.cols(); ++i) {
+    const double* column = p.data() + i * p.rows();
+    classes.push_back(p.rows() == 1 ? column[0] >= 0.5
+                                    : std::max_element(column, column + p.rows()) - column);
+  }
+  return classes;
+}
+
+/// The loss and the figures of a task on windows whose targets are known; figures are of each
+/// window's last step, the loss of all that have a target.
+/// Throws: ShapeError, DataError when windows or targets do not fit; OptionError when the model's
+/// outputs do not.
+template <class M>
+Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows, const Task& task,
+                 internal::PredictionWorkspace<M>& workspace) {
+  task.check_outputs(model.outputs());
+  const Index S = target_steps(model, windows.length()), P = task->predictions();
   LossSum total;
-  std::vector<double> probabilities(static_cast<std::size_t>(windows.size() * K));
-  internal::for_each_batch(model, windows, workspace, [&](Index first, const auto& logits) {
-    const auto part =
-        labels.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(logits.cols()));
-    total += evaluate(loss, logits.data(), part, K);
-    for (Index b = 0; b < logits.cols(); ++b)
-      internal::probabilities_of(logits.data() + b * K, K, probabilities.data() + (first + b) * K);
-  });
+  std::vector<double> predictions(static_cast<std::size_t>(windows.size() * P)), dense;
+  internal::for_each_batch(
+      model, windows, workspace, [&](Index first, Index count, const Buffer<double>& outputs) {
+        const auto targets = windows.batch_targets(first, count, S, workspace.targets);
+        dense.resize(static_cast<std::size_t>(S * count * targets.inputs));
+        for (Index t = 0; t < S; ++t)
+          for (Index b = 0; b < count; ++b)
+            std::copy_n(targets.column(t, b), targets.inputs,
+                        dense.data() + (t * count + b) * targets.inputs);
+        task.check_targets(dense, targets.inputs, S * count);
+        total += task->loss(outputs.data(), dense.data(), S * count, nullptr);
+        internal::decode_last(task, outputs, count, predictions.data() + first * P);
+      });
   Metrics result;
-  result.count = windows.size();
-  const bool classes = std::all_of(labels.begin(), labels.end(),
-                                   [](Scalar label) { return label == std::floor(label); });
-  if (!std::holds_alternative<MSE>(loss) && classes)
-    result =
-        classification_metrics(probabilities, K, std::vector<double>(labels.begin(), labels.end()));
-  if (windows.size() > 0) result.loss = total.mean();
+  if (windows.empty()) return result;
+  result = task->measure(predictions, windows.targets());
+  result.loss = total.mean();
   return result;
 }
 
-template <class Model>
-Metrics evaluate(const Model& model, const Windows<typename Model::Scalar>& windows,
-                 const Loss& loss) {
-  internal::PredictionWorkspace<Model> workspace;
-  return evaluate(model, windows, loss, workspace);
+template <class M>
+Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows, const Task& task) {
+  internal::PredictionWorkspace<M> workspace;
+  return evaluate(model, windows, task, workspace);
 }
 
-/// The same with the loss that the model's outputs call for: BCEWithLogits for one, else
-/// CrossEntropy.
-template <class Model>
-Metrics evaluate(const Model& model, const Windows<typename Model::Scalar>& windows) {
-  return evaluate(model, windows, default_loss(model.options().outputs));
+/// The same by the model's own task.
+template <class M>
+Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows) {
+  return evaluate(model, windows, model.task());
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -21,7 +21,8 @@
 #include "tsdl/core/error.hpp"
 #include "tsdl/train/callbacks.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// A name and a text: a parameter or a tag. The key may hold letters, digits, '_', '-', '.', ' ',
 /// ':' and '/'; anything else, and a path that would leave its folder, is refused.
@@ -108,13 +109,8 @@ inline std::vector<TrackedMetric> tracked_metrics(const EpochRecord& epoch) {
   add("gradient_norm", epoch.gradient_norm);
   add("skipped_steps", static_cast<double>(epoch.skipped_steps));
   if (epoch.validation.count == 0) return metrics;
-  add("validation_loss", epoch.validation.loss);
-  add("validation_accuracy", epoch.validation.accuracy);
-  add("validation_balanced_accuracy", epoch.validation.balanced_accuracy);
-  add("validation_roc_auc", epoch.validation.roc_auc);
-  add("validation_mcc", epoch.validation.mcc);
-  add("validation_brier", epoch.validation.brier);
-  add("validation_majority_accuracy", epoch.validation.majority_accuracy);
+  for (const Figure& figure : all_figures)
+    add(internal::concatenate("validation_", figure.name).c_str(), epoch.validation.*figure.value);
   return metrics;
 }
 
@@ -164,4 +160,5 @@ std::unique_ptr<Callback> make_callback(const Tracking& options, Trainer&) {
   return std::make_unique<internal::TrackingCallback<>>(options);
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

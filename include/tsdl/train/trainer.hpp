@@ -1,23 +1,26 @@
 // The training loop: batches, updates, validation, callbacks, and the best weights at the end.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <memory>
 #include <numeric>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "tsdl/core/random.hpp"
 #include "tsdl/data/windows.hpp"
 #include "tsdl/optim/adamw.hpp"
-#include "tsdl/optim/clip.hpp"
 #include "tsdl/train/callbacks.hpp"
 #include "tsdl/train/predict.hpp"
+#include "tsdl/train/stepper.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// How a Trainer trains.
 struct TrainerOptions {
@@ -28,20 +31,24 @@ struct TrainerOptions {
   bool shuffle = false;      ///< a new order of the training windows each epoch
   bool restore_best = true;  ///< end with the weights of the best epoch, else with the last ones
   Index max_skipped_in_a_row = 10;
-  std::optional<Loss> loss{};  ///< none: BCEWithLogits for one output, else CrossEntropy
+  /// What the outputs mean, as Prepared::task() says. Without, the model's own task: two classes
+  /// for one output, else as many classes.
+  std::optional<Task> task{};
+  std::optional<Loss> loss{};  ///< in place of a task: that of this loss, for targets as they are
   std::uint64_t seed = 0;      ///< of shuffling and dropout
 
-  /// Throws: ShapeError when an option is out of range.
+  /// Throws: OptionError when an option is out of range, or both task and loss are given.
   void check() const {
     optimizer.check();
     if (batch_size < 1)
-      throw ShapeError("Trainer: batch_size must be at least 1, not ", batch_size);
+      throw OptionError("Trainer: batch_size must be at least 1, not ", batch_size);
     if (max_epochs < 1)
-      throw ShapeError("Trainer: max_epochs must be at least 1, not ", max_epochs);
+      throw OptionError("Trainer: max_epochs must be at least 1, not ", max_epochs);
     if (is_nan(clip_norm) || clip_norm < 0)
-      throw ShapeError("Trainer: clip_norm must not be negative");
+      throw OptionError("Trainer: clip_norm must not be negative");
     if (max_skipped_in_a_row < 1)
-      throw ShapeError("Trainer: max_skipped_in_a_row must be at least 1");
+      throw OptionError("Trainer: max_skipped_in_a_row must be at least 1");
+    if (task && loss) throw OptionError("Trainer: expected a task or a loss, got both");
   }
 };
 
@@ -54,26 +61,34 @@ struct History {
 };
 
 /// Trains a model in place. Everything random follows from the options' seed; the result does not
-/// depend on the number of threads.
-template <class Model>
+/// depend on the number of threads. It stays where it is made: callbacks refer to it.
+template <class M, class Stepper = LocalStepper<M>>
 class Trainer {
  public:
-  using Scalar = typename Model::Scalar;
+  using Scalar = typename M::Scalar;
 
-  /// The model must outlive the trainer. Throws: ShapeError when an option is out of range.
-  explicit Trainer(Model& model, TrainerOptions options = {})
-      : model_(model),
-        options_((options.check(), std::move(options))),
-        loss_(options_.loss.value_or(default_loss(model.options().outputs))),
-        optimizer_(options_.optimizer, model) {
+  /// The model must outlive the trainer, and gets the task.
+  /// Throws: OptionError when an option is out of range, or the task needs another number of
+  /// outputs than the model has.
+  explicit Trainer(M& model, TrainerOptions options = {})
+      : options_((options.check(), std::move(options))), stepper_(model, options_.optimizer) {
+    Task task = options_.task   ? *options_.task
+                : options_.loss ? task_of(*options_.loss, model.outputs())
+                                : model.task();
+    task.check_outputs(model.outputs());
+    model.set_task(std::move(task));
     state_.learning_rate = options_.optimizer.lr;
     state_.max_epochs = options_.max_epochs;
-    model_.visit([&](const Parameter<Scalar>& parameter) { best_.push_back(parameter.value); });
-    model_.repack();
+    std::as_const(model).visit(
+        [&](const Parameter<Scalar>& parameter) { best_.push_back(parameter.value); });
   }
+  /// A model that does not outlive it.
+  explicit Trainer(M&& model, TrainerOptions options = {}) = delete;
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
   /// Adds a callback by its options, as in add(EarlyStopping{.patience = 10}). They are called in
-  /// the order in which they were added.
+  /// the order in which they were added. Two of a kind are told apart by that order.
   template <class Options>
   Trainer& add(const Options& options) {
     callbacks_.push_back(make_callback(options, *this));
@@ -82,68 +97,104 @@ class Trainer {
 
   /// Runs epochs until the last, or until a callback stops it, or it diverges; goes on where a
   /// restored state left off. `validation` may be empty: then the training loss is what is
-  /// monitored. Throws: ShapeError, DataError when windows or labels do not fit the model; what a
-  /// callback throws.
+  /// monitored. Throws: Error when the run has ended already; ShapeError, DataError when windows or
+  /// targets do not fit the model; what a callback throws.
   History fit(const Windows<Scalar>& train, const Windows<Scalar>& validation = {}) {
-    if (train.empty()) throw DataError("Trainer: there are no training windows");
-    for (const Windows<Scalar>* windows : {&train, &validation}) {
-      const Index I = model_.options().input_size;
-      if (!windows->empty() && windows->inputs() != I)
-        throw ShapeError("Trainer: windows with ", windows->inputs(), " inputs for a model of ", I);
-      check_labels(loss_, std::span<const Scalar>(windows->labels()), model_.options().outputs);
-    }
+    if (ended_)
+      throw Error("Trainer: this run has ended (", to_string(state_.status), " after ",
+                  state_.epoch,
+                  " epochs): make another Trainer to train the model further, or resume a state");
+    check_windows(train, "training");
+    if (!validation.empty()) check_windows(validation, "validation");
     for (auto& callback : callbacks_) callback->on_begin(state_);
     while (state_.status == Status::running) {
       run_epoch(train);
       if (state_.status == Status::interrupted) break;
       finish_epoch(validation);
     }
+    ended_ = true;
     if (options_.restore_best && state_.best_epoch > 0) restore_best();
     for (auto& callback : callbacks_) callback->on_end(state_);
     return {state_.history, state_.status, state_.best_epoch, state_.skipped_steps};
   }
 
-  /// One update on a batch: forward, backward, clip, AdamW. A step whose gradient norm is not
-  /// finite is skipped and counted. Returns the loss before the update. Allocates: nothing after
-  /// the first call with the largest batch.
+  /// One update on a batch of one's own: forward, backward, clip, AdamW. A step whose loss or
+  /// gradient norm is not finite is skipped and counted. Returns the loss before the update.
+  /// Allocates: nothing after the first call with the largest batch.
+  /// Throws: ShapeError, DataError when its targets do not fit the model's task.
+  LossSum step(const Batch<Scalar>& batch) { return count(stepper_.step(batch, update())); }
+
+  /// The same with a label a sample.
   LossSum step(const Sequence<const Scalar>& x, std::span<const Scalar> labels) {
-    const Index K = model_.options().outputs;
-    dlogits_.resize(x.batch * K);
-    model_.zero_gradients();
-    const auto logits =
-        model_.forward_training(x, cache_, {.seed = options_.seed, .update = state_.batches});
-    const LossSum loss = evaluate(loss_, logits.data(), labels, K, dlogits_.data());
-    model_.backward(x, cache_, dlogits_.data());
-    const double norm = gradient_norm(model_);
-    ++state_.batches;
-    if (is_finite(norm) && is_finite(loss.sum)) {
-      optimizer_.step(model_, state_.learning_rate, clip_coefficient(norm, options_.clip_norm));
-      state_.skipped_in_a_row = 0;
-      state_.epoch_loss += loss;
-      norm_sum_ += norm;
-      ++steps_in_epoch_;
-    } else {
-      ++state_.skipped_steps;
-      ++state_.skipped_in_a_row;
-    }
-    return loss;
+    labels_.resize(std::ssize(labels));
+    for (std::size_t i = 0; i < labels.size(); ++i)
+      labels_[static_cast<Index>(i)] = static_cast<double>(labels[i]);
+    return step({x, Sequence<const double>::dense(labels_.data(), 1, 1, labels_.size())});
   }
 
-  Model& model() noexcept { return model_; }
-  const Model& model() const noexcept { return model_; }
+  Task task() const { return stepper_.model().task(); }
+  M& model() noexcept { return stepper_.model(); }
+  const M& model() const noexcept { return stepper_.model(); }
   const TrainerOptions& options() const noexcept { return options_; }
   const TrainerState& state() const noexcept { return state_; }
 
   // For checkpoints (io/checkpoint.hpp): everything that a resumed run needs.
   TrainerState& state() noexcept { return state_; }
-  AdamWOptimizer<Scalar>& optimizer() noexcept { return optimizer_; }
+  AdamWOptimizer<Scalar>& optimizer() noexcept { return stepper_.optimizer(); }
   std::vector<Buffer<Scalar>>& best_weights() noexcept { return best_; }
+  /// Each callback's numbers under its key: that of its kind, of a second one "key.2", and so on.
   void archive(StateArchive& archive) {
-    for (auto& callback : callbacks_) callback->archive(archive);
+    std::vector<std::string> keys;
+    for (auto& callback : callbacks_) {
+      const std::string key = callback->key();
+      const auto before = std::count(keys.begin(), keys.end(), key);
+      keys.push_back(key);
+      KeyedArchive keyed(archive, before == 0 ? key : key + '.' + std::to_string(before + 1));
+      callback->archive(keyed);
+    }
   }
+  /// After a state was restored: fit() goes on from there.
+  void restored() noexcept { ended_ = false; }
 
  private:
   static constexpr std::uint64_t shuffle_stream = 1u << 30;  // apart from the streams of weights
+
+  void check_windows(const Windows<Scalar>& windows, const char* part) const {
+    const M& model = stepper_.model();
+    if (windows.empty()) throw DataError("Trainer: there are no ", part, " windows");
+    if (windows.inputs() != model.inputs())
+      throw ShapeError("Trainer: windows with ", windows.inputs(), " inputs for a model of ",
+                       model.inputs());
+    const Index S = tsdl::target_steps(model, windows.length());
+    Buffer<double> scratch;
+    std::vector<double> targets;
+    for (Index i = 0; i < windows.size(); ++i) {
+      const auto one = windows.batch_targets(i, 1, S, scratch);
+      targets.insert(targets.end(), one.data, one.data + S * one.inputs);
+    }
+    task().check_targets(targets, windows.target_count(), S * windows.size());
+  }
+
+  Update update() const noexcept {
+    return {.learning_rate = state_.learning_rate,
+            .clip_norm = options_.clip_norm,
+            .dropout = {.seed = options_.seed, .update = state_.batches}};
+  }
+
+  /// Books an update that was made.
+  LossSum count(const UpdateResult& result) noexcept {
+    ++state_.batches;
+    if (result.applied) {
+      state_.skipped_in_a_row = 0;
+      state_.epoch_loss += result.loss;
+      norm_sum_ += result.norm;
+      ++steps_in_epoch_;
+    } else {
+      ++state_.skipped_steps;
+      ++state_.skipped_in_a_row;
+    }
+    return result.loss;
+  }
 
   void run_epoch(const Windows<Scalar>& train) {
     state_.windows_done = 0;
@@ -159,20 +210,12 @@ class Trainer {
       shuffle(order_, random);
     }
     for (Index first = 0; first < train.size(); first += options_.batch_size) {
-      const Index count = std::min(options_.batch_size, train.size() - first);
-      const auto from = static_cast<std::size_t>(first);
-      const auto size = static_cast<std::size_t>(count);
-      labels_.resize(count);
-      if (options_.shuffle) {
-        const std::span<const Index> samples(order_.data() + from, size);
-        for (Index b = 0; b < count; ++b)
-          labels_[b] = train.label(samples[static_cast<std::size_t>(b)]);
-        step(train.gather(samples, gathered_), labels_.span());
-      } else {
-        std::copy_n(train.labels().data() + from, size, labels_.data());
-        step(train.batch(first, count, gathered_), labels_.span());
-      }
-      state_.windows_done += count;
+      Samples samples{first, std::min(options_.batch_size, train.size() - first), {}};
+      if (options_.shuffle)
+        samples.chosen = std::span<const Index>(order_).subspan(
+            static_cast<std::size_t>(first), static_cast<std::size_t>(samples.count));
+      count(stepper_.step(train, samples, update()));
+      state_.windows_done += samples.count;
       for (auto& callback : callbacks_) callback->on_batch(state_);
       if (state_.stop) {
         state_.status = Status::interrupted;
@@ -192,7 +235,7 @@ class Trainer {
     record.train_loss = state_.epoch_loss.mean();
     record.gradient_norm = norm_sum_ / static_cast<double>(steps_in_epoch_);
     record.skipped_steps = state_.skipped_steps - skipped_before_;
-    if (!validation.empty()) record.validation = evaluate(model_, validation, loss_, validation_);
+    if (!validation.empty()) record.validation = evaluate(model(), validation, task(), validation_);
     state_.history.push_back(record);
     const double monitored = state_.monitored();
     state_.improved = !is_nan(monitored) && monitored < state_.best_loss;
@@ -200,7 +243,7 @@ class Trainer {
       state_.best_loss = monitored;
       state_.best_epoch = state_.epoch;
       auto best = best_.begin();
-      std::as_const(model_).visit(
+      std::as_const(*this).model().visit(
           [&](const Parameter<Scalar>& parameter) { *best++ = parameter.value; });
     }
     for (auto& callback : callbacks_) callback->on_epoch(state_);
@@ -215,25 +258,23 @@ class Trainer {
 
   void restore_best() {
     auto best = best_.begin();
-    model_.visit([&](Parameter<Scalar>& parameter) { parameter.value = *best++; });
-    model_.repack();
+    model().visit([&](Parameter<Scalar>& parameter) { parameter.value = *best++; });
+    model().repack();
   }
 
-  Model& model_;
   TrainerOptions options_;
-  Loss loss_;
-  AdamWOptimizer<Scalar> optimizer_;
+  Stepper stepper_;
   TrainerState state_;
   std::vector<std::unique_ptr<Callback>> callbacks_;
   std::vector<Buffer<Scalar>> best_;  // in the order of the model's parameters
-
-  typename Model::Cache cache_;
-  internal::PredictionWorkspace<Model> validation_;
-  Buffer<Scalar> dlogits_, labels_, gathered_;
+  internal::PredictionWorkspace<M> validation_;
+  Buffer<double> labels_;
   std::vector<Index> order_;
   double norm_sum_ = 0;
   Index steps_in_epoch_ = 0;
   Index skipped_before_ = 0;
+  bool ended_ = false;  ///< fit() has run
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

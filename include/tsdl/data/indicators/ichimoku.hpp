@@ -9,7 +9,8 @@
 #include "tsdl/data/indicators/indicator.hpp"
 #include "tsdl/data/indicators/rolling.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// Ichimoku lines, each where it is computed.
 /// Equations: line(n) = (highest high + lowest low of n candles) / 2; conversion = line(9),
@@ -75,4 +76,5 @@ class IchimokuCloud {
   Delay b_;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

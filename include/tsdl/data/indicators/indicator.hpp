@@ -11,7 +11,8 @@
 #include "tsdl/data/indicators/rolling.hpp"
 #include "tsdl/data/series.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// A copyable object with
 ///   static constexpr std::array<std::string_view, N> names: what its N numbers are called,
@@ -72,4 +73,5 @@ class Previous {
 
 }  // namespace internal
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -13,7 +13,8 @@
 #include "tsdl/data/indicators/rolling.hpp"
 #include "tsdl/data/series.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// Wilder's relative strength index of the close.
 /// Equations: 100 u / (u + d), with u and d the exponential averages (alpha = 1 / window, from a
@@ -380,4 +381,5 @@ class Returns {
   double close_ = 0;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -12,7 +12,8 @@
 #include "tsdl/data/indicators/indicator.hpp"
 #include "tsdl/data/series.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// Parabolic stop and reverse (SAR), as two lines that are both always there.
 /// Equations: in an up-trend sar += a (extreme - sar), extreme the highest high of the trend, but
@@ -112,4 +113,5 @@ class PSAR {
   int rows_ = 0;  ///< candles so far, up to 3
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

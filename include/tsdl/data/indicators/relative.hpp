@@ -15,7 +15,8 @@
 #include "tsdl/data/indicators/volatility.hpp"
 #include "tsdl/data/series.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// An indicator each of whose numbers x is replaced by `Rule::relate(x, x of the candle before)`.
 /// A Rule takes each candle first (push) and may keep numbers of its own; NaN where it is not warm.
@@ -260,4 +261,5 @@ class RelativeVolume {
   RollingMean mean_;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -24,7 +24,8 @@
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/series.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -281,4 +282,5 @@ inline double ratio_or(double otherwise, double numerator, double denominator) n
 
 }  // namespace internal
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

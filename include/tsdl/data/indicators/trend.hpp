@@ -15,7 +15,8 @@
 #include "tsdl/data/indicators/rolling.hpp"
 #include "tsdl/data/series.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 /// Simple moving average of the close. Units: price.
 class SMA {
@@ -405,4 +406,5 @@ class Aroon {
   Index count_ = 0;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

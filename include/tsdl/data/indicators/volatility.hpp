@@ -11,7 +11,8 @@
 #include "tsdl/data/indicators/rolling.hpp"
 #include "tsdl/data/series.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -164,4 +165,5 @@ class UlcerIndex {
   RollingMean squares_;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

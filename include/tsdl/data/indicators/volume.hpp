@@ -10,7 +10,8 @@
 #include "tsdl/data/indicators/rolling.hpp"
 #include "tsdl/data/series.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
 namespace internal {
 
@@ -232,4 +233,5 @@ class NegativeVolumeIndex {
   double index_ = 1000;
 };
 
-}  // namespace tsdl::inline TSDL_ABI
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -1,5 +1,5 @@
 // Metrics against scikit-learn (tests/goldens/metrics.py wrote the values) and published figures.
-#include "tsdl/train/metrics.hpp"
+#include "tsdl/task/metrics.hpp"
 
 #include <doctest/doctest.h>
 #include <unistd.h>

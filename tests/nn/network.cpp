@@ -1,12 +1,12 @@
-// The classifier around the stack: bits, names, pooling, refusals.
-#include "tsdl/nn/classifier.hpp"
+// The network around an encoder: bits, names, pooling, refusals.
+#include "support/network.hpp"
 
 #include <doctest/doctest.h>
 
-#include <set>
+#include <utility>
 
-#include "support/network.hpp"
 #include "tsdl/nn/factory.hpp"
+#include "tsdl/nn/recurrent_encoder.hpp"
 
 namespace {
 
@@ -75,7 +75,7 @@ TEST_CASE_TEMPLATE("strided and dense windows train the classifier alike", Model
     for (const auto& view : {strided, test::dense(copy, I, T, B)}) {
       typename Model::Cache cache;
       model.zero_gradients();
-      model.forward_training(view, cache, {5, 6});
+      model.forward(view, cache, {.training = true, .dropout = {5, 6}});
       model.backward(view, cache, dlogits.data());
       gradients.push_back(test::gradients(model));
     }
@@ -90,7 +90,7 @@ TEST_CASE_TEMPLATE("pooling reads the steps that it names", Cell, tsdl::LSTMCell
   const auto x = test::draw<double>(random, T * B * I);
   for (const Pooling pooling : poolings) {
     INFO("pooling ", tsdl::to_string(pooling));
-    const auto model = model_with<tsdl::Classifier<Cell, 2>>(pooling, H, 1);
+    const auto model = model_with<tsdl::RecurrentNetwork<Cell, 2>>(pooling, H, 1);
     // The same recurrent weights in a stack of their own, run over all steps.
     tsdl::RecurrentStack<Cell> layers(
         {.input_size = I, .hidden_size = H, .num_layers = 2, .bidirectional = true});
@@ -108,7 +108,7 @@ TEST_CASE_TEMPLATE("pooling reads the steps that it names", Cell, tsdl::LSTMCell
     tsdl::StackCache<double> stack;
     layers.forward(test::dense(x, I, T, B), stack);
     const std::vector<double> y = test::outputs(layers, stack);
-    typename tsdl::Classifier<Cell, 2>::Cache cache;
+    typename tsdl::RecurrentNetwork<Cell, 2>::Cache cache;
     const auto logits = model.forward(test::dense(x, I, T, B), cache);
     for (Index b = 0; b < B; ++b) {
       double expected = values[next + 1][0];
@@ -126,7 +126,9 @@ TEST_CASE_TEMPLATE("pooling reads the steps that it names", Cell, tsdl::LSTMCell
     }
     CHECK(tsdl::pooling_from(tsdl::to_string(pooling)) == pooling);
   }
-  CHECK_THROWS_AS(tsdl::pooling_from("first"), tsdl::Error);
+  CHECK_THROWS_WITH_AS(tsdl::pooling_from("first"),
+                       "pooling: expected one of last, final, mean, each, got 'first'",
+                       tsdl::OptionError);
 }
 
 TEST_CASE_TEMPLATE("parameters have PyTorch's names, shapes and order", Model,
@@ -165,8 +167,8 @@ TEST_CASE("dropout before the linear layer acts in training only, and scales wha
       {.input_size = I, .hidden_size = H, .num_layers = 1, .head_dropout = 0.25}, 3);
   tsdl::GRUClassifier<double>::Cache one, other;
   CHECK(plain.forward(view, one) == dropped.forward(view, other));
-  plain.forward_training(view, one, {5, 6});
-  const auto logits = dropped.forward_training(view, other, {5, 6});
+  plain.forward(view, one, {.training = true, .dropout = {5, 6}});
+  const auto logits = dropped.forward(view, other, {.training = true, .dropout = {5, 6}});
   Index kept = 0;
   for (Index i = 0; i < B * H; ++i) {
     const double whole = one.pooled[i], left = other.pooled[i];
@@ -175,20 +177,127 @@ TEST_CASE("dropout before the linear layer acts in training only, and scales wha
   }
   CHECK(std::abs(static_cast<double>(kept) / static_cast<double>(B * H) - 0.75) < 0.05);
   const std::vector<double> first(logits.data(), logits.data() + B);
-  dropped.forward_training(view, other, {5, 7});  // another update, another mask
-  CHECK(std::vector<double>(other.logits.begin(), other.logits.end()) != first);
+  // Another update, another mask.
+  dropped.forward(view, other, {.training = true, .dropout = {5, 7}});
+  CHECK(std::vector<double>(other.outputs.begin(), other.outputs.end()) != first);
+}
+
+TEST_CASE("a batch in two parts has the masks of the whole, where samples bring their keys") {
+  const Index I = 3, T = 5, B = 11, first = 4, H = 6;
+  tsdl::RandomStream random(1);
+  const auto x = test::draw<double>(random, T * B * I);
+  const auto whole = test::dense(x, I, T, B);
+  const auto part = [&](Index from, Index count) {
+    return tsdl::Sequence<const double>{x.data() + from * I, I, T, count, B * I, I};
+  };
+  const auto model = model_with<tsdl::BiLSTMClassifier<double>>(Pooling::mean, H, 3);
+  std::vector<std::uint32_t> keys = {7, 8, 9, 10, 90, 91, 4000000000u, 1, 2, 0, 3};
+  const tsdl::Pass pass{.training = true, .dropout = {5, 6}};
+  tsdl::BiLSTMClassifier<double>::Cache all, left, right, none;
+  const auto expected = model.forward({whole, {}, keys}, all, pass);
+  const std::span<const std::uint32_t> given(keys);
+  CHECK(model.forward({part(0, first), {}, given.first(first)}, left, pass) ==
+        expected.leftCols(first));
+  CHECK(model.forward({part(first, B - first), {}, given.subspan(first)}, right, pass) ==
+        expected.rightCols(B - first));
+  const Index width = model.linear().in();
+  Index kept = 0;
+  for (Index i = 0; i < B * width; ++i) {
+    const Index at = i - first * width;
+    CHECK(all.kept[i] == (at < 0 ? left.kept[i] : right.kept[at]));
+    kept += all.kept[i];
+  }
+  CHECK(kept > 0);
+  CHECK(kept < B * width);
+  // By place, where there are no keys: the second part is taken for the first.
+  CHECK(model.forward(part(first, B - first), none, pass) != expected.rightCols(B - first));
+  for (std::size_t b = 0; b < keys.size(); ++b) keys[b] = static_cast<std::uint32_t>(b);
+  CHECK(model.forward(whole, none, pass) == model.forward({whole, {}, keys}, all, pass));
+}
+
+TEST_CASE("outputs are a view of a cache, and assigning looks at another") {
+  const auto model = model_with<tsdl::BiLSTMClassifier<float>>(Pooling::last, 4, 3);
+  tsdl::RandomStream random(1);
+  const auto x = test::draw<float>(random, 5 * 4 * 3);
+  tsdl::BiLSTMClassifier<float>::Cache one, two;
+  auto logits = model.forward(test::dense(x, 3, 5, 4), one);
+  const tsdl::Matrix<float> before = logits;
+  CHECK(logits.data() == one.outputs.data());
+  logits = model.forward(test::dense(x, 3, 5, 2), two);
+  CHECK(logits.data() == two.outputs.data());
+  CHECK(logits.rows() == 3);
+  CHECK(logits.cols() == 2);
+  CHECK(tsdl::Outputs<float>(one.outputs.data(), 3, 4) == before);  // nothing was copied there
+  tsdl::Outputs<float> none;
+  CHECK(none.size() == 0);
+  none = logits;
+  CHECK(none.data() == two.outputs.data());
+  CHECK(none == logits);
+}
+
+TEST_CASE("a gradient takes no memory before the first backward pass") {
+  auto model = model_with<tsdl::BiLSTMClassifier<float>>(Pooling::mean, 4, 2);
+  const auto held = [&] {
+    Index values = 0;
+    std::as_const(model).visit([&](const tsdl::Parameter<float>& parameter) {
+      CHECK((parameter.gradient.empty() || parameter.gradient.size() == parameter.size()));
+      values += parameter.gradient.size();
+    });
+    return values;
+  };
+  const std::vector<float> x(60, 0.5f), dlogits(8, 1.0f);
+  const auto view = test::dense(x, 3, 5, 4);
+  tsdl::BiLSTMClassifier<float>::Cache cache;
+  CHECK(held() == 0);
+  model.forward(view, cache);
+  model.zero_gradients();
+  model.repack();
+  CHECK(held() == 0);
+  model.forward(view, cache, {.training = true, .dropout = {1, 2}});
+  CHECK(held() == 0);
+  auto copy = model;
+  model.backward(view, cache, dlogits.data());
+  CHECK(held() == model.parameter_count());
+  // One that was asked for beforehand accumulates to the same.
+  copy.visit([](tsdl::Parameter<float>& parameter) { parameter.need_gradient(); });
+  copy.repack();
+  copy.forward(view, cache, {.training = true, .dropout = {1, 2}});
+  copy.backward(view, cache, dlogits.data());
+  CHECK((test::gradients(copy) == test::gradients(model)));
+}
+
+TEST_CASE_TEMPLATE("pooling each gives at every step what the last one of a shorter window has",
+                   Model, tsdl::LSTMClassifier<float>, tsdl::GRUClassifier<double>) {
+  using Scalar = typename Model::Scalar;
+  const Index I = 3, T = 6, B = 5, K = 2;
+  const auto each = model_with<Model>(Pooling::each, 9, K);
+  const auto last = model_with<Model>(Pooling::last, 9, K);
+  CHECK(each.target_steps(T) == T);
+  CHECK(last.target_steps(T) == 1);
+  tsdl::RandomStream random(1);
+  const auto x = test::draw<Scalar>(random, T * B * I);
+  typename Model::Cache cache, shorter;
+  const auto all = each.forward(test::dense(x, I, T, B), cache);
+  REQUIRE(all.rows() == K);
+  REQUIRE(all.cols() == T * B);
+  for (Index t = 0; t < T; ++t)
+    CHECK(last.forward(test::dense(x, I, t + 1, B), shorter) == all.middleCols(t * B, B));
+}
+
+TEST_CASE("pooling each is refused where a step would have seen the ones after it") {
+  CHECK_THROWS_WITH_AS(model_with<tsdl::BiGRUClassifier<float>>(Pooling::each, 4, 1),
+                       "Network: pooling each needs a causal encoder, and this one reads the rows "
+                       "after a step",
+                       tsdl::OptionError);
 }
 
 TEST_CASE("the factory makes each kind by name, and refuses others") {
   const tsdl::ClassifierOptions options{
       .input_size = 23, .hidden_size = 64, .num_layers = 2, .dropout = 0.2, .outputs = 3};
   const auto count = [&](const std::string& kind) {
-    return std::visit(
-        [&](const auto& model) {
-          CHECK(model.kind() == kind);
-          return model.parameter_count();
-        },
-        tsdl::make_classifier<float>(kind, options, 1));
+    const tsdl::AnyModel<float> model = tsdl::make_classifier<float>(kind, options, 1);
+    CHECK(model.describe().kind == kind);
+    return model.parameter_count();
   };
   // As sum(p.numel() for p in module.parameters()) of the PyTorch modules.
   CHECK(count("lstm") == 56259);
@@ -197,8 +306,83 @@ TEST_CASE("the factory makes each kind by name, and refuses others") {
   CHECK(count("bigru") == 109059);
   CHECK_THROWS_WITH_AS(tsdl::make_classifier<float>("rnn", options),
                        "make_classifier: expected one of lstm, gru, bilstm, bigru, got 'rnn'",
-                       tsdl::Error);
+                       tsdl::OptionError);
   CHECK_THROWS_AS(tsdl::make_classifier<float>("gru", {.input_size = 0}), tsdl::ShapeError);
+}
+
+TEST_CASE_TEMPLATE("a configuration makes the model again, and says its tensors beforehand", Model,
+                   tsdl::LSTMClassifier<float>, tsdl::GRUClassifier<double>,
+                   tsdl::BiLSTMClassifier<double>, tsdl::BiGRUClassifier<float>) {
+  for (const Pooling pooling : poolings)
+    for (const Index layers : {1, 3}) {
+      const Model model({.input_size = 3,
+                         .hidden_size = 5,
+                         .num_layers = layers,
+                         .dropout = 0.25,
+                         .head_dropout = 0.125,
+                         .pooling = pooling,
+                         .outputs = 2,
+                         .init = tsdl::Init::orthogonal},
+                        17);
+      const tsdl::Config config = model.describe();
+      CHECK(config.kind == Model::kind());
+      const Model again(config, 17);
+      CHECK((again.describe() == config));
+      std::vector<tsdl::TensorShape> tensors = Model::tensors(config);
+      std::size_t next = 0;
+      std::vector<std::vector<typename Model::Scalar>> values, same;
+      model.visit([&](const auto& parameter) {
+        REQUIRE(next < tensors.size());
+        CHECK(tensors[next].name == parameter.name);
+        CHECK(tensors[next].shape == parameter.shape());
+        values.emplace_back(parameter.value.begin(), parameter.value.end());
+        ++next;
+      });
+      CHECK(next == tensors.size());
+      again.visit([&](const auto& parameter) {
+        same.emplace_back(parameter.value.begin(), parameter.value.end());
+      });
+      CHECK((same == values));
+    }
+}
+
+TEST_CASE("a configuration that is none of a network is refused by what is wrong in it") {
+  const auto model = model_with<tsdl::LSTMClassifier<float>>(Pooling::last, 4, 1);
+  const auto refused = [&](const auto& change) {
+    tsdl::Config config = model.describe();
+    change(config);
+    std::string message;
+    try {
+      tsdl::make_model<float>(config);
+    } catch (const tsdl::OptionError& error) {
+      message = error.what();
+    }
+    return message;
+  };
+  using tsdl::Config;
+  CHECK(refused([](Config&) {}).empty());
+  CHECK(refused([](Config& c) { c.kind = "rnn"; }) ==
+        "make_model: expected one of lstm, gru, bilstm, bigru, got 'rnn'");
+  CHECK(refused([](Config& c) { c.options.erase("hidden_size"); }) ==
+        "lstm: option 'hidden_size' is missing");
+  CHECK(refused([](Config& c) { c.options["hidden_size"] = 4.5; }) ==
+        "lstm: option 'hidden_size': expected a whole number");
+  CHECK(refused([](Config& c) { c.options["heads"] = Index{4}; }) ==
+        "lstm: option 'heads' is not known");
+  CHECK(refused([](Config& c) { c.options["pooling"] = std::string("max"); }) ==
+        "pooling: expected one of last, final, mean, each, got 'max'");
+  CHECK(refused([](Config& c) { c.options["init"] = std::string("zeros"); }) ==
+        "init: expected pytorch or orthogonal, got 'zeros'");
+  CHECK(refused([](Config& c) { c.options["dropout"] = 1.0; }) ==
+        "LSTM: dropout must be at least 0 and below 1, not 1");
+  CHECK(refused([](Config& c) { c.options["head_dropout"] = -0.5; }) ==
+        "Network: head_dropout must be at least 0 and below 1, not -0.5");
+  CHECK_THROWS_WITH_AS(tsdl::GRUClassifier<float>(model.describe()),
+                       "expected a model of kind gru, got lstm", tsdl::OptionError);
+  tsdl::Config huge = model.describe();
+  huge.options["num_layers"] = Index{1} << 40;
+  CHECK_THROWS_AS(tsdl::make_model<float>(huge), tsdl::ShapeError);
+  CHECK(tsdl::model_kinds<double>() == "lstm, gru, bilstm, bigru");
 }
 
 TEST_CASE("a classifier refuses options and inputs out of range") {
@@ -210,11 +394,12 @@ TEST_CASE("a classifier refuses options and inputs out of range") {
   CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 0}), tsdl::ShapeError);
   CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 4, .num_layers = 0}), tsdl::ShapeError);
   CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 4, .outputs = 0}), tsdl::ShapeError);
-  CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 4, .dropout = 1.0}), tsdl::ShapeError);
+  CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 4, .dropout = 1.0}), tsdl::OptionError);
   CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 4, .dropout = std::nan("")}),
-                  tsdl::ShapeError);
+                  tsdl::OptionError);
   for (const double p : {1.0, -0.1, std::nan("")})
-    CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 4, .head_dropout = p}), tsdl::ShapeError);
+    CHECK_THROWS_AS(make({.input_size = 3, .hidden_size = 4, .head_dropout = p}),
+                    tsdl::OptionError);
 
   const auto model = model_with<tsdl::BiLSTMClassifier<float>>(Pooling::last, 4, 1);
   const std::vector<float> x(60, 0.5f);
@@ -235,11 +420,11 @@ TEST_CASE("a backward pass that has nothing to go back through changes no gradie
   };
   model.forward(view, cache);  // inference
   refused(cache, view);
-  model.forward_training(view, cache, {});
+  model.forward(view, cache, {.training = true});
   refused(cache, test::dense(x, 3, 5, 1));  // not the x that forward was given
   refused(cache, test::dense(x, 3, 4, 2));
   refused(fresh, view);
-  model.forward_training(view, cache, {});
+  model.forward(view, cache, {.training = true});
   CHECK_NOTHROW(model.backward(view, cache, dlogits.data()));
   model.zero_gradients();
   refused(cache, view);  // consumed

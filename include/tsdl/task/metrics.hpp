@@ -1,4 +1,5 @@
-// What a classifier's probabilities are worth, beside what the majority class alone would score.
+// What predictions are worth: figures of probabilities, of numbers and of quantiles, and the one
+// list of their names that history, files, trackers, terminal and page read.
 #pragma once
 
 #include <algorithm>
@@ -7,28 +8,76 @@
 #include <limits>
 #include <numeric>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/types.hpp"
 
-namespace tsdl::inline TSDL_ABI {
+namespace tsdl {
+inline namespace TSDL_ABI {
 
-/// Figures over one set of samples. What the samples leave undefined is NaN: with one class alone
-/// that is balanced accuracy, ROC AUC and MCC; without samples, or for a regression, everything but
-/// the loss.
+/// Figures over one set of samples. NaN where a task does not have one, or the samples leave it
+/// undefined: with one class alone balanced accuracy, ROC AUC and MCC.
 struct Metrics {
   static constexpr const double& undefined = internal::nan_of<double>;
 
   Index count = 0;
-  double loss = undefined;
+  double loss = undefined;  ///< of the task; of numbers in units of their training deviation
+  // Of classes.
   double accuracy = undefined;
   double balanced_accuracy = undefined;  ///< mean recall over the classes that occur
   double roc_auc = undefined;            ///< more than two classes: mean of one against the rest
   double mcc = undefined;    ///< Matthews correlation; 0 when all predictions are one class
   double brier = undefined;  ///< two classes: mean (p - y)^2; more: mean over samples of the sum
   double majority_accuracy = undefined;  ///< of always predicting these samples' most common class
+  // Of numbers, in their own units; of several the mean over targets.
+  double mae = undefined;   ///< mean |y - x|
+  double rmse = undefined;  ///< sqrt(mean (y - x)^2)
+  double r2 = undefined;    ///< 1 - sum (y - x)^2 / sum (y - mean of these y)^2
+  double mase = undefined;  ///< MAE over that of the last known value on the training rows
+  // Of quantiles.
+  double pinball = undefined;   ///< mean pinball loss over levels, in the target's units
+  double coverage = undefined;  ///< share of targets from the lowest to the highest quantile
 };
+
+/// One of the figures of Metrics: how it is called, and how it is read.
+struct Figure {
+  enum class Format { score, percent, number };
+
+  std::string_view name;         ///< in files and trackers
+  std::string_view title;        ///< for people
+  std::string_view short_title;  ///< the same in a narrow table
+  double Metrics::*value;
+  Format format = Format::score;
+  bool lower_is_better = false;
+};
+
+/// Every figure there is. A task names those that it gives.
+inline constexpr Figure all_figures[] = {
+    {"loss", "loss", "loss", &Metrics::loss, Figure::Format::score, true},
+    {"accuracy", "accuracy", "acc", &Metrics::accuracy, Figure::Format::percent},
+    {"balanced_accuracy", "balanced accuracy", "bal", &Metrics::balanced_accuracy,
+     Figure::Format::percent},
+    {"roc_auc", "ROC AUC", "AUC", &Metrics::roc_auc},
+    {"mcc", "MCC", "MCC", &Metrics::mcc},
+    {"brier", "Brier score", "Brier", &Metrics::brier, Figure::Format::score, true},
+    {"majority_accuracy", "majority class", "major", &Metrics::majority_accuracy,
+     Figure::Format::percent},
+    {"mae", "MAE", "MAE", &Metrics::mae, Figure::Format::number, true},
+    {"rmse", "RMSE", "RMSE", &Metrics::rmse, Figure::Format::number, true},
+    {"r2", "R2", "R2", &Metrics::r2},
+    {"mase", "MASE", "MASE", &Metrics::mase, Figure::Format::score, true},
+    {"pinball", "pinball loss", "pinball", &Metrics::pinball, Figure::Format::number, true},
+    {"coverage", "coverage", "cover", &Metrics::coverage, Figure::Format::percent},
+};
+
+/// The figure of this name. Throws: Error when there is none.
+inline const Figure& figure_of(std::string_view name) {
+  for (const Figure& figure : all_figures)
+    if (figure.name == name) return figure;
+  throw Error("figures: there is none named '", name, "'");
+}
 
 /// What a proportion lies between.
 struct Interval {
@@ -248,4 +297,41 @@ inline Metrics classification_metrics(std::span<const double> probabilities, Ind
   return result;
 }
 
-}  // namespace tsdl::inline TSDL_ABI
+/// MAE, RMSE and R2 of predictions x against numbers y. R2 is NaN where all y are the same, and all
+/// are where a prediction is. Throws: ShapeError when sizes disagree; DataError when a number is
+/// not finite. Source: sklearn.metrics.mean_absolute_error, mean_squared_error, r2_score.
+inline Metrics regression_metrics(std::span<const double> x, std::span<const double> y) {
+  if (x.size() != y.size())
+    throw ShapeError("metrics: ", y.size(), " numbers with ", x.size(), " predictions");
+  Metrics result;
+  result.count = static_cast<Index>(y.size());
+  if (y.empty() || !std::all_of(x.begin(), x.end(), is_finite)) return result;
+  const auto n = static_cast<double>(y.size());
+  double mean = 0;  // of differences from the first value: exact where all are the same
+  for (const double value : y) {
+    if (!is_finite(value)) throw DataError("metrics: target ", value, " is not finite");
+    mean += (value - y.front()) / n;
+  }
+  mean += y.front();
+  double absolute = 0, squares = 0, spread = 0;
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const double error = x[i] - y[i];
+    absolute += std::abs(error);
+    squares += error * error;
+    spread += (y[i] - mean) * (y[i] - mean);
+  }
+  result.mae = absolute / n;
+  result.rmse = std::sqrt(squares / n);
+  if (spread > 0) result.r2 = 1 - squares / spread;
+  return result;
+}
+
+/// The pinball loss of quantile `level`: max(q e, (q - 1) e) with e = y - x.
+/// Source: Koenker and Bassett 1978; sklearn.metrics.mean_pinball_loss.
+inline double pinball(double level, double x, double y) noexcept {
+  const double e = y - x;
+  return std::max(level * e, (level - 1) * e);
+}
+
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -1,0 +1,155 @@
+// Encoders and their poolings as ONNX operators, by the kind that a configuration names: the list
+// to which a new one is added.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tsdl/core/error.hpp"
+#include "tsdl/io/onnx_writer.hpp"
+
+namespace tsdl {
+inline namespace TSDL_ABI {
+
+namespace internal {
+
+/// A cell's operator, and its gates: block g of ONNX's weights is block gates[g] of PyTorch's. The
+/// only place of that permutation.
+/// Source: https://onnx.ai/onnx/operators/onnx__LSTM.html (LSTM-14: i o f c; ours i f g o),
+/// https://onnx.ai/onnx/operators/onnx__GRU.html (GRU-14: z r h; ours r z n)
+struct OnnxCell {
+  const char* op;
+  const char* prefix;
+  std::vector<Index> gates;
+};
+
+/// Recurrent layers:
+///
+///   LSTM or GRU, each layer               Y [T, D, batch, H], Y_h [D, batch, H]
+///   Transpose, Reshape between layers     [T, batch, D * H]
+///   last: Gather Y at T - 1; final: Y_h; mean: ReduceMean of Y over T
+///                                         [D, batch, H]
+///   Transpose, Reshape                    [batch, D * H]
+///   each: Transpose, Reshape of Y         [batch, T, D * H]
+class OnnxRecurrent {
+ public:
+  OnnxRecurrent(OnnxWriter& writer, OnnxCell cell, Index directions)
+      : writer_(writer),
+        cell_(std::move(cell)),
+        D_(directions),
+        H_(writer.model().index("hidden_size")),
+        pooling_(writer.model().text("pooling")) {}
+
+  /// From scaled windows [batch, T, I] to what the head reads.
+  std::string add(const std::string& windows) {
+    const Index L = writer_.model().index("num_layers");
+    std::string x = writer_.transpose(windows, {1, 0, 2}, "by_step");
+    for (Index l = 0; l + 1 < L; ++l) x = add_joined(add_layer(l, x, true), l);
+    return add_pooling(add_layer(L - 1, x, pooling_ != "final"));
+  }
+
+ private:
+  /// Adds a layer's weights, both directions of each stacked, and its operator. Returns the name of
+  /// Y, every step's output, or of Y_h, each direction's last one.
+  std::string add_layer(Index l, const std::string& x, bool every_step) {
+    const Index gates = std::ssize(cell_.gates), rows = gates * H_;
+    const Index in = l == 0 ? writer_.model().index("input_size") : D_ * H_;
+    const std::string name = cell_.prefix + std::string("_l") + std::to_string(l);
+    std::vector<float> W, R, B;
+    for (Index d = 0; d < D_; ++d) {
+      const std::string suffix = "_l" + std::to_string(l) + (d == 1 ? "_reverse" : "");
+      const std::string prefix = cell_.prefix + std::string(".");
+      append_gates(W, prefix + "weight_ih" + suffix);
+      append_gates(R, prefix + "weight_hh" + suffix);
+      append_gates(B, prefix + "bias_ih" + suffix);
+      append_gates(B, prefix + "bias_hh" + suffix);
+    }
+    std::vector<OnnxAttribute> attributes = {
+        {"direction", std::string(D_ == 2 ? "bidirectional" : "forward")},
+        {"hidden_size", std::int64_t{H_}}};
+    // GRU: b_hn inside r's product, as PyTorch has it.
+    if (gates == 3) attributes.push_back({"linear_before_reset", std::int64_t{1}});
+    OnnxGraph& graph = writer_.graph;
+    const std::vector<std::string> inputs = {x, graph.constant(name + "_W", {D_, rows, in}, W),
+                                             graph.constant(name + "_R", {D_, rows, H_}, R),
+                                             graph.constant(name + "_B", {D_, 2 * rows}, B)};
+    if (every_step)
+      graph.add_node(cell_.op, inputs, {name + "_Y"}, attributes);
+    else
+      graph.add_node(cell_.op, inputs, {"", name + "_Y_h"}, attributes);
+    return name + (every_step ? "_Y" : "_Y_h");
+  }
+
+  /// Both directions side by side, as the next layer reads them.
+  std::string add_joined(const std::string& y, Index l) {
+    const std::string name = "output_l" + std::to_string(l);
+    const std::string swapped = writer_.transpose(y, {0, 2, 1, 3}, name + "_by_sample");
+    return writer_.graph.node("Reshape",
+                              {swapped, writer_.integers(name + "_shape", {0, 0, D_ * H_})}, name);
+  }
+
+  /// From what the top layer gives to one row a sample, or for each one a step of it.
+  std::string add_pooling(std::string y) {
+    OnnxGraph& graph = writer_.graph;
+    if (pooling_ == "each") {
+      y = writer_.transpose(y, {2, 0, 1, 3}, "steps_by_sample");
+      return graph.node("Reshape", {y, writer_.integers("pooled_shape", {0, 0, D_ * H_})},
+                        "pooled");
+    }
+    if (pooling_ == "last")
+      y = graph.node("Gather", {y, writer_.integer("last", -1)}, "last_step",
+                     {{"axis", std::int64_t{0}}});
+    if (pooling_ == "mean")
+      y = graph.node("ReduceMean", {y}, "mean_step",
+                     {{"axes", std::vector<std::int64_t>{0}}, {"keepdims", std::int64_t{0}}});
+    y = writer_.transpose(y, {1, 0, 2}, "pooled_by_sample");
+    return graph.node("Reshape", {y, writer_.integers("pooled_shape", {0, D_ * H_})}, "pooled");
+  }
+
+  /// Appends a parameter whose rows are blocks, one a gate, in ONNX's order of gates.
+  void append_gates(std::vector<float>& out, const std::string& name) const {
+    for (const Index gate : cell_.gates) writer_.append_rows(out, name, gate * H_, H_);
+  }
+
+  OnnxWriter& writer_;
+  OnnxCell cell_;
+  Index D_, H_;
+  std::string pooling_;
+};
+
+inline OnnxCell onnx_lstm() { return {"LSTM", "lstm", {0, 3, 1, 2}}; }
+inline OnnxCell onnx_gru() { return {"GRU", "gru", {1, 0, 2}}; }
+
+struct OnnxEncoder {
+  std::string_view kind;
+  std::string (*add)(OnnxWriter&, const std::string& windows);
+};
+
+inline constexpr OnnxEncoder onnx_encoders[] = {
+    {"lstm",
+     [](OnnxWriter& w, const std::string& x) { return OnnxRecurrent(w, onnx_lstm(), 1).add(x); }},
+    {"gru",
+     [](OnnxWriter& w, const std::string& x) { return OnnxRecurrent(w, onnx_gru(), 1).add(x); }},
+    {"bilstm",
+     [](OnnxWriter& w, const std::string& x) { return OnnxRecurrent(w, onnx_lstm(), 2).add(x); }},
+    {"bigru",
+     [](OnnxWriter& w, const std::string& x) { return OnnxRecurrent(w, onnx_gru(), 2).add(x); }},
+};
+
+/// Throws: OptionError when a model of this kind has no ONNX form here.
+inline const OnnxEncoder& onnx_encoder(const std::string& kind) {
+  std::string known;
+  for (const OnnxEncoder& encoder : onnx_encoders) {
+    if (encoder.kind == kind) return encoder;
+    known.append(known.empty() ? "" : ", ").append(encoder.kind);
+  }
+  throw OptionError("save_onnx: a model of kind ", kind, " has no ONNX form; these have: ", known);
+}
+
+}  // namespace internal
+
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -1,0 +1,258 @@
+// A model whose type is known at run time only: what programs hold that read a configuration.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "tsdl/core/error.hpp"
+#include "tsdl/nn/model.hpp"
+#include "tsdl/nn/window.hpp"
+
+namespace tsdl {
+inline namespace TSDL_ABI {
+
+/// Any Model of this Scalar, by value, and a Model itself: it is trained, saved and streamed like
+/// the one that it holds. One virtual call a batch, or a push.
+template <class Scalar_>
+class AnyModel {
+  struct Held;
+  struct HeldStream;
+
+ public:
+  using Scalar = Scalar_;
+
+  /// That of the model that it is used with; another model's is made anew.
+  class Cache {
+   public:
+    Cache() = default;
+    Cache(Cache&&) noexcept = default;
+    Cache& operator=(Cache&&) noexcept = default;
+
+   private:
+    friend class AnyModel;
+    template <class C>
+    C& as() {
+      if (!of_ || of_ != &tag<C>) {
+        held_ = std::shared_ptr<void>(std::make_shared<C>());
+        of_ = &tag<C>;
+      }
+      return *static_cast<C*>(held_.get());
+    }
+    template <class C>
+    static constexpr char tag = 0;
+    const char* of_ = nullptr;
+    std::shared_ptr<void> held_;
+  };
+
+  /// Takes a model.
+  template <Model M>
+  requires(!std::is_same_v<M, AnyModel> && std::is_same_v<typename M::Scalar, Scalar>)
+      AnyModel(M model)
+      : held_(std::make_unique<Holder<M>>(std::move(model))) {}
+  AnyModel(const AnyModel& other) : held_(other.held_->clone()) {}
+  AnyModel(AnyModel&&) noexcept = default;
+  AnyModel& operator=(const AnyModel& other) {
+    held_ = other.held_->clone();
+    return *this;
+  }
+  AnyModel& operator=(AnyModel&&) noexcept = default;
+  ~AnyModel() = default;
+
+  /// The model, if it is of this type; else null.
+  template <class M>
+  const M* get_if() const noexcept {
+    const auto* holder = dynamic_cast<const Holder<M>*>(held_.get());
+    return holder ? &holder->model : nullptr;
+  }
+
+  template <class F>
+  void visit(F&& f) {
+    held_->visit([&](Parameter<Scalar>& parameter) { f(parameter); });
+  }
+  template <class F>
+  void visit(F&& f) const {
+    std::as_const(*held_).visit_fixed([&](const Parameter<Scalar>& parameter) { f(parameter); });
+  }
+  void repack() { held_->repack(); }
+  void zero_gradients() { held_->zero_gradients(); }
+  Outputs<Scalar> forward(const Batch<Scalar>& batch, Cache& cache, const Pass& pass = {}) const {
+    return held_->forward(batch, cache, pass);
+  }
+  void backward(const Batch<Scalar>& batch, Cache& cache, const Scalar* doutputs) {
+    held_->backward(batch, cache, doutputs);
+  }
+  Config describe() const { return held_->describe(); }
+  Index inputs() const { return held_->inputs(); }
+  Index outputs() const { return held_->outputs(); }
+  Index target_steps(Index T) const { return held_->target_steps(T); }
+  Task task() const { return held_->task(); }
+  void set_task(Task task) { held_->set_task(std::move(task)); }
+  Index parameter_count() const { return tsdl::parameter_count(*this); }
+
+  /// The held model's window, or its carried state: as theirs.
+  class Window {
+   public:
+    Window(const AnyModel& model, Index T) : held_(model.held_->window(T)) {}
+    Window(const Window& other) : held_(other.held_->clone()) {}
+    Window(Window&&) noexcept = default;
+    Window& operator=(const Window& other) {
+      held_ = other.held_->clone();
+      return *this;
+    }
+    Window& operator=(Window&&) noexcept = default;
+    ~Window() = default;
+
+    void push(const AnyModel& model, const Scalar* x) noexcept { held_->push(*model.held_, x); }
+    std::span<const Scalar> run(const AnyModel& model) noexcept { return held_->run(*model.held_); }
+    void reset() noexcept { held_->reset(); }
+    void state(StateBytes& bytes) { held_->state(bytes); }
+    void restore(const AnyModel& model) noexcept { held_->restore(*model.held_); }
+
+   private:
+    std::unique_ptr<HeldStream> held_;
+  };
+
+  /// What carries the held model's state, with its own weights.
+  template <class Weight = Scalar, Index Input = Eigen::Dynamic, Index Hidden = Eigen::Dynamic>
+  class Carried {
+    static_assert(std::is_same_v<Weight, Scalar> && Input == Eigen::Dynamic &&
+                      Hidden == Eigen::Dynamic,
+                  "sizes and weights are those of a model whose type is known when compiling");
+
+   public:
+    /// Throws: ShapeError when the model cannot carry its state.
+    explicit Carried(const AnyModel& model) : held_(model.held_->carried()) {}
+    Carried(const Carried& other) : held_(other.held_->clone()) {}
+    Carried(Carried&&) noexcept = default;
+    Carried& operator=(const Carried& other) {
+      held_ = other.held_->clone();
+      return *this;
+    }
+    Carried& operator=(Carried&&) noexcept = default;
+    ~Carried() = default;
+
+    std::span<const Scalar> push(const AnyModel& model, const Scalar* x) noexcept {
+      held_->push(*model.held_, x);
+      return held_->run(*model.held_);
+    }
+    void reset() noexcept { held_->reset(); }
+    void state(StateBytes& bytes) { held_->state(bytes); }
+    void restore(const AnyModel& model) noexcept { held_->restore(*model.held_); }
+
+   private:
+    std::unique_ptr<HeldStream> held_;
+  };
+
+ private:
+  using Visit = std::function<void(Parameter<Scalar>&)>;
+  using VisitFixed = std::function<void(const Parameter<Scalar>&)>;
+
+  struct Held {
+    virtual ~Held() = default;
+    virtual std::unique_ptr<Held> clone() const = 0;
+    virtual void visit(const Visit& f) = 0;
+    virtual void visit_fixed(const VisitFixed& f) const = 0;
+    virtual void repack() = 0;
+    virtual void zero_gradients() = 0;
+    virtual Outputs<Scalar> forward(const Batch<Scalar>&, Cache&, const Pass&) const = 0;
+    virtual void backward(const Batch<Scalar>&, Cache&, const Scalar*) = 0;
+    virtual Config describe() const = 0;
+    virtual Index inputs() const = 0;
+    virtual Index outputs() const = 0;
+    virtual Index target_steps(Index T) const = 0;
+    virtual Task task() const = 0;
+    virtual void set_task(Task task) = 0;
+    virtual std::unique_ptr<HeldStream> window(Index T) const = 0;
+    virtual std::unique_ptr<HeldStream> carried() const = 0;
+  };
+
+  struct HeldStream {
+    virtual ~HeldStream() = default;
+    virtual std::unique_ptr<HeldStream> clone() const = 0;
+    virtual void push(const Held& model, const Scalar* x) noexcept = 0;
+    virtual std::span<const Scalar> run(const Held& model) noexcept = 0;
+    virtual void reset() noexcept = 0;
+    virtual void state(StateBytes& bytes) = 0;
+    virtual void restore(const Held& model) noexcept = 0;
+  };
+
+  template <class M>
+  struct Holder final : Held {
+    explicit Holder(M its_model) : model(std::move(its_model)) {}
+    std::unique_ptr<Held> clone() const override { return std::make_unique<Holder>(model); }
+    void visit(const Visit& f) override { model.visit(f); }
+    void visit_fixed(const VisitFixed& f) const override { model.visit(f); }
+    void repack() override { model.repack(); }
+    void zero_gradients() override { model.zero_gradients(); }
+    Outputs<Scalar> forward(const Batch<Scalar>& batch, Cache& cache,
+                            const Pass& pass) const override {
+      return model.forward(batch, cache.template as<typename M::Cache>(), pass);
+    }
+    void backward(const Batch<Scalar>& batch, Cache& cache, const Scalar* doutputs) override {
+      model.backward(batch, cache.template as<typename M::Cache>(), doutputs);
+    }
+    Config describe() const override { return model.describe(); }
+    Index inputs() const override { return model.inputs(); }
+    Index outputs() const override { return model.outputs(); }
+    Index target_steps(Index T) const override { return tsdl::target_steps(model, T); }
+    Task task() const override { return model.task(); }
+    void set_task(Task task) override { model.set_task(std::move(task)); }
+    std::unique_ptr<HeldStream> window(Index T) const override {
+      return std::make_unique<WindowHolder<M>>(WindowOf<M>(model, T));
+    }
+    std::unique_ptr<HeldStream> carried() const override {
+      return std::make_unique<CarriedHolder<M>>(CarriedOf<M>(model));
+    }
+    M model;
+  };
+
+  template <class M>
+  struct WindowHolder final : HeldStream {
+    explicit WindowHolder(WindowOf<M> its_window) : window(std::move(its_window)) {}
+    static const M& of(const Held& model) noexcept {
+      return static_cast<const Holder<M>&>(model).model;
+    }
+    std::unique_ptr<HeldStream> clone() const override {
+      return std::make_unique<WindowHolder>(window);
+    }
+    void push(const Held& model, const Scalar* x) noexcept override { window.push(of(model), x); }
+    std::span<const Scalar> run(const Held& model) noexcept override {
+      return window.run(of(model));
+    }
+    void reset() noexcept override { window.reset(); }
+    void state(StateBytes& bytes) override { window.state(bytes); }
+    void restore(const Held& model) noexcept override { window.restore(of(model)); }
+    WindowOf<M> window;
+  };
+
+  template <class M>
+  struct CarriedHolder final : HeldStream {
+    explicit CarriedHolder(CarriedOf<M> its_stream) : stream(std::move(its_stream)) {}
+    static const M& of(const Held& model) noexcept {
+      return static_cast<const Holder<M>&>(model).model;
+    }
+    std::unique_ptr<HeldStream> clone() const override {
+      return std::make_unique<CarriedHolder>(stream);
+    }
+    void push(const Held& model, const Scalar* x) noexcept override {
+      outputs = stream.push(of(model), x);
+    }
+    std::span<const Scalar> run(const Held&) noexcept override { return outputs; }
+    void reset() noexcept override { stream.reset(); }
+    void state(StateBytes& bytes) override { stream.state(bytes); }
+    void restore(const Held& model) noexcept override { stream.restore(of(model)); }
+    CarriedOf<M> stream;
+    std::span<const Scalar> outputs{};
+  };
+
+  std::unique_ptr<Held> held_;
+};
+
+}  // namespace TSDL_ABI
+}  // namespace tsdl

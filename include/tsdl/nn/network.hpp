@@ -1,0 +1,365 @@
+// An encoder, a pooling and a linear layer: the common model. Windows in, outputs out.
+//
+//   x         I x T x B      a window's rows
+//   y         E x T x B      columns of the encoder, E = output_size()
+//   pooled    E x B          what the pooling makes of them; E x (T B) where every step is read
+//   outputs   K x B          W pooled + b
+//
+// The encoder is a template argument; pooling and sizes are chosen at run time.
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tsdl/core/state.hpp"
+#include "tsdl/nn/linear.hpp"
+#include "tsdl/nn/model.hpp"
+#include "tsdl/nn/pooling.hpp"
+#include "tsdl/nn/window.hpp"
+
+namespace tsdl {
+inline namespace TSDL_ABI {
+
+inline std::string to_string(Init init) {
+  return init == Init::orthogonal ? "orthogonal" : "pytorch";
+}
+
+/// Throws: OptionError when the name is not pytorch or orthogonal.
+inline Init init_from(std::string_view name) {
+  for (const Init init : {Init::pytorch, Init::orthogonal})
+    if (name == to_string(init)) return init;
+  throw OptionError("init: expected pytorch or orthogonal, got '", name, "'");
+}
+
+/// What stands above an encoder.
+struct HeadOptions {
+  Index outputs = 1;  ///< K
+  Pooling pooling = Pooling::last;
+  double head_dropout = 0.0;  ///< before the linear layer, in training only
+  Init init = Init::pytorch;
+
+  /// Throws: OptionError when head_dropout is outside [0, 1).
+  void check() const {
+    if (!(is_finite(head_dropout) && head_dropout >= 0.0 && head_dropout < 1.0))
+      throw OptionError("Network: head_dropout must be at least 0 and below 1, not ", head_dropout);
+  }
+
+  void describe(Config& config) const {
+    config.options["outputs"] = outputs;
+    config.options["pooling"] = std::string(to_string(pooling));
+    config.options["head_dropout"] = head_dropout;
+    config.options["init"] = to_string(init);
+  }
+  /// Throws: OptionError when one is missing or has no such value.
+  static HeadOptions from(const Config& config) {
+    return {.outputs = config.index("outputs"),
+            .pooling = pooling_from(config.text("pooling")),
+            .head_dropout = config.number("head_dropout", 0.0),  // newer than the first files
+            .init = init_from(config.text("init"))};
+  }
+};
+
+namespace internal {
+
+/// The options of a network in one struct, where an encoder has them.
+template <class E>
+struct NetworkOptionsOf {
+  struct None {};
+  using type = None;
+};
+template <class E>
+requires requires { typename E::NetworkOptions; }
+struct NetworkOptionsOf<E> {
+  using type = typename E::NetworkOptions;
+};
+
+}  // namespace internal
+
+/// Its parameters are the encoder's and those of a torch.nn.Linear named `fc`.
+template <class EncoderType>
+class Network : public ModelBase<typename EncoderType::Scalar> {
+ public:
+  using typename ModelBase<typename EncoderType::Scalar>::Scalar;
+  using Options = typename internal::NetworkOptionsOf<EncoderType>::type;
+
+  /// Everything that a pass computes. Reused, it stops allocating.
+  struct Cache {
+    typename EncoderType::Cache encoder;
+    typename Linear<Scalar>::Cache linear;
+    Buffer<Scalar> pooled, dpooled, outputs;
+    Buffer<std::uint8_t> kept;  ///< by head_dropout
+  };
+
+  /// Initial weights of the head follow from the seed.
+  /// Throws: ShapeError, OptionError when an option is out of range, or every step is to be read of
+  /// an encoder that is not causal: it would have seen the targets of the earlier ones.
+  Network(EncoderType encoder, const HeadOptions& head, std::uint64_t seed = 0)
+      : ModelBase<Scalar>(head.outputs),
+        head_((head.check(), head)),
+        encoder_(std::move(encoder)),
+        linear_(encoder_.output_size(), head.outputs, head.init, RandomStream(seed, linear_stream),
+                RandomStream(seed, linear_stream + 1), "fc.") {
+    if (head.pooling == Pooling::each && !encoder_.is_causal())
+      throw OptionError(
+          "Network: pooling each needs a causal encoder, and this one reads the rows after a step");
+  }
+
+  /// The same from one struct of options, where the encoder has such: all weights follow from the
+  /// seed.
+  explicit Network(const Options& options, std::uint64_t seed = 0) requires
+      std::constructible_from<EncoderType, const Options&, std::uint64_t>
+      : Network((options.head().check(), EncoderType(options, seed)), options.head(), seed) {}
+
+  /// What describe() gave. Throws: also OptionError when an option is missing or not known.
+  explicit Network(const Config& config, std::uint64_t seed = 0) requires
+      std::constructible_from<EncoderType, const Config&, std::uint64_t>
+      : Network(EncoderType(config, seed), HeadOptions::from(config), seed) {}
+
+  const EncoderType& encoder() const noexcept { return encoder_; }
+  const Linear<Scalar>& linear() const noexcept { return linear_; }
+  const HeadOptions& head() const noexcept { return head_; }
+  Options options() const requires requires(const EncoderType& e, const HeadOptions& h) {
+    e.network_options(h);
+  }
+  { return encoder_.network_options(head_); }
+  Index inputs() const noexcept { return encoder_.input_size(); }
+  Index outputs() const noexcept { return head_.outputs; }
+  Index target_steps(Index T) const noexcept { return internal::rows_of(head_.pooling, T); }
+
+  Config describe() const {
+    Config config;
+    encoder_.describe(config);
+    head_.describe(config);
+    return config;
+  }
+
+  /// The name of this kind in files, where the encoder has one before it is made.
+  static std::string kind() requires requires { EncoderType::kind(); }
+  { return EncoderType::kind(); }
+
+  /// The tensors of such a network, in visit's order. Throws: as the constructor.
+  static std::vector<TensorShape> tensors(const Config& config) requires requires {
+    EncoderType::tensors(config);
+  }
+  {
+    std::vector<TensorShape> all = EncoderType::tensors(config);
+    const Index K = config.index("outputs"), width = EncoderType::output_size(config);
+    all.push_back({"fc.weight", {K, width}});
+    all.push_back({"fc.bias", {K}});
+    return all;
+  }
+
+  /// Calls f(Parameter&) for each tensor, in the order of PyTorch's state_dict. After changing
+  /// values call repack().
+  template <class F>
+  void visit(F&& f) {
+    encoder_.visit(f);
+    linear_.visit(f);
+  }
+
+  template <class F>
+  void visit(F&& f) const {
+    encoder_.visit(f);
+    linear_.visit(f);
+  }
+
+  /// Derives the packs from the parameters; every update and load ends with it.
+  void repack() noexcept {
+    encoder_.repack();
+    linear_.repack();
+  }
+
+  void zero_gradients() noexcept {
+    encoder_.zero_gradients();
+    linear_.zero_gradients();
+  }
+
+  Index parameter_count() const { return tsdl::parameter_count(*this); }
+
+  /// Outputs of B windows. Shapes: the batch's past is I x T x B; the result K x B, or K x (T B)
+  /// where every step is read, and lives in the cache.
+  /// Allocates: when the cache must grow. Safe to call concurrently with separate caches.
+  /// Throws: ShapeError when x has no steps, no samples or another number of inputs, or the encoder
+  /// gave other columns than it says.
+  Outputs<Scalar> forward(const Batch<Scalar>& batch, Cache& cache, const Pass& pass = {}) const {
+    const kernels::DenormalGuard guard;
+    const Encoded<Scalar> y =
+        encoder_.forward(batch.past, cache.encoder,
+                         EncoderPass{internal::steps_read_by(head_.pooling), pass, batch.keys});
+    check_columns(y, batch.past);
+    const Index rows = target_steps(batch.past.steps) * batch.size(), K = head_.outputs;
+    cache.pooled.resize(rows * linear_.in());
+    cache.outputs.resize(rows * K);
+    internal::pool(cache.pooled.data(), y, head_.pooling);
+    if (pass.training && head_.head_dropout > 0) drop(cache, pass.dropout, batch, rows);
+    linear_.forward(cache.outputs.data(), cache.pooled.data(), rows);
+    return {cache.outputs.data(), K, rows};
+  }
+
+  /// Goes back from the gradient of the outputs of the last training pass. The batch is what that
+  /// was given. Shapes: doutputs [rows][K]. Accumulates: parameter gradients. Assigns: dx, where it
+  /// is wanted, dense.
+  void backward(const Batch<Scalar>& batch, Cache& cache, const Scalar* doutputs,
+                const Sequence<Scalar>& dx = {}) {
+    const kernels::DenormalGuard guard;
+    const Index width = linear_.in(), T = batch.past.steps, B = batch.size();
+    const Index rows = target_steps(T) * B;
+    cache.dpooled.resize(rows * width);
+    Upstream<Scalar> dy = internal::unpool(cache.dpooled.data(), width, T, B, Pooling::last);
+    dy.steps = internal::steps_read_by(head_.pooling);
+    if (head_.pooling == Pooling::each) dy.dy.step_stride = B * width;
+    if constexpr (requires { encoder_.check_backward(batch.past, cache.encoder, dy, dx); })
+      encoder_.check_backward(batch.past, cache.encoder, dy, dx);
+    linear_.backward(cache.dpooled.data(), doutputs, cache.pooled.data(), rows, cache.linear);
+    if (head_.head_dropout > 0)
+      internal::dropout_gradient(cache.dpooled.data(), cache.kept.data(), head_.head_dropout,
+                                 cache.dpooled.size());
+    internal::unpool(cache.dpooled.data(), width, T, B, head_.pooling);
+    encoder_.backward(batch.past, cache.encoder, dy, dx);
+  }
+
+ private:
+  static constexpr std::uint64_t linear_stream = 1u << 20;  // far from the layers' own streams
+
+  void check_columns(const Encoded<Scalar>& y, const Sequence<const Scalar>& x) const {
+    if (y.segments * y.width != encoder_.output_size() || y.columns.steps != x.steps ||
+        y.columns.batch != x.batch)
+      throw ShapeError("Network: the encoder gave columns of ", y.segments * y.width,
+                       " values, T = ", y.columns.steps, ", B = ", y.columns.batch, "; expected ",
+                       encoder_.output_size(), ", T = ", x.steps, ", B = ", x.batch);
+  }
+
+  /// The number of the layer whose masks the head's are: the one after the encoder's.
+  Index mask_layer() const noexcept {
+    if constexpr (requires { encoder_.dropout_layers(); })
+      return encoder_.dropout_layers();
+    else
+      return 0;
+  }
+
+  void drop(Cache& cache, DropoutKey key, const Batch<Scalar>& batch, Index rows) const noexcept {
+    const Index width = linear_.in(), B = batch.size();
+    cache.kept.resize(rows * width);
+    const Philox philox(key.seed, internal::dropout_stream + key.update);
+    for (Index r = 0; r < rows; ++r) {
+      Scalar* row = cache.pooled.data() + r * width;
+      internal::dropout_column(row, cache.kept.data() + r * width, row, philox, head_.head_dropout,
+                               mask_layer(), r / B, sample_key(batch.keys, r % B), Index{1}, width,
+                               width);
+    }
+  }
+
+  HeadOptions head_;
+  EncoderType encoder_;
+  Linear<Scalar> linear_;
+};
+
+/// The last T rows of a live series through a network whose encoder has a Window: run again after
+/// each row, to what forward gives for them.
+template <class EncoderType>
+class NetworkWindow {
+ public:
+  using Scalar = typename EncoderType::Scalar;
+  using Model = Network<EncoderType>;
+
+  /// Throws: ShapeError when T is below 1. Allocates; nothing else does.
+  NetworkWindow(const Model& model, Index T)
+      : encoder_(model.encoder(), T, internal::steps_read_by(live(model.head().pooling))),
+        pooled_(model.linear().in()),
+        outputs_(model.outputs()) {}
+
+  /// Takes the next row; the oldest leaves. Shapes: x I.
+  void push(const Model& model, const Scalar* x) noexcept { encoder_.push(model.encoder(), x); }
+
+  /// The outputs of the last step; at least T rows were pushed. Valid until the next call.
+  std::span<const Scalar> run(const Model& model) noexcept {
+    const Encoded<Scalar> y = encoder_.run(model.encoder());
+    internal::pool(pooled_.data(), y, live(model.head().pooling));
+    model.linear().forward(outputs_.data(), pooled_.data(), 1);
+    return std::as_const(outputs_).span();
+  }
+
+  /// Nothing of the rows so far is left: T more are pushed before the next run.
+  void reset() noexcept {}
+  void state(StateBytes& bytes) { encoder_.state(bytes); }
+  /// After state() was read.
+  void restore(const Model& model) noexcept { encoder_.restore(model.encoder()); }
+
+ private:
+  static Pooling live(Pooling pooling) noexcept {
+    return pooling == Pooling::each ? Pooling::last : pooling;
+  }
+  typename EncoderType::Window encoder_;
+  Buffer<Scalar> pooled_, outputs_;
+};
+
+/// A causal network that carries its state from row to row, whose encoder has Carried: what forward
+/// gives for all rows so far. Template arguments as the encoder's.
+template <class EncoderType, class Weight, Index Input, Index Hidden>
+class NetworkCarried {
+ public:
+  using Scalar = typename EncoderType::Scalar;
+  using Model = Network<EncoderType>;
+
+  /// Throws: ShapeError when the encoder cannot carry a state, or its sizes are others.
+  explicit NetworkCarried(const Model& model)
+      : encoder_(Stream::borrowing(model.encoder())),
+        pooled_(model.linear().in()),
+        sum_(model.linear().in()),
+        outputs_(model.outputs()) {}
+
+  /// Takes the next row and gives the outputs, valid until the next call. Shapes: x I. The mean is
+  /// that over all rows so far.
+  std::span<const Scalar> push(const Model& model, const Scalar* x) noexcept {
+    const std::span<const Scalar> h = encoder_.push(model.encoder(), x);
+    ++rows_;
+    if (model.head().pooling != Pooling::mean)
+      std::copy(h.begin(), h.end(), pooled_.begin());
+    else
+      for (Index i = 0; i < sum_.size(); ++i) {
+        const Scalar value = h[static_cast<std::size_t>(i)];
+        sum_[i] = rows_ == 1 ? value : sum_[i] + value;
+        pooled_[i] = sum_[i] / static_cast<Scalar>(rows_);
+      }
+    model.linear().forward(outputs_.data(), pooled_.data(), 1);
+    return std::as_const(outputs_).span();
+  }
+
+  void reset() noexcept {
+    rows_ = 0;
+    encoder_.reset();
+  }
+  void state(StateBytes& bytes) { bytes(rows_, sum_, encoder_); }
+  void restore(const Model&) noexcept {}
+
+ private:
+  using Stream = typename EncoderType::template Carried<Weight, Input, Hidden>;
+  Stream encoder_;
+  Index rows_ = 0;
+  Buffer<Scalar> pooled_, sum_, outputs_;
+};
+
+namespace internal {
+
+template <class E>
+requires requires { typename E::Window; }
+struct WindowType<Network<E>> {
+  using type = NetworkWindow<E>;
+};
+
+template <class E, class Weight, Index Input, Index Hidden>
+requires requires { typename E::template Carried<Weight, Input, Hidden>; }
+struct CarriedType<Network<E>, Weight, Input, Hidden> {
+  using type = NetworkCarried<E, Weight, Input, Hidden>;
+};
+
+}  // namespace internal
+
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -1,0 +1,99 @@
+// Two classes from one logit.
+#pragma once
+
+#include <cmath>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tsdl/task/task.hpp"
+
+namespace tsdl {
+inline namespace TSDL_ABI {
+
+namespace internal {
+template <class Options>
+class BinaryTask;
+}
+
+/// One output, the logit of class 1; targets from 0 to 1, and 0 or 1 for figures. Predicts the
+/// probability of class 1. Loss: BCEWithLogits.
+struct Binary {
+  double pos_weight = 1.0;  ///< how much class 1 counts, class 0 counting 1
+
+  using Kind =
+      internal::BinaryTask<Binary>;  ///< its constructor throws OptionError on what it cannot be
+};
+
+namespace internal {
+
+/// The figures that probabilities of classes have.
+inline std::vector<std::string_view> class_figure_names() {
+  return {"accuracy", "roc_auc", "balanced_accuracy", "mcc", "brier", "majority_accuracy"};
+}
+
+template <class Options>
+class BinaryTask final : public TaskKind {
+ public:
+  explicit BinaryTask(const Options& options) : loss_{options.pos_weight} {
+    check_weight(options.pos_weight);
+  }
+
+  Config describe() const override { return Config("binary", {{"pos_weight", loss_.pos_weight}}); }
+  Index targets() const noexcept override { return 1; }
+  Index outputs() const noexcept override { return 1; }
+  Index predictions() const noexcept override { return 1; }
+  Index classes() const noexcept override { return 2; }
+  std::vector<std::string> names(const std::vector<std::string>&) const override {
+    return {"probability"};
+  }
+
+  void check(std::span<const double> targets) const override {
+    for (const double y : targets)
+      if (!(is_finite(y) && y >= 0 && y <= 1))
+        throw DataError("task binary: target ", y, " is not from 0 to 1");
+  }
+
+  LossSum loss(const double* outputs, const double* targets, Index n,
+               double* slopes) const noexcept override {
+    LossSum total;
+    for (Index i = 0; i < n; ++i) {
+      const LossPoint point = loss_of(loss_, outputs[i], targets[i]);
+      total.sum += point.value;
+      if (slopes) slopes[i] = point.slope;
+    }
+    total.weight = static_cast<double>(n);
+    return total;
+  }
+
+  void decode(const double* outputs, double* out) const noexcept override {
+    out[0] = sigmoid(outputs[0]);
+  }
+
+  std::vector<std::string_view> figures() const override { return class_figure_names(); }
+  Metrics measure(std::span<const double> predictions,
+                  std::span<const double> targets) const override {
+    check(targets);
+    for (const double y : targets)
+      if (y != std::floor(y)) {  // shares: there are no classes to be right about
+        Metrics none;
+        none.count = std::ssize(targets);
+        return none;
+      }
+    return classification_metrics(predictions, 1, targets);
+  }
+
+  std::shared_ptr<const TaskKind> unweighted() const override {
+    return std::make_shared<BinaryTask>(Options{});
+  }
+
+ private:
+  BCEWithLogits loss_;
+};
+
+}  // namespace internal
+
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -1,0 +1,178 @@
+// Quantiles of numbers, which cannot cross by construction.
+//
+// For each target the middle output is free, and each other is the distance to its neighbour:
+//
+//   q[m] = x[m]                              m = (Q - 1) / 2
+//   q[j] = q[j - 1] + softplus(x[j])         j > m
+//   q[j] = q[j + 1] - softplus(x[j])         j < m
+//
+//   dL/dx[m] = sum over all j of dL/dq[j]
+//   dL/dx[j] =  sigmoid(x[j]) sum over i >= j of dL/dq[i]     j > m
+//   dL/dx[j] = -sigmoid(x[j]) sum over i <= j of dL/dq[i]     j < m
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tsdl/task/regression.hpp"
+#include "tsdl/task/task.hpp"
+
+namespace tsdl {
+inline namespace TSDL_ABI {
+
+namespace internal {
+template <class Options>
+class QuantilesTask;
+}
+
+/// K targets with Q quantiles each, [K][Q] outputs. Predicts those quantiles in the targets' own
+/// units, ascending. Loss: pinball, the mean over samples, targets and levels, of targets in units
+/// of their training deviation. Source: Koenker and Bassett 1978.
+struct Quantiles {
+  std::vector<double> levels = {0.1, 0.5, 0.9};  ///< ascending, each between 0 and 1
+  Index targets = 1;                             ///< K
+  TargetScale scale{};                           ///< prepare fits it
+
+  using Kind = internal::QuantilesTask<Quantiles>;  ///< its constructor throws OptionError on what
+                                                    ///< it cannot be
+};
+
+namespace internal {
+
+template <class Options>
+class QuantilesTask final : public TaskKind {
+ public:
+  explicit QuantilesTask(const Options& options) : options_(options) {
+    if (options.levels.empty()) throw OptionError("task quantiles: expected 1 or more levels");
+    if (options.levels.size() > most_levels)
+      throw OptionError("task quantiles: expected at most ", most_levels, " levels, got ",
+                        options.levels.size());
+    double before = 0;
+    for (const double level : options.levels) {
+      if (!(is_finite(level) && level > 0 && level < 1))
+        throw OptionError("task quantiles: a level must be above 0 and below 1, not ", level);
+      if (level <= before)
+        throw OptionError("task quantiles: levels must ascend, but ", level, " follows ", before);
+      before = level;
+    }
+    if (options.targets < 1)
+      throw OptionError("task quantiles: expected 1 or more targets, got ", options.targets);
+    options_.scale.check(options.targets);
+  }
+
+  Config describe() const override {
+    Config config("quantiles", {{"levels", options_.levels}, {"targets", options_.targets}});
+    options_.scale.describe(config);
+    return config;
+  }
+  Index targets() const noexcept override { return options_.targets; }
+  Index outputs() const noexcept override { return options_.targets * levels(); }
+  Index predictions() const noexcept override { return outputs(); }
+  std::vector<std::string> names(const std::vector<std::string>& targets) const override {
+    std::vector<std::string> names;
+    for (std::size_t k = 0; k < static_cast<std::size_t>(options_.targets); ++k)
+      for (const double level : options_.levels)
+        names.push_back(concatenate(
+            "predicted_", k < targets.size() ? targets[k] : std::to_string(k), "_q", level));
+    return names;
+  }
+
+  void check(std::span<const double> targets) const override {
+    check_numbers(targets, "quantiles");
+  }
+
+  LossSum loss(const double* outputs, const double* targets, Index n,
+               double* slopes) const noexcept override {
+    const Index K = options_.targets, Q = levels(), m = middle();
+    LossSum total;
+    double q[most_levels], dq[most_levels];
+    for (Index i = 0; i < n * K; ++i) {
+      const double* x = outputs + i * Q;
+      const double y = options_.scale.scaled(i % K, targets[i]);
+      stack_up(x, q);
+      for (Index j = 0; j < Q; ++j) {
+        const LossPoint point = pinball_of(level(j), q[j], y);
+        total.sum += point.value;
+        dq[j] = point.slope;
+      }
+      if (!slopes) continue;
+      double* dx = slopes + i * Q;
+      double above = 0, below = 0;
+      for (Index j = Q; --j > m;) dx[j] = sigmoid(x[j]) * (above += dq[j]);
+      for (Index j = 0; j < m; ++j) dx[j] = -sigmoid(x[j]) * (below += dq[j]);
+      dx[m] = dq[m] + above + below;
+    }
+    total.weight = static_cast<double>(n * K * Q);
+    return total;
+  }
+
+  void decode(const double* outputs, double* out) const noexcept override {
+    const Index Q = levels();
+    for (Index k = 0; k < options_.targets; ++k) {
+      stack_up(outputs + k * Q, out + k * Q);
+      for (Index j = 0; j < Q; ++j) out[k * Q + j] = options_.scale.restored(k, out[k * Q + j]);
+    }
+  }
+
+  std::vector<std::string_view> figures() const override {
+    return {"pinball", "coverage", "mae", "rmse", "r2", "mase"};
+  }
+  /// Of numbers: those of the quantile nearest to the median.
+  Metrics measure(std::span<const double> predictions,
+                  std::span<const double> targets) const override {
+    check(targets);
+    const Index K = options_.targets, Q = levels();
+    const std::size_t centre = static_cast<std::size_t>(nearest_to_median());
+    if (std::ssize(predictions) != std::ssize(targets) * Q)
+      throw ShapeError("metrics: ", targets.size(), " numbers with ", predictions.size(),
+                       " quantiles of ", Q, " levels");
+    std::vector<double> medians;
+    double sum = 0, covered = 0;
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      const double* q = predictions.data() + i * static_cast<std::size_t>(Q);
+      medians.push_back(q[centre]);
+      covered += q[0] <= targets[i] && targets[i] <= q[Q - 1];
+      for (Index j = 0; j < Q; ++j) sum += pinball(level(j), q[j], targets[i]);
+    }
+    Metrics result = measure_numbers(medians, targets, K, options_.scale);
+    const auto n = static_cast<double>(targets.size());
+    if (targets.empty() || !is_finite(sum)) return result;
+    result.pinball = sum / (n * static_cast<double>(Q));
+    result.coverage = covered / n;
+    return result;
+  }
+
+ private:
+  static constexpr std::size_t most_levels = 99;
+
+  Index levels() const noexcept { return std::ssize(options_.levels); }
+  Index middle() const noexcept { return (levels() - 1) / 2; }
+  double level(Index j) const noexcept { return options_.levels[static_cast<std::size_t>(j)]; }
+  Index nearest_to_median() const noexcept {
+    Index best = 0;
+    for (Index j = 1; j < levels(); ++j)
+      if (std::abs(level(j) - 0.5) < std::abs(level(best) - 0.5)) best = j;
+    return best;
+  }
+
+  /// One target's outputs to its quantiles.
+  void stack_up(const double* x, double* q) const noexcept {
+    const Index Q = levels(), m = middle();
+    q[m] = x[m];
+    for (Index j = m + 1; j < Q; ++j) q[j] = q[j - 1] + softplus(x[j]);
+    for (Index j = m; j-- > 0;) q[j] = q[j + 1] - softplus(x[j]);
+  }
+
+  Options options_;
+};
+
+}  // namespace internal
+
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -1,0 +1,111 @@
+// What outputs mean: the contract of a task, and the handle by which everything asks for it.
+//
+//   outputs      K numbers that a model gives for a sample
+//   targets      what it is asked, in units of the data: a class, or numbers
+//   predictions  what a person reads: probabilities, numbers, quantiles
+//
+// A task is all in double and knows no model. The kinds stand in task/tasks.hpp, as templates: a
+// program compiles those that it uses. One of your own is a class that keeps TaskKind.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tsdl/core/config.hpp"
+#include "tsdl/core/error.hpp"
+#include "tsdl/core/types.hpp"
+#include "tsdl/task/loss.hpp"
+#include "tsdl/task/metrics.hpp"
+
+namespace tsdl {
+inline namespace TSDL_ABI {
+
+/// A kind of task. Immutable, so that models, trainers and streams share one.
+class TaskKind {
+ public:
+  virtual ~TaskKind() = default;
+
+  /// Its kind and options: what files hold.
+  virtual Config describe() const = 0;
+  /// How many values a target has, how many outputs a model, and how many numbers decode gives.
+  virtual Index targets() const noexcept = 0;
+  virtual Index outputs() const noexcept = 0;
+  virtual Index predictions() const noexcept = 0;
+  /// How many classes targets are; 0: they are numbers.
+  virtual Index classes() const noexcept { return 0; }
+  /// What each prediction is called. `targets`: the labels of the classes, or a name a target.
+  virtual std::vector<std::string> names(const std::vector<std::string>& targets) const = 0;
+
+  /// Refuses targets that it cannot be trained on. Shapes: targets n x targets().
+  /// Throws: DataError naming the value.
+  virtual void check(std::span<const double> targets) const = 0;
+
+  /// The loss of n samples, whose targets check() takes, and the derivative of its sum.
+  /// Shapes: outputs and slopes n x outputs(); targets n x targets(). slopes may be null.
+  virtual LossSum loss(const double* outputs, const double* targets, Index n,
+                       double* slopes) const noexcept = 0;
+
+  /// What one sample's outputs mean. Shapes: out predictions().
+  virtual void decode(const double* outputs, double* out) const noexcept = 0;
+
+  /// The names of the figures that it gives beside the loss, the most telling first
+  /// (task/metrics.hpp).
+  virtual std::vector<std::string_view> figures() const = 0;
+  /// Those figures, the loss left out. Shapes: predictions n x predictions(), targets n x
+  /// targets(). Throws: as check.
+  virtual Metrics measure(std::span<const double> predictions,
+                          std::span<const double> targets) const = 0;
+
+  /// The same task where every sample counts the same.
+  virtual std::shared_ptr<const TaskKind> unweighted() const { return nullptr; }
+};
+
+/// A task, by value: made from the options of a kind, as in Task task = Regression{}; copies share
+/// it.
+class Task {
+ public:
+  /// From the options of a kind, such as Binary, Classes, Regression and Quantiles, which name its
+  /// class. Throws: OptionError when an option is out of range.
+  template <class Options>
+  requires requires { typename Options::Kind; }
+  Task(const Options& options) : kind_(std::make_shared<const typename Options::Kind>(options)) {}
+  /// A kind of one's own. Throws: Error when there is none.
+  Task(std::shared_ptr<const TaskKind> kind) : kind_(std::move(kind)) {
+    if (!kind_) throw Error("Task: no kind was given");
+  }
+
+  const TaskKind* operator->() const noexcept { return kind_.get(); }
+  const TaskKind& operator*() const noexcept { return *kind_; }
+
+  Task unweighted() const {
+    auto other = kind_->unweighted();
+    return other ? Task(std::move(other)) : *this;
+  }
+
+  /// Throws: OptionError when a model of so many outputs cannot have this task.
+  void check_outputs(Index outputs) const {
+    if (outputs != kind_->outputs())
+      throw OptionError("task ", kind_->describe().kind, ": expected a model of ", kind_->outputs(),
+                        " outputs, got ", outputs);
+  }
+  /// Checks `n` targets of `values` each before they are used.
+  /// Throws: ShapeError when there are more or fewer than its samples need; DataError as check.
+  void check_targets(std::span<const double> targets, Index values, Index n) const {
+    if (values != kind_->targets() || std::ssize(targets) != n * values)
+      throw ShapeError(
+          "task ", kind_->describe().kind, ": expected ", n, " x ", kind_->targets(),
+          " target values, got ", targets.size(),
+          values == kind_->targets() ? std::string() : " in samples of " + std::to_string(values));
+    kind_->check(targets);
+  }
+
+ private:
+  std::shared_ptr<const TaskKind> kind_;
+};
+
+}  // namespace TSDL_ABI
+}  // namespace tsdl
