@@ -44,7 +44,10 @@ struct ConfigValue {
 ///
 ///     Config config("gru", {{"input_size", 4}, {"pooling", "last"}});
 ///     config.index("input_size");  // 4
-class Config {
+///
+/// A template, as a program that describes nothing need not compile it.
+template <class = void>
+class BasicConfig {
  public:
   using Value = ConfigValue;
 
@@ -86,8 +89,8 @@ class Config {
   std::string kind;
   Options options;
 
-  Config() = default;
-  explicit Config(std::string its_kind, Options its_options = {})
+  BasicConfig() = default;
+  explicit BasicConfig(std::string its_kind, Options its_options = {})
       : kind(std::move(its_kind)), options(std::move(its_options)) {}
 
   bool contains(const std::string& name) const noexcept { return options.find(name) != nullptr; }
@@ -125,7 +128,7 @@ class Config {
         throw OptionError(kind, ": option '", option.first, "' is not known");
   }
 
-  friend bool operator==(const Config&, const Config&) = default;
+  friend bool operator==(const BasicConfig&, const BasicConfig&) = default;
 
  private:
   [[gnu::cold]] const Value& of_type(const std::string& name, Value::Type type,
@@ -137,10 +140,13 @@ class Config {
   }
 };
 
+using Config = BasicConfig<>;
+
 namespace internal {
 
 /// Adds everything of a configuration to a fingerprint.
-inline void add_to(Fingerprint& print, const Config& config) {
+template <class Tag>
+void add_to(Fingerprint& print, const BasicConfig<Tag>& config) {
   print.add(config.kind);
   for (const auto& [name, value] : config.options) {
     const double number =

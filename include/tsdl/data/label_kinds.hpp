@@ -143,7 +143,8 @@ inline void check(const TripleBarrierLabel& label) {
 inline void check(const ColumnLabel& label) {
   require_at_least(0, "ColumnLabel", "an offset", label.offset);
 }
-inline void check(const ColumnTargets& label) {
+template <std::same_as<ColumnTargets> Any>
+void check(const Any& label) {
   if (label.columns.empty()) throw DataError("ColumnTargets: expected one or more columns");
   require_at_least(0, "ColumnTargets", "rows ahead", label.ahead);
   std::vector<std::string> seen;

@@ -173,7 +173,8 @@ Labels make_labels(const Candles& candles, const std::type_identity_t<Any>& labe
 /// The columns of a table that are forecast, of every row, undefined where a cell is empty or
 /// beyond the end. Throws: DataError when the rows ahead are negative or beyond the end, when the
 /// table was read with other target columns, and what validate throws.
-inline Labels make_labels(const Table& table, const ColumnTargets& label) {
+template <std::same_as<ColumnTargets> Any>
+Labels make_labels(const Table& table, const Any& label) {
   validate(table, "make_labels");
   internal::check(label);
   internal::require_targets(table, label);

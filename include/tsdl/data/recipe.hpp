@@ -107,7 +107,8 @@ inline void require_columns(const Recipe& recipe, const std::vector<std::string>
 }
 
 /// The labels of a table. `known`: whether its label columns must be there.
-inline Labels table_labels(const Recipe& recipe, const Table& table, bool known) {
+template <class = void>
+Labels table_labels(const Recipe& recipe, const Table& table, bool known) {
   check(recipe.label);
   if (const auto* label = std::get_if<ColumnLabel>(&recipe.label))
     return known ? make_labels(table, *label) : labels_of(table, *label);
@@ -119,7 +120,8 @@ inline Labels table_labels(const Recipe& recipe, const Table& table, bool known)
 
 /// Each row's label, or NaN where one of its values is not known, or for every step one of the
 /// `steps` rows that end with it.
-inline std::vector<double> known_labels(const Labels& labels, Index steps) {
+template <class = void>
+std::vector<double> known_labels(const Labels& labels, Index steps) {
   const auto K = static_cast<std::size_t>(labels.count);
   std::vector<double> known(labels.ends.size(), undefined);
   Index run = 0;
@@ -133,8 +135,9 @@ inline std::vector<double> known_labels(const Labels& labels, Index steps) {
 }
 
 /// Rows that end a complete window, and could have a target but for an empty cell.
-inline Index missing_targets(const Series<double>& features, const Labels& labels,
-                             const std::vector<double>& known, Index length) {
+template <class = void>
+Index missing_targets(const Series<double>& features, const Labels& labels,
+                      const std::vector<double>& known, Index length) {
   Index complete = 0, missing = 0, last = 0;
   for (Index row = 0; row < features.rows; ++row)
     if (labels.ends[static_cast<std::size_t>(row)] > row ||
@@ -182,7 +185,8 @@ inline void check_balance(const Split& split, const std::vector<double>& labels,
 }
 
 /// The rows that have a target in windows that end at `ends`.
-inline std::vector<Index> asked_rows(const Recipe& recipe, std::vector<Index> ends) {
+template <class = void>
+std::vector<Index> asked_rows(const Recipe& recipe, std::vector<Index> ends) {
   if (!recipe.every_step) return ends;
   std::vector<Index> rows;
   for (const RowRange& range : covered_rows(ends, recipe.length))
@@ -190,7 +194,8 @@ inline std::vector<Index> asked_rows(const Recipe& recipe, std::vector<Index> en
   return rows;
 }
 
-inline std::shared_ptr<const Targets> targets_of(Labels labels) {
+template <class = void>
+std::shared_ptr<const Targets> targets_of(Labels labels) {
   return std::make_shared<const Targets>(
       Targets{labels.count, std::move(labels.values), std::move(labels.last)});
 }

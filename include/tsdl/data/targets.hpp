@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <numeric>
 #include <string>
@@ -59,7 +60,8 @@ Labels labels_of_columns(Index rows, const ColumnTargets& label, const Column& c
 }
 
 /// Throws: DataError when one of the columns is none that candles have.
-inline Labels labels_of(const Candles& candles, const ColumnTargets& label) {
+template <std::same_as<ColumnTargets> Any>
+Labels labels_of(const Candles& candles, const Any& label) {
   enum Source { open, high, low, close, volume, close_return };
   std::vector<Source> sources;
   for (const std::string& name : label.columns) {
@@ -96,7 +98,8 @@ inline Labels labels_of(const Candles& candles, const ColumnTargets& label) {
 }
 
 /// Throws: DataError when the table was read with other target columns.
-inline void require_targets(const Table& table, const ColumnTargets& label) {
+template <std::same_as<ColumnTargets> Any>
+void require_targets(const Table& table, const Any& label) {
   std::vector<std::string> wanted, found;
   for (const std::string& name : label.columns) wanted.push_back(ascii_lower(trimmed(name)));
   for (const std::string& name : table.targets.names) found.push_back(ascii_lower(trimmed(name)));
@@ -107,7 +110,8 @@ inline void require_targets(const Table& table, const ColumnTargets& label) {
 }
 
 /// A table that was read without them has no labels.
-inline Labels labels_of(const Table& table, const ColumnTargets& label) {
+template <std::same_as<ColumnTargets> Any>
+Labels labels_of(const Table& table, const Any& label) {
   const bool known = !table.targets.names.empty();
   if (known) require_targets(table, label);
   return labels_of_columns(table.size(), label, [&](Index row, Index k) {

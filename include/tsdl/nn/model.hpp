@@ -40,10 +40,9 @@ class ModelBase {
 ///
 /// What else it may have:
 ///   explicit M(const Config&, seed)     so that files can be loaded
-///   static tensors(const Config&)       their names and shapes, checked before anything is
-///   allocated target_steps(T)                     T where every step has a target; 1 without
-///   Window, Carried                     how it is streamed; without Window it runs its window
-///   again
+///   static tensors(const Config&)       names and shapes, checked before anything is allocated
+///   target_steps(T)                     T where every step has a target; 1 without
+///   Window, Carried                     how it is streamed; without Window it is run again
 template <class M>
 concept Model = Module<M> &&
     requires(M& model, const M& fixed, const Batch<typename M::Scalar>& batch,

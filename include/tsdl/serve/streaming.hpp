@@ -373,13 +373,13 @@ class StreamingClassifier : public StreamingPredictor<M, Weight, Input, Hidden> 
  public:
   using StreamingPredictor<M, Weight, Input, Hidden>::StreamingPredictor;
 };
-template <class M>
+template <Model M>
 StreamingClassifier(M, Recipe) -> StreamingClassifier<M>;
-template <class M>
+template <Model M>
 StreamingClassifier(M, Recipe, StreamMode) -> StreamingClassifier<M>;
-template <class M>
+template <Model M>
 StreamingClassifier(M, Recipe, const FeatureSet&) -> StreamingClassifier<M>;
-template <class M>
+template <Model M>
 StreamingClassifier(M, Recipe, const FeatureSet&, StreamMode) -> StreamingClassifier<M>;
 
 }  // namespace TSDL_ABI

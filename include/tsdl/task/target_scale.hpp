@@ -89,7 +89,8 @@ struct TargetScale {
         throw OptionError("target scale: the last known value is off by ", value);
   }
 
-  void describe(Config& config) const {
+  template <class Tag>
+  void describe(BasicConfig<Tag>& config) const {
     config.options["mean"] = mean;
     config.options["scale"] = scale;
     std::vector<double> known = naive;  // JSON has no NaN
@@ -98,7 +99,8 @@ struct TargetScale {
     config.options["naive"] = known;
   }
   /// Throws: OptionError when one of the three is missing, or no list of numbers.
-  static TargetScale from(const Config& config) {
+  template <class Tag>
+  static TargetScale from(const BasicConfig<Tag>& config) {
     TargetScale scale{config.numbers("mean"), config.numbers("scale"), config.numbers("naive")};
     for (double& value : scale.naive)
       if (value == -1) value = internal::nan_of<double>;
