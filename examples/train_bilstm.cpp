@@ -171,12 +171,9 @@ examples::TrainingOptions training_options(const Options& o, const CLI::App& app
 /// What was given without effect is said, and reported as what it is.
 void apply_dropout(Options& o, CLI::App& app, examples::Log& log) {
   if (o.layers != 1 || o.dropout == 0) return;
-  if (examples::given_options(app).empty() || app.count("--dropout") == 0) {
-    examples::set_applied(app, "--dropout", "0");
-    return;
-  }
-  log.warn("--dropout " + examples::format_rate(o.dropout) +
-           " has no effect with --layers 1: it is between layers");
+  if (app.count("--dropout") > 0)
+    log.warn("--dropout " + examples::format_rate(o.dropout) +
+             " has no effect with --layers 1: it is between layers");
   examples::set_applied(app, "--dropout", "0");
 }
 

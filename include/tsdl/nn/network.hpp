@@ -211,16 +211,15 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
     const Index width = linear_.in(), T = batch.past.steps, B = batch.size();
     const Index rows = target_steps(T) * B;
     cache.dpooled.resize(rows * width);
-    Upstream<Scalar> dy = internal::unpool(cache.dpooled.data(), width, T, B, Pooling::last);
-    dy.steps = internal::steps_read_by(head_.pooling);
-    if (head_.pooling == Pooling::each) dy.dy.step_stride = B * width;
+    const Upstream<Scalar> dy =
+        internal::upstream_of(cache.dpooled.data(), width, T, B, head_.pooling);
     if constexpr (requires { encoder_.check_backward(batch.past, cache.encoder, dy, dx); })
       encoder_.check_backward(batch.past, cache.encoder, dy, dx);
     linear_.backward(cache.dpooled.data(), doutputs, cache.pooled.data(), rows, cache.linear);
     if (head_.head_dropout > 0)
       internal::dropout_gradient(cache.dpooled.data(), cache.kept.data(), head_.head_dropout,
                                  cache.dpooled.size());
-    internal::unpool(cache.dpooled.data(), width, T, B, head_.pooling);
+    internal::unpool(cache.dpooled.data(), cache.dpooled.size(), T, head_.pooling);
     encoder_.backward(batch.past, cache.encoder, dy, dx);
   }
 

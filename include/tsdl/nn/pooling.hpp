@@ -93,15 +93,20 @@ void pool(Scalar* pooled, const Encoded<Scalar>& y, Pooling pooling) {
     }
 }
 
-/// The gradient of the columns from that of the rows: one column a sample that enters every step
-/// the pooling read (a step stride of 0; d(mean)/dy is 1/T at each of them, by which dpooled is
-/// scaled in place), or for each one a step.
+/// How the gradient of the rows enters the columns: one a sample into every step the pooling read
+/// (a step stride of 0), or for each one a step.
 template <class Scalar>
-Upstream<Scalar> unpool(Scalar* dpooled, Index width, Index T, Index B, Pooling pooling) noexcept {
-  if (pooling == Pooling::mean)
-    for (Index i = 0; i < B * width; ++i) dpooled[i] /= static_cast<Scalar>(T);
+Upstream<Scalar> upstream_of(const Scalar* drows, Index width, Index T, Index B,
+                             Pooling pooling) noexcept {
   const Index step = pooling == Pooling::each ? B * width : 0;
-  return {{dpooled, width, T, B, step, width}, steps_read_by(pooling)};
+  return {{drows, width, T, B, step, width}, steps_read_by(pooling)};
+}
+
+/// d(mean)/dy is 1 / T at each step.
+template <class Scalar>
+void unpool(Scalar* drows, Index count, Index T, Pooling pooling) noexcept {
+  if (pooling == Pooling::mean)
+    for (Index i = 0; i < count; ++i) drows[i] /= static_cast<Scalar>(T);
 }
 
 }  // namespace internal

@@ -76,6 +76,18 @@ inline void add_offsets(const Baseline& baseline, const double* numbers, Index K
       out[k * Q + j] = numbers[k] + baseline.offsets[static_cast<std::size_t>(k * Q + j)];
 }
 
+/// Logits of a task's outputs: of two classes with an output each, that of class 0 is 0.
+inline LinearModel with_outputs(LinearModel model, Index outputs) {
+  if (model.weights.rows() == outputs) return model;
+  Matrix<double> weights = Matrix<double>::Zero(outputs, model.weights.cols());
+  Vector<double> bias = Vector<double>::Zero(outputs);
+  weights.row(1) = model.weights.row(0);
+  bias[1] = model.bias[0];
+  model.weights = std::move(weights);
+  model.bias = std::move(bias);
+  return model;
+}
+
 inline std::string penalty_text(double penalty) {
   if (penalty < 1) return concatenate(", penalty ", penalty);
   return ", penalty " + std::to_string(std::llround(penalty));
@@ -151,7 +163,7 @@ std::vector<Baseline> fit_baselines(const Windows<Scalar>& train, const Windows<
     all.push_back({.kind = Baseline::Kind::linear,
                    .name = "linear",
                    .title = "logistic regression" + internal::penalty_text(choice.model.penalty),
-                   .linear = std::move(choice.model)});
+                   .linear = internal::with_outputs(std::move(choice.model), task->outputs())});
     return all;
   }
 
