@@ -43,6 +43,14 @@ struct Sequence {
   }
 };
 
+/// Copies a view's columns to dense ones, [T][B][I].
+template <class Scalar>
+void copy_dense(const Sequence<const Scalar>& from, Scalar* to) noexcept {
+  for (Index t = 0; t < from.steps; ++t)
+    for (Index b = 0; b < from.batch; ++b, to += from.inputs)
+      std::copy_n(from.column(t, b), from.inputs, to);
+}
+
 /// Where the columns of a view stand when all of them stand on one line, evenly spaced: column (t,
 /// b) is number t * step + b * sample on it. Overlapping windows have fewer numbers than columns.
 struct ColumnLine {

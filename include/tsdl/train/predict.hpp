@@ -102,10 +102,7 @@ Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows, con
       model, windows, workspace, [&](Index first, Index count, const Buffer<double>& outputs) {
         const auto targets = windows.batch_targets(first, count, S, workspace.targets);
         dense.resize(static_cast<std::size_t>(S * count * targets.inputs));
-        for (Index t = 0; t < S; ++t)
-          for (Index b = 0; b < count; ++b)
-            std::copy_n(targets.column(t, b), targets.inputs,
-                        dense.data() + (t * count + b) * targets.inputs);
+        copy_dense(targets, dense.data());
         task.check_targets(dense, targets.inputs, S * count);
         total += task->loss(outputs.data(), dense.data(), S * count, nullptr);
         internal::decode_last(task, outputs, count, predictions.data() + first * P);

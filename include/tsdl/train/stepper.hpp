@@ -110,9 +110,7 @@ class LocalStepper {
       throw ShapeError("Trainer: expected targets of ", S, " steps of ", B, " samples, got ",
                        from.data ? from.steps : 0, " of ", from.data ? from.batch : 0);
     targets_.resize(S * B * from.inputs);
-    for (Index t = 0; t < S; ++t)
-      for (Index b = 0; b < B; ++b)
-        std::copy_n(from.column(t, b), from.inputs, targets_.data() + (t * B + b) * from.inputs);
+    copy_dense(from, targets_.data());
   }
 
   M& model_;
