@@ -436,6 +436,7 @@ TEST_CASE("numbers are targets in their own units, on a scale of the training wi
   CHECK(data.task()->describe().kind == "regression");
   CHECK(data.task()->describe().numbers("mean") == data.scale.mean);
   CHECK(data.quantiles({0.2, 0.8})->outputs() == 4);
+  CHECK(data.quantiles({0.2, 0.8})->describe().numbers("scale") == data.scale.scale);
   CHECK_THROWS_AS(tsdl::prepare<float>(candles, {.length = 10}).quantiles({0.5}),
                   tsdl::OptionError);
   // Up to the newest candle, whose targets nobody knows.
@@ -459,6 +460,11 @@ TEST_CASE("a table's own columns are forecast, and may be its features too") {
   CHECK(data.train.target(0)[1] == 5);
   CHECK(data.missing_targets == 1);
   for (const Index end : data.train.ends()) CHECK(end != 49);
+  tsdl::Table another = table;
+  another.targets.column(5)[0] = test::nan;  // of the first complete window
+  CHECK(tsdl::prepare<double>(another, recipe, {0.2, 0.2}).missing_targets == 2);
+  another.time[7] = another.time[6];
+  CHECK_THROWS_AS(tsdl::apply<double>(data.recipe, another), tsdl::DataError);
   tsdl::Table fresh = table;
   fresh.targets = {};
   const auto all = tsdl::apply<double>(data.recipe, fresh);

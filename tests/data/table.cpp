@@ -106,6 +106,7 @@ TEST_CASE("a table reads columns to forecast beside its features, which they may
   CHECK(std::isnan(table.targets.column(1)[0]));
   CHECK(table.targets.column(1)[1] == 2);
   CHECK(table.features.column(1)[0] == 2);
+  CHECK(table.label.empty());
   CHECK_NOTHROW(tsdl::validate(table));
   CHECK(parse("a,b\n3,1\n", {"a"}).targets.names.empty());
   const auto refused = [](const tsdl::TableOptions& options) {

@@ -25,6 +25,7 @@ void check_same(const tsdl::Recipe& a, const tsdl::Recipe& b) {
   CHECK(a.stride == b.stride);
   CHECK(a.class_values == b.class_values);
   CHECK(a.regression == b.regression);
+  CHECK(a.every_step == b.every_step);
   CHECK(a.columns == b.columns);
   CHECK(a.label.index() == b.label.index());
   CHECK(tsdl::horizon(a.label) == tsdl::horizon(b.label));
@@ -246,6 +247,10 @@ TEST_CASE("model files: each kind of label keeps its settings") {
   const auto column = std::get<tsdl::ColumnLabel>(loaded(tsdl::ColumnLabel{name, 4}));
   CHECK(column.column == name);
   CHECK(column.offset == 4);
+  const auto targets =
+      std::get<tsdl::ColumnTargets>(loaded(tsdl::ColumnTargets{{"close", name}, 5}));
+  CHECK(targets.columns == std::vector<std::string>{"close", name});
+  CHECK(targets.ahead == 5);
 }
 
 TEST_CASE("model files: classes keep their values, a regression has none") {
@@ -259,6 +264,7 @@ TEST_CASE("model files: classes keep their values, a regression has none") {
   tsdl::save_model(path, model, recipe, 1);
   check_same(tsdl::load_model<test::BiLSTM>(path).recipe, recipe);
   recipe.class_values = {-1.0 / 3, 2, 1e9};
+  recipe.every_step = true;
   tsdl::save_model(path, model, recipe, 1);
   check_same(tsdl::load_model<test::BiLSTM>(path).recipe, recipe);
   recipe.class_values.clear();

@@ -111,6 +111,9 @@ TEST_CASE("model files: metadata that is missing or broken is named") {
   }
   CHECK(refusal([](Tensors&, Metadata& m) { m["tsdl.format"] = "3"; }) ==
         "metadata 'tsdl.format': expected 1 or 2, got 3");
+  for (const char* seed : {"-1", "1.5"})
+    CHECK(contains(refusal([&](Tensors&, Metadata& m) { m["tsdl.seed"] = seed; }),
+                   "metadata 'tsdl.seed': expected a whole number that is not negative"));
 }
 
 TEST_CASE("model files: each entry of configuration, task and recipe is needed, of its type") {
@@ -258,6 +261,12 @@ TEST_CASE("model files: a task that does not go with the recipe or the model is 
   CHECK(refusal(task(tsdl::Classes{.count = 3})) == "a task of 3 classes, but a recipe of 2");
   CHECK(refusal(task(tsdl::Classes{.count = 2})) ==
         "task classes: expected a model of 2 outputs, got 1");
+  // A task that is given must be the file's.
+  const ModelFile file;
+  CHECK_NOTHROW(tsdl::load_model<BiLSTM>(file.path(), tsdl::Binary{}));
+  CHECK(message_of<tsdl::FormatError>(
+            [&] { tsdl::load_model<BiLSTM>(file.path(), tsdl::Binary{3}); }) ==
+        file.path().string() + ": a task of kind binary, which is not the one that was given");
   // Numbers: as many targets as the recipe has columns.
   const TemporaryDirectory directory;
   const auto path = directory / "model.safetensors";
@@ -267,6 +276,11 @@ TEST_CASE("model files: a task that does not go with the recipe or the model is 
   tsdl::save_model(path, model, data.recipe, 1);
   CHECK(message_of<tsdl::FormatError>([&] { tsdl::load_model<BiLSTM>(path); }) ==
         path.string() + ": a task of 1 targets, but a recipe of 2");
+  auto options = test::small_options();
+  options.input_size = 4;
+  tsdl::save_model(path, BiLSTM(options, 1), test::small_data().recipe, 1);
+  CHECK(message_of<tsdl::FormatError>([&] { tsdl::load_model<BiLSTM>(path); }) ==
+        path.string() + ": a model of 4 inputs, but 5 columns");
 }
 
 TEST_CASE("model files: another kind of model is refused by its name") {

@@ -205,6 +205,23 @@ TEST_CASE("resume: skipped steps and a diverged end survive") {
   CHECK((test::weight_bytes(third) == test::weight_bytes(first)));
 }
 
+TEST_CASE(
+    "resume: a trainer whose run has ended goes on from the state, and from no other epochs") {
+  const TemporaryDirectory directory;
+  const auto path = directory / "state";
+  const auto data = data_for<BiLSTM>();
+  auto options = training_options();
+  options.max_epochs = 4;
+  Run<BiLSTM> run(1, options);
+  run.trainer.add(tsdl::Observer{.on_epoch = [&](const tsdl::TrainerState& state) {
+    if (state.epoch == 2) tsdl::save_training_state(path, run.trainer, print);
+  }});
+  const std::string expected = outcome(run, run.trainer.fit(data.train, data.validation));
+  tsdl::resume(path, run.trainer, print);
+  CHECK(run.trainer.state().history.size() == 2);
+  CHECK((outcome(run, run.trainer.fit(data.train, data.validation)) == expected));
+}
+
 TEST_CASE("resume: another fingerprint is an Error and changes nothing") {
   const TemporaryDirectory directory;
   const auto path = directory / "state";
@@ -392,6 +409,7 @@ TEST_CASE("fingerprint: changes with data, recipe, model and options, and with n
   with_options([](auto& o) { o.optimizer.eps = 1e-7; });
   with_options([](auto& o) { o.optimizer.weight_decay = 0; });
   with_options([](auto& o) { o.optimizer.groups.clear(); });
+  with_options([](auto& o) { o.optimizer.groups[0].lr_scale = 0.5; });
   with_options([](auto& o) { o.batch_size = 17; });
   with_options([](auto& o) { o.max_epochs = 21; });
   with_options([](auto& o) { o.clip_norm = 0; });
@@ -401,4 +419,23 @@ TEST_CASE("fingerprint: changes with data, recipe, model and options, and with n
   with_options([](auto& o) { o.loss = tsdl::BCEWithLogits{.pos_weight = 2}; });
   with_options([](auto& o) { o.loss = tsdl::MSE{}; });
   with_options([](auto& o) { o.seed = 32; });
+
+  // Windows alone: other targets, other ends, another series.
+  const auto data = tsdl::prepare<float>(candles, recipe);
+  BiLSTM model(architecture, 3);
+  const tsdl::Trainer trainer(model, options);
+  const auto with_windows = [&](const auto& change) {
+    auto series = data.train.series();
+    auto ends = data.train.ends();
+    std::vector<float> labels;
+    for (const double target : data.train.targets()) labels.push_back(static_cast<float>(target));
+    change(series, ends, labels);
+    auto changed = data;
+    changed.train = {std::make_shared<const tsdl::Series<float>>(series), 8, 1, ends, labels};
+    return tsdl::fingerprint(changed, trainer);
+  };
+  CHECK(with_windows([](auto&, auto&, auto&) {}) == reference);
+  add(with_windows([](auto&, auto&, auto& labels) { labels[9] = 1 - labels[9]; }));
+  add(with_windows([](auto& series, auto& ends, auto&) { series.column(ends[9])[0] += 1; }));
+  add(with_windows([](auto&, auto& ends, auto&) { ++ends.back(); }));
 }

@@ -254,6 +254,13 @@ TEST_CASE("onnx: each pooling reads its steps") {
   CHECK(mean.nodes[5].inputs[0] == "gru_l1_Y");
   CHECK(mean.nodes[5].attributes.at("axes") == "[0]");
   CHECK(mean.nodes[5].attributes.at("keepdims") == "0");
+
+  options.pooling = Pooling::each;
+  const OnnxFile each = exported(drawn<tsdl::GRUClassifier<float>>(options), recipe);
+  CHECK(each.ops().ends_with("GRU Transpose Reshape Transpose MatMul Add Softmax"));
+  CHECK(each.nodes[each.nodes.size() - 6].attributes.at("perm") == "[2, 0, 1, 3]");
+  for (const auto& output : each.outputs)
+    CHECK((output.shape == std::vector<std::string>{"batch", "6", "3"}));
 }
 
 TEST_CASE("onnx: the scaler works in float64, by option") {
@@ -315,6 +322,38 @@ TEST_CASE("onnx: a length that may vary, a regression, two outputs for two class
   CHECK((two.outputs[1].shape == std::vector<std::string>{"batch", "2"}));
 }
 
+TEST_CASE("onnx: the constants of quantiles make of outputs what the task does") {
+  auto options = small;
+  options.outputs = 8;
+  auto model = drawn<tsdl::GRUClassifier<float>>(options);
+  tsdl::Recipe recipe = small_recipe(3);
+  recipe.class_values.clear();
+  recipe.regression = true;
+  const tsdl::Task task = tsdl::Quantiles{
+      .levels = {0.1, 0.3, 0.6, 0.9}, .targets = 2, .scale = {{100.0 / 3, -2}, {0.7, 30}}};
+  model.set_task(task);
+  const OnnxFile file = exported(model, recipe);
+  check_order(file);
+  CHECK(file.ops().ends_with("Gemm Cast Softplus Cast Mul Mul Add MatMul Mul Add"));
+  REQUIRE(file.outputs.size() == 1);
+  CHECK((file.outputs[0].shape == std::vector<std::string>{"batch", "8"}));
+  const auto constant = [&](std::size_t from_last) {
+    return file.constants.at(file.nodes[file.nodes.size() - from_last].inputs[1]).values<double>();
+  };
+  const auto middle = constant(6), distance = constant(5), sums = constant(3), scale = constant(2),
+             mean = constant(1);
+  REQUIRE(sums.size() == 64);
+  const std::vector<double> x = {0.3, -1.2, 0.4, 2.0, -0.7, 1.1, 0.9, -3.0};
+  std::vector<double> expected(8);
+  task->decode(x.data(), expected.data());
+  for (std::size_t j = 0; j < 8; ++j) {
+    double sum = 0;
+    for (std::size_t i = 0; i < 8; ++i)
+      sum += (x[i] * middle[i] + tsdl::softplus(x[i]) * distance[i]) * sums[i * 8 + j];
+    CHECK(sum * scale[j] + mean[j] == doctest::Approx(expected[j]).epsilon(1e-14));
+  }
+}
+
 TEST_CASE("onnx: equal models give equal bytes, whatever they are held in") {
   const TemporaryDirectory directory;
   const tsdl::Recipe recipe = small_recipe(3);
@@ -358,6 +397,10 @@ TEST_CASE("onnx: what cannot be exported is refused, and an older file stays") {
   CHECK(refusal(shape, model, [](auto& recipe) {
           recipe.class_values = {0, 1, 2};
         }) == "save_onnx: a model of 1 outputs, but a recipe of 3 classes");
+  CHECK(refusal(shape, model, [](auto& recipe) {
+          recipe.class_values.clear();
+          recipe.regression = true;
+        }) == "save_onnx: a task of kind binary, but a recipe of numbers");
   CHECK(contains(refusal(data, model, [](auto& recipe) { recipe.class_values.clear(); }),
                  "2 or more class_values"));
   CHECK(refusal(data, model, [](auto& recipe) { recipe.scaler = {}; }) ==

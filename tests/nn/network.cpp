@@ -182,6 +182,38 @@ TEST_CASE("dropout before the linear layer acts in training only, and scales wha
   CHECK(std::vector<double>(other.outputs.begin(), other.outputs.end()) != first);
 }
 
+TEST_CASE("the head's masks are one a step and sample, of the layer after the encoder's") {
+  const Index T = 3, B = 4, H = 20;
+  tsdl::RandomStream random(1);
+  const auto x = test::draw<double>(random, T * B * 3);
+  const auto model = model_with<tsdl::LSTMClassifier<double>>(Pooling::each, H, 1);
+  tsdl::LSTMClassifier<double>::Cache cache;
+  model.forward(test::dense(x, 3, T, B), cache, {.training = true, .dropout = {5, 6}});
+  const tsdl::Philox philox(5, tsdl::internal::dropout_stream + 6);
+  std::vector<double> ones(H, 1.0), out(H);
+  std::vector<std::uint8_t> kept(H);
+  for (Index t = 0; t < T; ++t)
+    for (Index b = 0; b < B; ++b) {
+      tsdl::internal::dropout_column(out.data(), kept.data(), ones.data(), philox, 0.125, Index{2},
+                                     t, static_cast<std::uint32_t>(b), Index{1}, H, H);
+      CHECK(std::equal(kept.begin(), kept.end(), cache.kept.data() + (t * B + b) * H));
+    }
+}
+
+TEST_CASE("a gradient enters the columns that were read, one a step or the same for each sample") {
+  const Index T = 3, B = 2, width = 4;
+  const std::vector<double> values(static_cast<std::size_t>(T * B * width));
+  tsdl::Upstream<double> dy{test::dense(values, width, T, B), tsdl::Steps::all};
+  for (Index t = 0; t < T; ++t)
+    for (Index b = 0; b < B; ++b) {
+      dy.steps = tsdl::Steps::all;
+      CHECK(dy.at(t, b, T) == values.data() + (t * B + b) * width);
+      dy.steps = tsdl::Steps::last;
+      CHECK(dy.at(t, b, T) == (t == T - 1 ? values.data() + b * width : nullptr));
+    }
+  CHECK(tsdl::Upstream<double>().at(0, 0, 1) == nullptr);
+}
+
 TEST_CASE("a batch in two parts has the masks of the whole, where samples bring their keys") {
   const Index I = 3, T = 5, B = 11, first = 4, H = 6;
   tsdl::RandomStream random(1);
@@ -428,4 +460,16 @@ TEST_CASE("a backward pass that has nothing to go back through changes no gradie
   CHECK_NOTHROW(model.backward(view, cache, dlogits.data()));
   model.zero_gradients();
   refused(cache, view);  // consumed
+}
+
+TEST_CASE("network: an encoder whose columns are not of the size that it says is refused") {
+  struct Longer : tsdl::RecurrentEncoder<tsdl::LSTMCell<float>, 1> {
+    using RecurrentEncoder::RecurrentEncoder;
+    Index output_size() const noexcept { return RecurrentEncoder::output_size() + 1; }
+  };
+  const tsdl::Network<Longer> model(tsdl::ClassifierOptions{.input_size = 2, .hidden_size = 3});
+  const std::vector<float> x(12, 1.0f);
+  tsdl::Network<Longer>::Cache cache;
+  CHECK_THROWS_AS(model.forward(tsdl::Sequence<const float>::dense(x.data(), 2, 3, 2), cache),
+                  tsdl::ShapeError);
 }

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <type_traits>
 
 #include "support/network.hpp"
@@ -52,7 +53,11 @@ Index wrong_windows(const Model& model, Index T) {
   Index wrong = 0;
   for (Index row = 0; row < rows; ++row) {
     if (row == T + 3) {
-      Window copy = window;
+      Window copy(model, T + 1);  // of another length, and elsewhere
+      copy.push(model, x.data());
+      copy = window;
+      const auto same = copy.run(model), own = window.run(model);
+      wrong += !std::equal(same.begin(), same.end(), own.begin(), own.end());
       window = copy;
     }
     if (row == T + 5) {
@@ -111,6 +116,18 @@ TEST_CASE_TEMPLATE("window: a state that is carried has the bits of all rows so 
     Index wrong = 0;
     for (int round = 0; round < 2; ++round) {
       for (Index row = 0; row < rows; ++row) {
+        if (row == 11) {  // others go on from their states
+          std::vector<std::byte> bytes;
+          tsdl::StateBytes writer(bytes);
+          own.state(writer);
+          held.state(writer);
+          own = tsdl::CarriedOf<Model>(model);
+          held = tsdl::CarriedOf<Any>(any);
+          tsdl::StateBytes reader{std::span<const std::byte>(bytes)};
+          own.state(reader);
+          held.state(reader);
+          CHECK(reader.is_complete());
+        }
         const auto expected = forwarded(model, 0, row + 1);
         const auto a = own.push(model, x.data() + row * I), b = held.push(any, x.data() + row * I);
         wrong += std::vector<Scalar>(a.begin(), a.end()) != expected;

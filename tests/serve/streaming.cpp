@@ -329,11 +329,24 @@ TEST_CASE("streaming: what is no snapshot of this stream is refused, and nothing
   taken(tsdl::StreamingClassifier(fitted.model, recipe));
   recipe.scaler = tsdl::prepare<float>(fitted.candles, fitted.recipe, {.test = 0.4}).recipe.scaler;
   taken(tsdl::StreamingClassifier(fitted.model, recipe));
+  const tsdl::StandardScaler& own = fitted.recipe.scaler;
+  auto scale = own.scale();
+  scale[3] *= 2;
+  recipe.scaler = {own.names(), own.mean(), own.variance(), scale, own.count(), own.options()};
+  taken(tsdl::StreamingClassifier(fitted.model, recipe));
+  model = fitted.model;
+  model.set_task(tsdl::Regression{});
+  taken(tsdl::StreamingClassifier(model, fitted.recipe));
   stream.push(fitted.candles[0]);
   CHECK(!stream.fault().empty());
   stream.restore(bytes);
   CHECK(stream.fault().empty());
   CHECK(stream.snapshot() == bytes);
+  // The time of the last candle is restored too.
+  tsdl::StreamingClassifier fresh(fitted.model, fitted.recipe);
+  fresh.restore(bytes);
+  CHECK(fresh.push(fitted.candles[99]).status == Status::refused);
+  CHECK(fresh.push(fitted.candles[100]).status == Status::ready);
 }
 
 TEST_CASE(
@@ -468,7 +481,13 @@ TEST_CASE("streaming: what does not fit together is refused at construction") {
   CHECK_THROWS_AS(tsdl::StreamingClassifier(two.model, two.recipe, StreamMode::carry),
                   tsdl::ShapeError);
   const tsdl::FeatureSet mine("mine");
-  CHECK_THROWS_AS(Stream(fitted.model, fitted.recipe, mine), tsdl::DataError);
+  CHECK_THROWS_WITH_AS(
+      Stream(fitted.model, fitted.recipe, mine),
+      "StreamingPredictor: the recipe was made with the feature set ohlcv, given mine",
+      tsdl::DataError);
+  Model other_task = fitted.model;
+  other_task.set_task(tsdl::Quantiles{});
+  CHECK_THROWS_AS(Stream(other_task, fitted.recipe), tsdl::OptionError);
 }
 
 namespace {

@@ -259,6 +259,18 @@ TEST_CASE("tasks: the loss of quantiles is the mean pinball loss in units of the
   CHECK(tsdl::pinball(0.9, 3.0, 3.0) == 0.0);
 }
 
+TEST_CASE("tasks: quantiles: bounds are covered, numbers are of the level nearest to the median") {
+  const Task task = Quantiles{.levels = {0.1, 0.2, 0.6}};
+  const Values q = {1, 2, 4, 1, 2, 4, 1, 2, 4}, y = {1, 4, 4};
+  const tsdl::Metrics figures = task->measure(q, y);
+  CHECK(figures.coverage == 1);
+  CHECK(figures.mae == 1);  // of 0.6: 3, 0 and 0
+  CHECK_THROWS_AS(task->measure(Values{1, 2, 3}, y), tsdl::ShapeError);
+  double slope = 1;  // where output and target are the same
+  CHECK(test::summed(Quantiles{.levels = {0.9}}, {0.5}, {0.5}, &slope).sum == 0);
+  CHECK(slope == 0);
+}
+
 TEST_CASE("tasks: shares of class 1 have a loss, but no figures of classes") {
   const Task task = Binary{};
   const Values p = {0.2, 0.9};
@@ -266,7 +278,8 @@ TEST_CASE("tasks: shares of class 1 have a loss, but no figures of classes") {
   const tsdl::Metrics shares = task->measure(p, Values{0.25, 1});
   CHECK(shares.count == 2);
   CHECK(std::isnan(shares.accuracy));
-  CHECK_THROWS_AS(task->measure(p, Values{0, 2}), tsdl::DataError);
+  for (const double bad : {2.0, not_a_number})
+    CHECK_THROWS_AS(task->measure(p, Values{0, bad}), tsdl::DataError);
 }
 
 TEST_CASE("tasks: targets are checked by number and value, the message says which") {

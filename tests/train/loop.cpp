@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <set>
 #include <string>
@@ -12,6 +13,7 @@
 
 #include "support/training.hpp"
 #include "tsdl/nn/model.hpp"
+#include "tsdl/nn/window.hpp"
 #include "tsdl/train/trainer.hpp"
 
 namespace {
@@ -34,6 +36,8 @@ class Spy : public tsdl::ModelBase<double> {
   mutable Index evaluated = 0;                         ///< windows seen out of training
   std::vector<std::vector<double>> labels;             ///< of each batch
   std::set<std::size_t> poisoned;                      ///< batches whose gradient is infinite
+  double slope = 1;                                    ///< the gradient of the others
+  Index lost = 0, more = 0;  ///< columns that it does not give, and rows beyond its one
   tsdl::Parameter<double> weight = tsdl::Parameter<double>::vector("weight", 1);
 
   Spy() : ModelBase(1) {}
@@ -57,15 +61,15 @@ class Spy : public tsdl::ModelBase<double> {
       spy(batch.past, pass.dropout);
     else
       evaluated += batch.size();
-    cache.logits.assign(static_cast<std::size_t>(batch.size()), 0.0);
-    return {cache.logits.data(), 1, batch.size()};
+    cache.logits.assign(static_cast<std::size_t>((1 + more) * batch.size()), 0.0);
+    return {cache.logits.data(), 1 + more, batch.size() - lost};
   }
   void backward(const tsdl::Batch<double>& batch, Cache&, const double* dlogits) {
     auto& seen = labels.emplace_back();
     for (Index b = 0; b < batch.size(); ++b)
       seen.push_back(-dlogits[b] * static_cast<double>(batch.size()) / 2);
     weight.need_gradient();
-    weight.gradient[0] = poisoned.contains(batches.size() - 1) ? infinity : 1.0;
+    weight.gradient[0] = poisoned.contains(batches.size() - 1) ? infinity : slope;
   }
 
   std::vector<Index> order() const {
@@ -205,6 +209,111 @@ TEST_CASE("trainer: a step whose gradient is not finite changes nothing and is c
     return sum / static_cast<double>(rows.size());
   };
   CHECK(history.epochs[0].train_loss == doctest::Approx(mean_loss({2, 3, 4, 5, 10, 11})));
+}
+
+TEST_CASE("trainer: loss and norm of an epoch are of its own steps") {
+  Spy spy;
+  spy.poisoned = {1, 5};
+  tsdl::Trainer<Spy> trainer(spy, options(2, 4));
+  trainer.add(tsdl::Observer{.on_epoch = [&](const tsdl::TrainerState&) { spy.slope = 3; }});
+  const tsdl::History history = trainer.fit(numbered(10));
+  const auto mean_loss = [](Index first, Index last) {
+    double sum = 0;
+    for (Index row = first; row <= last; ++row)
+      sum += std::pow(2.0 * static_cast<double>(row) + 1, 2);
+    return sum;
+  };
+  REQUIRE(history.epochs.size() == 2);
+  CHECK(history.epochs[0].train_loss ==
+        doctest::Approx((mean_loss(2, 5) + mean_loss(10, 11)) / 6).epsilon(1e-12));
+  CHECK(history.epochs[1].train_loss == doctest::Approx(mean_loss(2, 9) / 8).epsilon(1e-12));
+  CHECK(history.epochs[0].gradient_norm == 1);
+  CHECK(history.epochs[1].gradient_norm == 3);
+}
+
+TEST_CASE("trainer: a step is clipped, has the rate of the state, and needs a finite loss") {
+  const auto windows = numbered(4);
+  tsdl::Buffer<double> scratch;
+  const auto x = windows.batch(0, 4, scratch);
+  Spy spy;
+  auto o = options(1, 4);
+  o.clip_norm = 0.25;
+  tsdl::Trainer<Spy> trainer(spy, o);
+  const auto step = [&](double label) {
+    const double before = spy.weight.value[0];
+    trainer.step(x, std::vector<double>{label, 1, 1, 1});
+    return before != spy.weight.value[0];
+  };
+  CHECK(step(1));
+  CHECK(trainer.optimizer().moments()[0].m[0] == doctest::Approx(0.1 * 0.25).epsilon(1e-5));
+  CHECK_FALSE(step(1e200));  // its square is infinite, its gradient is not
+  CHECK(trainer.state().skipped_steps == 1);
+  trainer.state().learning_rate = 0;
+  CHECK_FALSE(step(1));
+  CHECK(trainer.optimizer().steps() == 2);
+}
+
+TEST_CASE("trainer: a model that gives other columns than it says is refused") {
+  const auto windows = numbered(4);
+  for (const bool lost : {true, false}) {
+    Spy spy;
+    (lost ? spy.lost : spy.more) = 1;
+    tsdl::Trainer<Spy> trainer(spy, options(1, 4));
+    CHECK_THROWS_AS(trainer.fit(windows), tsdl::ShapeError);
+    CHECK(spy.labels.empty());
+    CHECK_THROWS_AS(tsdl::evaluate(spy, windows), tsdl::ShapeError);
+    CHECK_THROWS_AS(tsdl::predict(spy, windows), tsdl::ShapeError);
+    CHECK_THROWS_AS(tsdl::RerunWindow<Spy>(spy, 3), tsdl::ShapeError);
+  }
+}
+
+TEST_CASE("window: one of no rows is refused whatever the model says to it") {
+  CHECK_THROWS_AS(tsdl::RerunWindow<Spy>(Spy(), 0), tsdl::ShapeError);
+}
+
+TEST_CASE("early stopping: each improvement starts the wait anew") {
+  tsdl::internal::EarlyStoppingCallback callback({.patience = 2});
+  tsdl::TrainerState state;
+  for (const double loss : {3.0, 4.0, 2.0, 5.0, 1.0, 6.0}) {
+    state.history.push_back({.train_loss = loss, .validation = {}});
+    callback.on_epoch(state);
+    CHECK_FALSE(state.stop);
+  }
+  callback.on_epoch(state);
+  CHECK(state.stop);
+}
+
+TEST_CASE("plateau: what it archives goes on to the same rates, wherever it is cut off") {
+  struct Memory final : tsdl::StateArchive {
+    std::map<std::string, double> values;
+    bool reads = false;
+    void number(const std::string& name, double& value) override {
+      (reads ? value : values[name]) = reads ? values.at(name) : value;
+    }
+  };
+  const std::vector<double> losses = {3, 4, 4, 4, 2, 4, 4, 4, 4, 4, 4, 4};
+  const auto rates = [&](std::size_t cut) {
+    tsdl::internal::PlateauCallback whole({.factor = 0.5, .patience = 1, .cooldown = 3}),
+        rest({.factor = 0.5, .patience = 1, .cooldown = 3});
+    tsdl::TrainerState state;
+    state.learning_rate = 1;
+    std::vector<double> all;
+    for (std::size_t i = 0; i < losses.size(); ++i) {
+      if (i == cut) {
+        Memory memory;
+        whole.archive(memory);
+        memory.reads = true;
+        rest.archive(memory);
+      }
+      state.history.push_back({.train_loss = losses[i], .validation = {}});
+      (i < cut ? whole : rest).on_epoch(state);
+      all.push_back(state.learning_rate);
+    }
+    return all;
+  };
+  const std::vector<double> expected = rates(losses.size());
+  CHECK(expected.back() < 0.5);
+  for (std::size_t cut = 1; cut < losses.size(); ++cut) CHECK(rates(cut) == expected);
 }
 
 TEST_CASE("trainer: skipped steps diverge when they come in a row, and only then") {

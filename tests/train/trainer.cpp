@@ -363,6 +363,49 @@ TEST_CASE("training: windows and labels that do not fit are refused") {
   CHECK_THROWS_AS(fit(1, unlabelled.windows(5, 90), tsdl::MSE{}), tsdl::DataError);
 }
 
+TEST_CASE("training: validation windows are checked before the first update") {
+  const auto toy = test::two_classes<float>(100);
+  auto unlabelled = toy;
+  unlabelled.labels[50] = std::numeric_limits<float>::quiet_NaN();
+  tsdl::LSTMClassifier<float> model({.input_size = 2, .hidden_size = 3, .num_layers = 1});
+  const std::string before = weight_bytes(model);
+  tsdl::Trainer trainer(model, options(1, 0.01));
+  CHECK_THROWS_AS(trainer.fit(toy.windows(5, 30), unlabelled.windows(40, 30)), tsdl::DataError);
+  CHECK((weight_bytes(model) == before));
+}
+
+TEST_CASE("training: gradients are of the mean, whatever the weights of classes add up to") {
+  const auto toy = test::two_classes<double>(60);
+  const auto windows = toy.windows(5, 40);
+  const auto epoch = [&](std::vector<double> weights) {
+    tsdl::LSTMClassifier<double> model(
+        {.input_size = 2, .hidden_size = 3, .num_layers = 1, .outputs = 2}, 8);
+    auto o = options(1, 0.0);
+    o.loss = tsdl::CrossEntropy{std::move(weights)};
+    const auto record = tsdl::Trainer(model, o).fit(windows, windows).epochs[0];
+    CHECK(record.validation.loss == doctest::Approx(record.train_loss).epsilon(1e-12));
+    CHECK(tsdl::evaluate(model, windows).loss == record.validation.loss);
+    return record;
+  };
+  const auto one = epoch({1, 3}), same = epoch({5, 15});
+  CHECK(same.gradient_norm == doctest::Approx(one.gradient_norm).epsilon(1e-12));
+  CHECK(same.train_loss == doctest::Approx(one.train_loss).epsilon(1e-12));
+  CHECK(epoch({}).train_loss != doctest::Approx(one.train_loss).epsilon(1e-6));
+}
+
+TEST_CASE("predictions: a task of other outputs is refused, and half is the second class") {
+  const auto windows = test::two_classes<float>(60).windows(5, 40);
+  tsdl::LSTMClassifier<float> model({.input_size = 2, .hidden_size = 3, .num_layers = 1});
+  model.visit([](auto& parameter) { parameter.value.assign(parameter.size(), 0.0f); });
+  model.repack();
+  CHECK(tsdl::predict(model, windows)(0, 7) == 0.5);
+  CHECK(tsdl::predicted_classes(model, windows) == std::vector<Index>(40, 1));
+  CHECK_THROWS_AS(tsdl::evaluate(model, windows, tsdl::Classes{.count = 3}), tsdl::OptionError);
+  model.set_task(tsdl::Quantiles{});
+  CHECK_THROWS_AS(tsdl::predict(model, windows), tsdl::OptionError);
+  CHECK_THROWS_AS(tsdl::evaluate(model, windows), tsdl::OptionError);
+}
+
 TEST_CASE("training: a run that has ended is not run again, whatever ended it") {
   const auto toy = test::two_classes<float>(60);
   const auto train = toy.windows(5, 30), validation = toy.windows(40, 20);
