@@ -103,3 +103,43 @@ TEST_CASE("any model: a cache goes from one kind of model to another") {
   const std::vector<float> x(12, 0.5f), doutputs(2, 1.0f);
   CHECK_THROWS_AS(one.backward(test::dense(x, 3, 4, 1), unused, doutputs.data()), tsdl::Error);
 }
+
+namespace {
+
+/// A model whose cache is another than a network's: a text, which must not be taken for buffers.
+class Talker : public tsdl::ModelBase<float> {
+ public:
+  struct Cache {
+    std::string said = "a text that is long enough to stand in memory of its own";
+    float output = 0;
+  };
+  Talker() : ModelBase(1) {}
+  tsdl::Config describe() const { return tsdl::Config("talker"); }
+  Index inputs() const { return 2; }
+  Index outputs() const { return 1; }
+  void visit(auto&&) {}
+  void visit(auto&&) const {}
+  void repack() {}
+  void zero_gradients() {}
+  tsdl::Outputs<float> forward(const tsdl::Batch<float>& batch, Cache& cache,
+                               const tsdl::Pass&) const {
+    cache.output = static_cast<float>(cache.said.size());
+    return {&cache.output, 1, batch.size()};
+  }
+  void backward(const tsdl::Batch<float>&, Cache&, const float*) {}
+};
+
+}  // namespace
+
+TEST_CASE("any model: a cache that another type of model has used is made anew") {
+  const tsdl::AnyModel<float> talker{Talker()};
+  const auto network = tsdl::make_classifier<float>("gru", {.input_size = 2, .hidden_size = 3});
+  const std::vector<float> x = {0.5f, -1, 2, 0.25f};
+  const auto one = tsdl::Sequence<const float>::dense(x.data(), 2, 2, 1);
+  tsdl::AnyModel<float>::Cache shared, fresh;
+  const float expected = network.forward(one, fresh)(0, 0);
+  for (int round = 0; round < 2; ++round) {
+    CHECK(talker.forward(one, shared)(0, 0) == 56);
+    CHECK(network.forward(one, shared)(0, 0) == expected);
+  }
+}
