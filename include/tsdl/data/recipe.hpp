@@ -268,7 +268,6 @@ Prepared<Scalar> prepare(const Candles& candles, const FeatureSet& set, Recipe r
   const Series<double> features = engineer_features(candles, set);
   Labels labels = make_labels(candles, recipe.label);
   recipe.features = set.name();
-  recipe.columns.clear();
   return internal::assemble<Scalar>(features, std::move(labels), internal::times_of(candles),
                                     std::move(recipe), fractions);
 }

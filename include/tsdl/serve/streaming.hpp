@@ -61,7 +61,7 @@ struct Prediction {
 /// window that ends at the same candle (StreamMode::rerun), or of one forward pass over all candles
 /// since the indicators were warm (StreamMode::carry).
 ///
-///     auto [model, recipe, seed] = tsdl::load_model<tsdl::BiLSTMClassifier<float>>(path);
+///     auto [model, recipe, seed] = tsdl::load_any_model<float>(path);
 ///     tsdl::StreamingPredictor stream(std::move(model), recipe);
 ///     if (auto prediction = stream.push(candle)) act(prediction.values[0]);
 ///
