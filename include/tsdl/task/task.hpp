@@ -4,8 +4,9 @@
 //   targets      what it is asked, in units of the data: a class, or numbers
 //   predictions  what a person reads: probabilities, numbers, quantiles
 //
-// A task is all in double and knows no model. The kinds stand in task/tasks.hpp, as templates: a
-// program compiles those that it uses. One of your own is a class that keeps TaskKind.
+// A task is all in double and knows no model. Each kind has a file here, as a template: a program
+// compiles those that it uses. Files find them by the list in task/make_task.hpp. One of your own
+// is a class that keeps TaskKind.
 #pragma once
 
 #include <memory>
