@@ -2,7 +2,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
-#include <tsdl/io/mlflow_upload.hpp>
+#include <tsdl/track/mlflow/upload.hpp>
 #include <vector>
 
 #include "support/program.hpp"

@@ -5,7 +5,7 @@
 # Usage: tests/libcxx.sh [serial] [NAME...]
 #   NAME: tests by their paths below tests/, as in core/file or nn/network; all of core, kernels,
 #   nn, optim, data, train and io when none is given.
-# What talks to a server (io/mlflow_*) is left out: Debian's cpp-httplib is built with GCC's library.
+# What talks to a server (track/mlflow/) is left out: Debian's cpp-httplib is built with GCC's library.
 # Everything is built in build/libcxx, at -O1; the first time this takes half an hour of a processor.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -15,8 +15,8 @@ need_packages "${build_packages[@]}" clang libomp-dev libc++-dev libc++abi-dev d
 threads=(-fopenmp) out=build/libcxx/openmp
 if [ "${1:-}" = serial ]; then threads=() out=build/libcxx/serial && shift; fi
 names=("$@")
-[ $# -gt 0 ] || mapfile -t names < <(cd tests && ls {core,kernels,nn,optim,data,data/indicators,train,io}/*.cpp |
-  grep -v '^io/mlflow_' | sed 's/\.cpp$//')
+[ $# -gt 0 ] || mapfile -t names < <(cd tests && ls {core,kernels,task,nn,nn/recurrent,optim,data,data/indicators,train,select,track,io}/*.cpp |
+  sed 's/\.cpp$//')
 flags=(-stdlib=libc++ -std=c++20 -O1 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
   -march="${MARCH:-native}" -ffp-contract=off "${threads[@]}" -I include -I tests
   -isystem /usr/include/eigen3 -DTSDL_SOURCE_DIR="\"$PWD\"")

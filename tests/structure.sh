@@ -23,7 +23,9 @@ declare -A below=(
   [data]="core task"
   [train]="core kernels task nn optim data"
   [select]="core task nn data train"
+  [track]="core task train"
   [io]="core kernels task nn optim data train select"
+  [report]="core kernels task nn optim data train select"
   [serve]="core kernels task nn optim data train select io"
 )
 faces="bilstm.hpp lstm.hpp gru.hpp tsdl.hpp"  # may include anything
@@ -96,8 +98,8 @@ check_parties() {
   while read -r file what; do
     case $what in
       *xsimd*) [ "$file" = tsdl/kernels/simd.hpp ] || echo "$file includes $what" ;;
-      *nlohmann*) [[ "$file" == tsdl/io/* ]] || echo "$file includes $what" ;;
-      *httplib*) [ "$file" = tsdl/io/mlflow_client.hpp ] || echo "$file includes $what" ;;
+      *nlohmann*) [[ "$file" == tsdl/io/* || "$file" == tsdl/track/mlflow/* ]] || echo "$file includes $what" ;;
+      *httplib*) [ "$file" = tsdl/track/mlflow/client.hpp ] || echo "$file includes $what" ;;
       *protozero*) [[ "$file" == tsdl/io/* ]] || echo "$file includes $what" ;;
       *Eigen/*) [[ "$file" != tsdl/kernels/* ]] || echo "$file includes $what" ;;
       *immintrin.h* | *x86intrin.h* | *arm_neon.h*)
@@ -144,13 +146,13 @@ check_macros() {
   local macro='^[[:space:]]*#[[:space:]]*(define|undef)[[:space:]]+'
   (cd "$1" && find tsdl -type f -exec grep -HnE "$macro" {} +) |
     grep -vE '#[[:space:]]*(define|undef)[[:space:]]+TSDL_[A-Z0-9_]+' |
-    grep -v '^tsdl/io/mlflow_client.hpp:[0-9]*:#undef _res ' || true  # the system's, in Eigen's way
+    grep -v '^tsdl/track/mlflow/client.hpp:[0-9]*:#undef _res ' || true  # the system's, in Eigen's way
 }
 
 # Files, streams and what comes after them take models by their contract. Comments and strings may
 # speak of a concrete one; the factory lists them.
 models='(^|[^[:alnum:]_])((Bi)?(LSTM|GRU)Classifier|(LSTM|GRU)Cell|RecurrentStack|RecurrentNetwork|RecurrentEncoder)($|[^[:alnum:]_])'
-model_headers='tsdl/nn/(stack|recurrent[a-z_]*|sliding|stream)\.hpp'
+model_headers='tsdl/nn/(recurrent|transformer)/[a-z_/]*\.hpp'
 check_names() {
   local file code
   for file in $(headers "$1"); do
@@ -205,6 +207,9 @@ plant check_edges "$(first train)" '#include "tsdl/select/design.hpp"'
 plant check_edges "$(first data)" '#include "tsdl/nn/parameter.hpp"'
 plant check_edges "$(first data)" '#  include "tsdl/kernels/simd.hpp"  // spaced'
 plant check_edges "$(first train)" '#include "tsdl/io/safetensors.hpp"'
+plant check_edges "$(first train)" '#include "tsdl/track/tracker.hpp"'
+plant check_edges "$(first track)" '#include "tsdl/io/json.hpp"'
+plant check_edges "$(first track)" '#include "tsdl/select/baselines.hpp"'
 plant check_edges "$(first io)" '#include "tsdl/bilstm.hpp"'
 plant check_edges "$(first io)" '#include "safetensors.hpp"'
 plant check_edges "$(first io)" '#include <tsdl/core/types.hpp>'
@@ -216,6 +221,8 @@ plant check_places tsdl/other.hpp '#pragma once'
 plant check_places tsdl/core/new.cpp 'int x;'
 plant check_parties "$(first nn)" '#include <xsimd/xsimd.hpp>'
 plant check_parties "$(first data)" '#include <nlohmann/json.hpp>'
+plant check_parties tsdl/track/tracker.hpp '#include <nlohmann/json.hpp>'
+plant check_parties tsdl/track/mlflow/rest.hpp '#include <httplib.h>'
 plant check_parties "$(first io)" '#include <httplib.h>'
 plant check_parties "$(first train)" '#include <protozero/pbf_writer.hpp>'
 plant check_parties "$(first kernels)" '#include <Eigen/Core>'
@@ -238,14 +245,14 @@ for model in 'BiLSTMClassifier<float>' 'LSTMClassifier<float>' 'GRUClassifier<do
   plant check_names "$(first io)" "void use(const $model& model);  // one of them"
   plant check_names tsdl/report/new.hpp "using Any = tsdl::$model;"
 done
-for header in stack recurrent recurrent_encoder recurrent_options sliding stream; do
+for header in recurrent/stack recurrent/encoder recurrent/stream transformer/encoder; do
   plant check_names "$(first serve)" "#include \"tsdl/nn/$header.hpp\""
   plant check_names tsdl/track/new.hpp "#  include <tsdl/nn/$header.hpp>"
 done
 # It lets comments and strings speak, and other names that contain these.
 spoken=$work/spoken/tsdl/io
 mkdir -p "$spoken"
-printf '%s\n' '// A BiLSTMClassifier, or another.' 'int a;  // see RecurrentStack, tsdl/nn/stack.hpp' \
+printf '%s\n' '// A BiLSTMClassifier, or another.' 'int a;  // see RecurrentStack, tsdl/nn/recurrent/stack.hpp' \
   'const char* text = "a GRUClassifier, \"RecurrentNetwork\"";' 'class StreamingClassifier;' \
   'OnnxCell onnx_lstm();' '#include "tsdl/nn/factory.hpp"' >"$spoken/new.hpp"
 [ -z "$(check_names "$work/spoken")" ] || fail "check_names finds too much: $(check_names "$work/spoken")"

@@ -24,7 +24,7 @@ using bench::Index;
 using tsdl::Buffer;
 namespace kernels = tsdl::kernels;
 
-constexpr Index most_samples = 16;  // of one tile, as in nn/recurrent.hpp
+constexpr Index most_samples = 16;  // of one tile, as in nn/recurrent/layer.hpp
 constexpr Index steps = 8;          // one after another, as in a sequence: their gates are written
 
 Buffer<float> random_values(Index size, double bound = 0.1) {

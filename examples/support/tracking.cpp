@@ -6,8 +6,8 @@
 #include <string_view>
 #include <utility>
 
-#include "tsdl/io/mlflow_rest.hpp"
-#include "tsdl/train/mlflow_folder.hpp"
+#include "tsdl/track/mlflow/folder.hpp"
+#include "tsdl/track/mlflow/rest.hpp"
 
 namespace examples {
 

@@ -17,7 +17,7 @@
 #include "logging.hpp"
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/parallel.hpp"
-#include "tsdl/train/tracking.hpp"
+#include "tsdl/track/tracker.hpp"
 #include "tsdl/train/trainer.hpp"
 
 namespace examples {

@@ -4,6 +4,6 @@
 #include "tsdl/data/gaps.hpp"
 #include "tsdl/data/recipe.hpp"
 #include "tsdl/nn/factory.hpp"
-#include "tsdl/nn/stream.hpp"
-#include "tsdl/train/tracking.hpp"
+#include "tsdl/nn/recurrent/stream.hpp"
+#include "tsdl/track/tracker.hpp"
 #include "tsdl/train/trainer.hpp"

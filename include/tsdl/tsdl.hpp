@@ -1,4 +1,4 @@
-// Everything but io/mlflow_rest.hpp, which needs cpp-httplib, and io/onnx.hpp, which needs
+// Everything but track/mlflow/rest.hpp, which needs cpp-httplib, and io/onnx.hpp, which needs
 // protozero. Needs nlohmann-json beside Eigen and xsimd; <tsdl/bilstm.hpp> does not.
 #pragma once
 
@@ -8,6 +8,6 @@
 #include "tsdl/io/checkpoint.hpp"
 #include "tsdl/lstm.hpp"
 #include "tsdl/serve/streaming.hpp"
+#include "tsdl/track/mlflow/folder.hpp"
 #include "tsdl/train/curves.hpp"
-#include "tsdl/train/mlflow_folder.hpp"
 #include "tsdl/version.hpp"

@@ -1,4 +1,4 @@
-"""MLflow's folder format through PyYAML, for tests/train/mlflow_folder_yaml.cpp.
+"""MLflow's folder format through PyYAML, for tests/track/mlflow/folder_yaml.cpp.
 
     mlflow_folder.py read DIRECTORY     checks the meta.yaml below DIRECTORY
     mlflow_folder.py write DIRECTORY    makes an experiment for each line of DIRECTORY/names

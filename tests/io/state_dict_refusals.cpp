@@ -13,7 +13,7 @@
 #include "support/files.hpp"
 #include "support/training.hpp"
 #include "tsdl/io/state_dict.hpp"
-#include "tsdl/nn/recurrent_encoder.hpp"
+#include "tsdl/nn/recurrent/encoder.hpp"
 
 namespace {
 

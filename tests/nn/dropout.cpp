@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "support/network.hpp"
-#include "tsdl/nn/stack.hpp"
+#include "tsdl/nn/recurrent/stack.hpp"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <type_traits>
 
 #include "support/network.hpp"
-#include "tsdl/nn/recurrent_encoder.hpp"
+#include "tsdl/nn/recurrent/encoder.hpp"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "tsdl/nn/factory.hpp"
-#include "tsdl/nn/recurrent_encoder.hpp"
+#include "tsdl/nn/recurrent/encoder.hpp"
 
 namespace {
 

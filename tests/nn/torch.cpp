@@ -11,7 +11,7 @@
 #include "support/loss.hpp"
 #include "support/network.hpp"
 #include "tsdl/io/safetensors.hpp"
-#include "tsdl/nn/recurrent_encoder.hpp"
+#include "tsdl/nn/recurrent/encoder.hpp"
 #include "tsdl/optim/adamw.hpp"
 #include "tsdl/optim/clip.hpp"
 

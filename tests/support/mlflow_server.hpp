@@ -23,7 +23,7 @@
 #include <tuple>
 #include <vector>
 
-#include "tsdl/io/mlflow_client.hpp"
+#include "tsdl/track/mlflow/client.hpp"
 
 namespace test {
 

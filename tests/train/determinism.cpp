@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "support/training.hpp"
-#include "tsdl/nn/recurrent_encoder.hpp"
+#include "tsdl/nn/recurrent/encoder.hpp"
 #include "tsdl/train/trainer.hpp"
 
 namespace {

@@ -1,7 +1,7 @@
 // What a recurrent cell is given for one step of a tile of samples, and how it walks over it.
 //
 // A cell (lstm_cell.hpp, gru_cell.hpp) is a struct of constants and two functions, forward and
-// backward of one step; nn/recurrent.hpp is the loop around them, the same for every cell.
+// backward of one step; nn/recurrent/layer.hpp is the loop around them, the same for every cell.
 //
 //   gates          row blocks of PyTorch's weight matrices: i f g o, or r z n
 //   slots          vectors saved per unit: forward's gates, overwritten by gradients da

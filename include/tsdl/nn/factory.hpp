@@ -11,7 +11,7 @@
 #include "tsdl/core/config.hpp"
 #include "tsdl/core/error.hpp"
 #include "tsdl/nn/any_model.hpp"
-#include "tsdl/nn/recurrent_encoder.hpp"
+#include "tsdl/nn/recurrent/encoder.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {

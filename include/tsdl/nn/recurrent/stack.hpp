@@ -1,0 +1,433 @@
+// Layers times directions: a whole LSTM or GRU over a Sequence, forward and backward.
+//
+// Layer l reads the outputs of layer l - 1, both directions side by side, dropped out in training.
+// Per layer, threads take (direction, tile of samples) and run all steps without a barrier. What is
+// asked of the top layer decides which of its steps run at all: under last-step pooling its reverse
+// direction is one step, t = T - 1, and its recurrent weights' gradient is exactly zero.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tsdl/core/batch.hpp"
+#include "tsdl/core/config.hpp"
+#include "tsdl/core/error.hpp"
+#include "tsdl/core/parallel.hpp"
+#include "tsdl/kernels/gru_cell.hpp"
+#include "tsdl/kernels/lstm_cell.hpp"
+#include "tsdl/nn/dropout.hpp"
+#include "tsdl/nn/recurrent/layer.hpp"
+#include "tsdl/nn/recurrent/options.hpp"
+
+namespace tsdl {
+inline namespace TSDL_ABI {
+
+template <class Cell>
+class SlidingStack;  // nn/recurrent/sliding.hpp
+
+/// Layers of a cell in one direction or two: what LSTM and GRU are.
+template <class Cell>
+class RecurrentStack {
+ public:
+  using Scalar = typename Cell::Scalar;
+  using Cache = StackCache<Scalar>;
+  using Forward = ForwardOptions<Scalar>;
+  using Backward = BackwardOptions<Scalar>;
+  using Layer = RecurrentLayer<Cell>;
+
+  /// Initial weights follow from the seed. Names are PyTorch's, after `prefix`.
+  /// Throws: ShapeError when an option is out of range.
+  explicit RecurrentStack(const RecurrentOptions& options, std::uint64_t seed = 0,
+                          const std::string& prefix = "")
+      : options_(options) {
+    options_.check(Cell::name);
+    const Index D = directions(), H = options_.hidden_size;
+    for (Index l = 0; l < options_.num_layers; ++l)
+      for (Index d = 0; d < D; ++d) {
+        const Index padded = round_up(H, Layer::W), I = options_.input_size;
+        const InputLayout inputs = l == 0 ? InputLayout{1, I, I} : InputLayout{D, H, padded};
+        layers_.emplace_back(prefix, l, d == 1, inputs, H);
+      }
+    initialise(seed);
+    repack();
+  }
+
+  const RecurrentOptions& options() const noexcept { return options_; }
+  Index directions() const noexcept { return options_.bidirectional ? 2 : 1; }
+  Index output_size() const noexcept { return directions() * options_.hidden_size; }
+
+  /// One layer in one direction; its packs are current after repack().
+  const Layer& layer(Index l, Index d = 0) const noexcept { return at(l, d); }
+
+  /// Calls f(Parameter&) for each tensor in PyTorch's order. Call repack() afterwards: the values
+  /// may have changed. A const stack hands out const parameters and needs no repack().
+  template <class F>
+  void visit(F&& f) {
+    packed_ = false;
+    for (Layer& layer : layers_) layer.visit(f);
+  }
+
+  template <class F>
+  void visit(F&& f) const {
+    for (const Layer& layer : layers_) layer.visit(f);
+  }
+
+  void zero_gradients() noexcept {
+    for (Layer& layer : layers_)
+      layer.visit([](Parameter<Scalar>& parameter) { parameter.zero_gradient(); });
+  }
+
+  /// Makes room for what a backward pass writes and reads: backward does it too. Allocates: the
+  /// first time.
+  void need_gradients() {
+    for (Layer& layer : layers_) layer.need_gradients();
+  }
+
+  /// Derives the packs from the parameters; forward and backward need them current.
+  void repack() noexcept {
+    double size = 0;
+    std::as_const(*this).visit(
+        [&](const Parameter<Scalar>& parameter) { size += static_cast<double>(parameter.size()); });
+    internal::parallel_for(std::ssize(layers_), repack_operations * size, [&](Index i) noexcept {
+      layers_[static_cast<std::size_t>(i)].repack();
+    });
+    packed_ = true;
+  }
+
+  /// Runs the network over x. Afterwards output() and final_state() read the cache.
+  /// Shapes: x is I x T x B. It must stay alive and unchanged until backward has run.
+  /// Allocates: in the cache, when it must grow. Safe to call concurrently with separate caches.
+  /// Throws: ShapeError when x has no steps, no samples or another number of inputs.
+  void forward(const Sequence<const Scalar>& x, Cache& cache, const Forward& how = {}) const {
+    check_input(x);
+    check_cell_state("forward", "c0", how.c0);
+    TSDL_ASSERT(packed_);
+    const kernels::DenormalGuard guard;
+    const Index L = options_.num_layers, D = directions(), H = options_.hidden_size;
+    const Index T = x.steps, B = x.batch, width = D * round_up(H, Layer::W);
+    cache.layers.resize(static_cast<std::size_t>(L));
+    cache.T = T;
+    cache.B = B;
+    cache.steps = how.steps;
+    cache.final_states = how.final_states;
+    cache.ready = how.training;
+    Sequence<const Scalar> input = x;
+    for (Index l = 0; l < L; ++l) {
+      auto& saved = cache.layers[static_cast<std::size_t>(l)];
+      saved.output.resize(T * B * width);
+      for (Index d = 0; d < D; ++d) {
+        const Layer& layer = at(l, d);
+        layer.prepare(saved.direction[d], input, {T, B, live_steps(cache, l, d)}, how.training);
+        const Index state = (l * D + d) * B * H;
+        if (how.h0 || how.c0)
+          layer.set_initial_state(saved.direction[d], offset(how.h0, state), offset(how.c0, state));
+      }
+      const Index projections = at(l, 0).projection_tasks(saved.direction[0]);
+      const double to_project =
+          operations(saved.direction[0].line.count, at(l, 0).inputs().columns());
+      internal::parallel_for(D * projections, to_project, [&](Index task) noexcept {
+        const kernels::DenormalGuard task_guard;
+        const Index d = task / projections;
+        at(l, d).project(saved.direction[d], input, task % projections);
+      });
+      run_steps(saved, input, l);
+      const bool drop = how.training && options_.dropout > 0 && l + 1 < L;
+      if (drop) apply_dropout(saved, how, l, T, B);
+      input =
+          Sequence<const Scalar>::dense((drop ? saved.dropped : saved.output).data(), width, T, B);
+    }
+  }
+
+  /// The columns of the top layer of the last forward, both directions side by side.
+  Encoded<Scalar> encoded(const Cache& cache) const noexcept {
+    const Index H = options_.hidden_size, Hp = round_up(H, Layer::W), D = directions();
+    return {
+        Sequence<const Scalar>::dense(cache.layers.back().output.data(), D * Hp, cache.T, cache.B),
+        D, H, Hp, 1};
+  }
+
+  /// The output of the top layer, H values of direction d at (t, b), valid where it was asked for.
+  Eigen::Map<const Vector<Scalar>> output(const Cache& cache, Index t, Index b, Index d) const {
+    const Index Hp = round_up(options_.hidden_size, Layer::W);
+    const Scalar* data =
+        cache.layers.back().output.data() + ((t * cache.B + b) * directions() + d) * Hp;
+    return {data, options_.hidden_size};
+  }
+
+  /// Writes h_n and c_n. Shapes: L * D x B x H, as PyTorch's; either may be null.
+  /// Throws: Error unless the last forward was asked for final states; ShapeError when a cell
+  /// without a cell state is asked for c_n.
+  void final_state(const Cache& cache, Scalar* h_n, Scalar* c_n) const {
+    if (!cache.final_states)
+      throw Error(Cell::name, "::final_state: forward was not asked for final states");
+    check_cell_state("final_state", "c_n", c_n);
+    const Index D = directions();
+    for (Index l = 0; l < options_.num_layers; ++l)
+      for (Index d = 0; d < D; ++d) {
+        const auto& saved = cache.layers[static_cast<std::size_t>(l)];
+        const Index state = (l * D + d) * cache.B * options_.hidden_size;
+        at(l, d).final_state(
+            saved.direction[d],
+            columns(const_cast<Buffer<Scalar>&>(saved.output), cache.T, cache.B, d),
+            offset(h_n, state), offset(c_n, state));
+      }
+  }
+
+  /// What backward refuses, without doing anything. Throws: as backward.
+  void check_backward(const Sequence<const Scalar>& x, const Cache& cache,
+                      const Backward& how) const {
+    if (!cache.ready)
+      throw Error(Cell::name, "::backward: no training forward is there to go back through");
+    check_input(x);
+    if (x.steps != cache.T || x.batch != cache.B)
+      throw ShapeError(Cell::name, "::backward: x is not the sequence that forward was given");
+    const bool per_step = how.steps == Steps::all && how.dy.step_stride != 0;
+    if (how.dy.data && (how.dy.batch != cache.B || (per_step && how.dy.steps != cache.T)))
+      throw ShapeError(Cell::name, "::backward: dy: expected T = ", cache.T, ", B = ", cache.B,
+                       ", got T = ", how.dy.steps, ", B = ", how.dy.batch);
+    if (how.dy.data && how.dy.inputs != output_size())
+      throw ShapeError(Cell::name, "::backward: dy: expected ", output_size(),
+                       " values a column, got ", how.dy.inputs);
+    if (how.dy.data && cache.steps != Steps::all && how.steps != cache.steps)
+      throw ShapeError(Cell::name, "::backward: dy enters at steps that forward was not asked for");
+    check_cell_state("backward", "dc_n", how.dc_n);
+    check_cell_state("backward", "dc0", how.dc0);
+    if ((how.dh_n || how.dc_n) && !cache.final_states)
+      throw ShapeError(Cell::name,
+                       "::backward: dh_n or dc_n, but forward was not asked for final states");
+    if (how.dx.data && (!how.dx.is_dense() || how.dx.inputs != options_.input_size ||
+                        how.dx.steps != cache.T || how.dx.batch != cache.B))
+      throw ShapeError(Cell::name, "::backward: dx must be a dense ", cache.T, " x ", cache.B,
+                       " x ", options_.input_size, " sequence");
+  }
+
+  /// Back-propagation through time (Werbos 1990) of the last training forward, which it consumes.
+  /// Accumulates: parameter gradients. Assigns: dx, dh0, dc0. x is the view that forward was given.
+  /// Throws: Error without such a forward; ShapeError when dy or dx have other sizes, dx is not
+  /// dense, or gradients enter where forward did not run.
+  void backward(const Sequence<const Scalar>& x, Cache& cache, const Backward& how) {
+    check_backward(x, cache, how);
+    need_gradients();
+    const kernels::DenormalGuard guard;
+    const Index L = options_.num_layers, D = directions(), H = options_.hidden_size;
+    const Index T = cache.T, B = cache.B, width = D * round_up(H, Layer::W);
+    cache.ready = false;
+    Sequence<const Scalar> dy = internal::padded_upstream(cache, how, D, H, round_up(H, Layer::W));
+    for (Index l = L; l-- > 0;) {
+      auto& saved = cache.layers[static_cast<std::size_t>(l)];
+      const bool top = l + 1 == L;
+      for (Index d = 0; d < D; ++d) {
+        const Index state = (l * D + d) * B * H;
+        at(l, d).start_backward(saved.direction[d], offset(how.dh_n, state),
+                                offset(how.dc_n, state));
+      }
+      const Extent extent = saved.direction[0].extent;
+      const double work = operations(l, T, B);
+      internal::parallel_for(D * extent.tiles(), work, [&](Index task) noexcept {
+        const kernels::DenormalGuard task_guard;
+        const Index d = task % D, tile = task / D;
+        const auto [from, to] = top ? entry(how, T, d) : std::pair<Index, Index>{0, T};
+        Sequence<const Scalar> above = dy;
+        above.data = dy.data ? dy.data + d * (width / D) : nullptr;
+        at(l, d).backward_tile(saved.direction[d], columns(saved.output, T, B, d), above, from, to,
+                               tile);
+      });
+      for (Index d = 0; d < D; ++d) {
+        const Index state = (l * D + d) * B * H;
+        at(l, d).initial_gradient(saved.direction[d], offset(how.dh0, state),
+                                  offset(how.dc0, state));
+      }
+      const Sequence<const Scalar> input = l == 0 ? x : layer_input(cache, l - 1);
+      add_weight_gradients(saved, input, l, T, B);
+      if (l > 0) {
+        saved.dinput.resize(T * B * width);
+        const auto dinput = Sequence<Scalar>::dense(saved.dinput.data(), width, T, B);
+        input_gradient(saved, dinput, l, T);
+        if (options_.dropout > 0)
+          internal::dropout_gradient(saved.dinput.data(),
+                                     cache.layers[static_cast<std::size_t>(l - 1)].kept.data(),
+                                     options_.dropout, saved.dinput.size());
+        dy = dinput;
+      } else if (how.dx.data) {
+        input_gradient(saved, how.dx, l, T);
+      }
+    }
+  }
+
+ private:
+  friend class SlidingStack<Cell>;
+
+  Layer& at(Index l, Index d) noexcept {
+    return layers_[static_cast<std::size_t>(l * directions() + d)];
+  }
+  const Layer& at(Index l, Index d) const noexcept {
+    return layers_[static_cast<std::size_t>(l * directions() + d)];
+  }
+
+  template <class T>
+  static T* offset(T* data, Index by) noexcept {
+    return data ? data + by : nullptr;
+  }
+
+  void initialise(std::uint64_t seed) {
+    std::uint64_t stream = 0;
+    const double bound = 1.0 / std::sqrt(static_cast<double>(options_.hidden_size));
+    for (Layer& layer : layers_) {
+      if (options_.init == Init::pytorch) {
+        layer.visit([&](Parameter<Scalar>& parameter) {
+          internal::fill_uniform(parameter, bound, RandomStream(seed, stream++));
+        });
+      } else {
+        internal::fill_xavier(layer.weight_ih, RandomStream(seed, stream++));
+        internal::fill_orthogonal(layer.weight_hh, RandomStream(seed, stream++));
+      }
+    }
+  }
+
+  void check_input(const Sequence<const Scalar>& x) const {
+    if (x.inputs != options_.input_size)
+      throw ShapeError(Cell::name, "::forward: inputs per step: expected ", options_.input_size,
+                       ", got ", x.inputs);
+    if (x.steps < 1 || x.batch < 1)
+      throw ShapeError(Cell::name,
+                       "::forward: a sequence needs at least one step and one sample, got T = ",
+                       x.steps, ", B = ", x.batch);
+  }
+
+  static void check_cell_state(const char* function, const char* what, const Scalar* given) {
+    if (Cell::cell_vectors == 0 && given)
+      throw ShapeError(Cell::name, "::", function, ": ", what, ": there is no cell state");
+  }
+
+  /// How many steps direction d of layer l must run for what was asked.
+  Index live_steps(const Cache& cache, Index l, Index d) const noexcept {
+    const bool only_first =
+        l + 1 == options_.num_layers && d == 1 && cache.steps == Steps::last && !cache.final_states;
+    return only_first ? 1 : cache.T;
+  }
+
+  /// Where dy enters direction d of the top layer, as [from, to) in t.
+  static std::pair<Index, Index> entry(const Backward& how, Index T, Index d) noexcept {
+    if (!how.dy.data) return {0, 0};
+    if (how.steps == Steps::all) return {0, T};
+    if (how.steps == Steps::final && d == 1) return {0, 1};
+    return {T - 1, T};
+  }
+
+  /// Columns of direction d in a [T][B][D * Hp] buffer.
+  Sequence<Scalar> columns(Buffer<Scalar>& buffer, Index T, Index B, Index d) const noexcept {
+    const Index Hp = round_up(options_.hidden_size, Layer::W), width = directions() * Hp;
+    return {buffer.data() + d * Hp, Hp, T, B, B * width, width};
+  }
+
+  /// What layer l + 1 read in the training pass.
+  Sequence<const Scalar> layer_input(const Cache& cache, Index l) const noexcept {
+    const auto& below = cache.layers[static_cast<std::size_t>(l)];
+    const Index width = directions() * round_up(options_.hidden_size, Layer::W);
+    return Sequence<const Scalar>::dense(
+        (options_.dropout > 0 ? below.dropped : below.output).data(), width, cache.T, cache.B);
+  }
+
+  /// Multiply-adds of `columns` columns of `rows` values with a layer's weights, in all directions,
+  /// counted as two operations each.
+  double operations(Index columns, Index rows) const noexcept {
+    return 2.0 * static_cast<double>(columns * directions()) *
+           static_cast<double>(Cell::gates * options_.hidden_size * rows);
+  }
+  double operations(Index l, Index T, Index B) const noexcept {
+    return operations(T * B, at(l, 0).inputs().columns() + options_.hidden_size);
+  }
+
+  /// All steps of one layer. Threads take (direction, tile of samples). Where that is only one,
+  /// they share the units of each of its steps.
+  void run_steps(typename Cache::Layer& saved, const Sequence<const Scalar>& x, Index l) const {
+    const Index D = directions(), T = x.steps, B = x.batch, panels = at(l, 0).panels();
+    const Index tiles = saved.direction[0].extent.tiles();
+    const Index inputs = saved.direction[0].line.count > 0 ? 0 : at(l, 0).inputs().columns();
+    const double work = operations(T * B, inputs + options_.hidden_size);
+    const auto output = [&](Index d) noexcept { return columns(saved.output, T, B, d); };
+    const bool one = tiles == 1 && (D == 1 || saved.direction[1].extent.steps < T);
+    if (!one || work < internal::parallel_threshold ||
+        work < internal::shared_step_threshold * static_cast<double>(D * T)) {
+      internal::parallel_for(D * tiles, work, [&](Index task) noexcept {
+        const kernels::DenormalGuard guard;
+        const Index d = task % D;
+        at(l, d).forward_tile(saved.direction[d], x, output(d), task / D);
+      });
+      return;
+    }
+    const Index units = std::clamp(panels / 2, Index{1}, internal::SharedSteps::most_units);
+    internal::SharedSteps steps[2] = {{saved.direction[0].extent.steps, units},
+                                      {saved.direction[1].extent.steps, units}};
+    internal::parallel_team(units, [&](Index thread, Index threads) noexcept {
+      const kernels::DenormalGuard guard;
+      for (Index d = 0; d < D; ++d) {
+        auto step = at(l, d).steps_of(saved.direction[d], x, output(d), 0);
+        steps[d].run(thread, threads, [&](Index s, Index unit) noexcept {
+          step.first_panel = panels * unit / units;
+          step.panels = panels * (unit + 1) / units;
+          at(l, d).forward_step(step, saved.direction[d], x, output(d), 0, s);
+        });
+      }
+    });
+  }
+
+  void apply_dropout(typename Cache::Layer& saved, const Forward& how, Index l, Index T,
+                     Index B) const {
+    const Index D = directions(), H = options_.hidden_size, Hp = round_up(H, Layer::W);
+    saved.dropped.resize(T * B * D * Hp);
+    saved.kept.resize(T * B * D * Hp);
+    const Philox philox(how.dropout.seed, internal::dropout_stream + how.dropout.update);
+    internal::parallel_for(T, 20.0 * static_cast<double>(T * B * D * H), [&](Index t) noexcept {
+      for (Index b = 0; b < B; ++b) {
+        const Index at = (t * B + b) * D * Hp;
+        internal::dropout_column(saved.dropped.data() + at, saved.kept.data() + at,
+                                 saved.output.data() + at, philox, options_.dropout, l, t,
+                                 sample_key(how.keys, b), D, H, Hp);
+      }
+    });
+  }
+
+  void input_gradient(typename Cache::Layer& saved, const Sequence<Scalar>& dx, Index l, Index T) {
+    const Extent extent = saved.direction[0].extent;
+    internal::parallel_for(T * extent.tiles(), operations(l, T, extent.B),
+                           [&](Index task) noexcept {
+                             const kernels::DenormalGuard task_guard;
+                             const Index t = task % T, tile = task / T;
+                             for (Index d = 0; d < directions(); ++d)
+                               at(l, d).input_gradient(saved.direction[d], dx, t, tile, d > 0);
+                           });
+  }
+
+  void add_weight_gradients(typename Cache::Layer& saved, const Sequence<const Scalar>& input,
+                            Index l, Index T, Index B) {
+    const Index D = directions(), tasks = at(l, 0).weight_gradient_tasks();
+    internal::parallel_for(D * tasks, operations(l, T, B), [&](Index task) noexcept {
+      const kernels::DenormalGuard task_guard;
+      const Index d = task / tasks;
+      at(l, d).weight_gradient(saved.direction[d], input, columns(saved.output, T, B, d),
+                               task % tasks);
+    });
+  }
+
+  /// Packing a parameter takes as long as so many operations of a product.
+  static constexpr double repack_operations = 100;
+
+  RecurrentOptions options_;
+  std::vector<Layer> layers_;
+  bool packed_ = false;
+};
+
+/// A single or stacked LSTM in one or two directions: torch.nn.LSTM.
+template <class Scalar, class Activation = Accurate>
+using LSTM = RecurrentStack<LSTMCell<Scalar, Activation>>;
+
+/// A single or stacked GRU in one or two directions: torch.nn.GRU. It has no cell state: c0, c_n
+/// and their gradients are refused.
+template <class Scalar, class Activation = Accurate>
+using GRU = RecurrentStack<GRUCell<Scalar, Activation>>;
+
+}  // namespace TSDL_ABI
+}  // namespace tsdl

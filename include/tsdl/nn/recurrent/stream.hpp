@@ -1,0 +1,193 @@
+// One sequence through a stack, a column at a time: what a live process runs.
+//
+// A step of one sample waits for the last, and for its weights. So a stream keeps a copy of these
+// in its own order: in the narrowest vectors that hold all hidden units, and if asked for, at half
+// the width. Sizes known when compiling leave no loops in a small step.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "tsdl/core/buffer.hpp"
+#include "tsdl/core/error.hpp"
+#include "tsdl/core/state.hpp"
+#include "tsdl/kernels/simd.hpp"
+#include "tsdl/nn/recurrent/packs.hpp"
+#include "tsdl/nn/recurrent/stack.hpp"
+
+namespace tsdl {
+inline namespace TSDL_ABI {
+
+/// Carries h, and an LSTM's c, from one column to the next. After n columns of finite numbers its
+/// state has the bits that RecurrentStack::forward gives for a sequence of those n.
+///   Weight         the cell's Scalar, or BFloat16 with a cell of float: half the memory to read.
+///                  The bits are then those of a stack whose weights were rounded to BFloat16;
+///                  biases and arithmetic stay float.
+///   Input, Hidden  sizes, if known when compiling: fewer instructions, and up to W / 2 hidden
+///                  units narrower vectors.
+template <class Cell, class Weight = typename Cell::Scalar, Index Input = Eigen::Dynamic,
+          Index Hidden = Eigen::Dynamic>
+class RecurrentStream {
+ public:
+  using Scalar = typename Cell::Scalar;
+  static constexpr bool half_width = std::is_same_v<Weight, BFloat16>;
+  static_assert(std::is_same_v<Weight, Scalar> || (half_width && std::is_same_v<Scalar, float>),
+                "weights are the cell's Scalar, or BFloat16 where that is float");
+
+  /// Starts from zero states, with the stack's weights as they are now. Copies share them.
+  /// Throws: ShapeError for a bidirectional stack, whose reverse direction begins at the end, and
+  /// for one of other sizes than Input and Hidden.
+  explicit RecurrentStream(const RecurrentStack<Cell>& stack) : RecurrentStream(stack, true) {}
+
+  /// For an owner that keeps the stack and gives it to each push: many streams of one stack then
+  /// hold its weights once, where they read them in the stack's own order. Throws: as above.
+  static RecurrentStream borrowing(const RecurrentStack<Cell>& stack) {
+    return RecurrentStream(stack, !as_stack);
+  }
+
+  /// One step. Returns the top layer's h, valid until the next push or reset. Shapes: x I; H.
+  /// Allocates nothing.
+  std::span<const Scalar> push(const Scalar* x) noexcept {
+    return run(x, [this](std::size_t l) noexcept {
+      const LevelWeights& own = (*weights_)[l];
+      return View{own.weights.data(), own.bias.data()};
+    });
+  }
+
+  /// The same for a stream that borrows.
+  std::span<const Scalar> push(const RecurrentStack<Cell>& stack, const Scalar* x) noexcept {
+    if constexpr (as_stack)
+      return run(x, [&](std::size_t l) noexcept {
+        const auto& pack = stack.layer(static_cast<Index>(l)).forward_pack();
+        return View{pack.weights.data(), pack.bias.data()};
+      });
+    else
+      return push(x);
+  }
+
+  void state(StateBytes& bytes) {
+    for (Level& level : levels_) bytes(level.h, level.cells);
+    bytes(descending_);
+  }
+
+  /// Back to zero states.
+  void reset() noexcept {
+    for (Level& level : levels_) {
+      std::fill(level.h.begin(), level.h.end(), Scalar{0});
+      std::fill(level.cells.begin(), level.cells.end(), Scalar{0});
+    }
+  }
+
+ private:
+  static constexpr bool known = Hidden != Eigen::Dynamic;
+  static constexpr Index W = known ? kernels::fewest_lanes<Scalar>(Hidden) : Cell::W;
+  using StepCell = typename Cell::template WithLanes<W>;
+  using Packed = std::conditional_t<half_width, kernels::BFloat16Pair, Scalar>;
+  using Above = kernels::Size<known ? round_up(Hidden, W) : Eigen::Dynamic>;
+
+  /// Whether a stack's own packs are in this order.
+  static constexpr bool as_stack = !known && !half_width;
+
+  /// What a step of one layer reads.
+  struct View {
+    const Packed* weights;
+    const Scalar* bias;
+  };
+  struct LevelWeights {
+    Buffer<Packed> weights;
+    Buffer<Scalar> bias;
+  };
+  struct Level {
+    Buffer<Scalar> h, next, cells;
+  };
+
+  static constexpr Index padded(Index H) noexcept { return round_up(H, W); }
+
+  RecurrentStream(const RecurrentStack<Cell>& stack, bool keep)
+      : inputs_(stack.options().input_size), hidden_(stack.options().hidden_size) {
+    const RecurrentOptions& options = stack.options();
+    if (stack.directions() != 1)
+      throw ShapeError(Cell::name, " stream: a bidirectional network cannot be streamed");
+    if (options.input_size != inputs_ || options.hidden_size != hidden_)
+      throw ShapeError(Cell::name, " stream: expected ", Index{inputs_}, " inputs and ",
+                       Index{hidden_}, " hidden units, got ", options.input_size, " and ",
+                       options.hidden_size);
+    const Index Hp = padded(hidden_);
+    std::vector<LevelWeights> weights;
+    for (Index l = 0; l < options.num_layers; ++l) {
+      Level& level = levels_.emplace_back();
+      for (Buffer<Scalar>* buffer : {&level.h, &level.next}) buffer->assign(Hp, Scalar{0});
+      level.cells.assign(Hp * Cell::cell_vectors, Scalar{0});
+      if (!keep) continue;
+      const auto& layer = stack.layer(l);
+      ForwardPack<StepCell> pack(
+          l == 0 ? InputLayout{1, inputs_, inputs_} : InputLayout{1, hidden_, Hp}, hidden_);
+      pack.derive(layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh);
+      LevelWeights& own = weights.emplace_back();
+      keep_weights(own.weights, pack);
+      own.bias = std::move(pack.bias);
+    }
+    if (keep) weights_ = std::make_shared<const std::vector<LevelWeights>>(std::move(weights));
+  }
+
+  template <class WeightsOf>
+  std::span<const Scalar> run(const Scalar* x, const WeightsOf& weights_of) noexcept {
+    const kernels::DenormalGuard guard;
+    step(levels_.front(), weights_of(0), inputs_, x);
+    for (std::size_t l = 1; l < levels_.size(); ++l)
+      step(levels_[l], weights_of(l), Above(padded(hidden_)), levels_[l - 1].h.data());
+    descending_ = !descending_;
+    return {levels_.back().h.data(), static_cast<std::size_t>(hidden_)};
+  }
+
+  template <class Inputs>
+  void step(Level& level, const View& weights, const Inputs& inputs, const Scalar* x) noexcept {
+    using Panels = kernels::Size<known ? round_up(Hidden, W) / W : Eigen::Dynamic>;
+    StepCell::forward(kernels::StreamStep<Scalar, Packed, Inputs, kernels::Size<Hidden>, Panels>{
+        .inputs = inputs,
+        .hidden = hidden_,
+        .panels = Panels(padded(hidden_) / W),
+        .descending = descending_,
+        .x = x,
+        .h_prev = level.h.data(),
+        .cells_prev = level.cells.data(),
+        .weights = weights.weights,
+        .bias = weights.bias,
+        .h = level.next.data(),
+        .cells = level.cells.data()});
+    level.h.swap(level.next);
+  }
+
+  /// Row by row of x and of h: a stack of two rows a word, where they are kept at half the width.
+  static void keep_weights(Buffer<Packed>& weights, ForwardPack<StepCell>& pack) {
+    if constexpr (!half_width) {
+      weights = std::move(pack.weights);
+    } else {
+      constexpr Index width = ForwardPack<StepCell>::gate_width;
+      const Index I = pack.inputs().columns(), H = pack.hidden();
+      weights.resize(pack.panels() * width *
+                     (kernels::packed_rows<Packed>(I) + kernels::packed_rows<Packed>(H)));
+      const Scalar* row = pack.weights.data();
+      Packed* out = weights.data();
+      for (Index p = 0; p < pack.panels(); ++p)
+        for (const Index rows : {I, H})
+          for (Index k = 0; k < rows; k += 2) {
+            for (Index n = 0; n < width; ++n)
+              *out++ = {BFloat16(row[n]), BFloat16(k + 1 < rows ? row[width + n] : Scalar{0})};
+            row += std::min(Index{2}, rows - k) * width;
+          }
+    }
+  }
+
+  kernels::Size<Input> inputs_;
+  kernels::Size<Hidden> hidden_;
+  std::shared_ptr<const std::vector<LevelWeights>> weights_;  ///< none when borrowed
+  std::vector<Level> levels_;
+  bool descending_ = false;
+};
+
+}  // namespace TSDL_ABI
+}  // namespace tsdl
