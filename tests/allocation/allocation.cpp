@@ -81,7 +81,7 @@ struct Network {
 };
 
 const Setting settings[] = {
-    {tsdl::Pooling::last, 1}, {tsdl::Pooling::mean, 3}, {tsdl::Pooling::final_states, 1}};
+    {tsdl::Pooling::last, 1}, {tsdl::Pooling::mean, 3}, {tsdl::Pooling::each_direction_end, 1}};
 
 template <class Model>
 void check_training(int threads, bool gathered) {

@@ -109,7 +109,7 @@ TEST_CASE("model files: what was saved is loaded, bit for bit") {
                                                   .hidden_size = 1,
                                                   .num_layers = 3,
                                                   .dropout = 0.1,
-                                                  .pooling = tsdl::Pooling::final_states,
+                                                  .pooling = tsdl::Pooling::each_direction_end,
                                                   .init = tsdl::Init::orthogonal},
                                                  tsdl::DirectionLabel{}, 1);
   check_round_trip<tsdl::BiGRUClassifier<float>>(

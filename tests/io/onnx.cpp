@@ -244,7 +244,7 @@ TEST_CASE("onnx: each pooling reads its steps") {
   CHECK(last.node("Softmax").attributes.at("axis") == "-1");
   CHECK((last.outputs[1].shape == std::vector<std::string>{"batch", "3"}));
 
-  const OnnxFile states = with(Pooling::final_states);
+  const OnnxFile states = with(Pooling::each_direction_end);
   CHECK(states.ops() == before + after);
   CHECK((states.nodes[4].outputs == std::vector<std::string>{"", "gru_l1_Y_h"}));
   CHECK(states.nodes[5].inputs[0] == "gru_l1_Y_h");

@@ -202,7 +202,7 @@ void write_models_for_torch(const TemporaryDirectory& directory) {
   mean.pooling = tsdl::Pooling::mean;
   mean.hidden_size = 7;
   mean.outputs = 3;
-  final_states.pooling = tsdl::Pooling::final_states;
+  final_states.pooling = tsdl::Pooling::each_direction_end;
   final_states.hidden_size = 4;
   final_states.num_layers = 1;
   write_model_for_torch<tsdl::BiLSTMClassifier<float>>(directory / "ours/a", wide);

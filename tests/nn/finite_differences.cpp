@@ -75,7 +75,7 @@ void check_stack(const StackCase& s) {
     how.steps = s.steps;
     how.training = true;
     how.dropout = {11, 5};
-    how.final_states = s.states;
+    how.want_h_n = s.states;
     if (s.states) how.h0 = h0.data();
     if (s.states && has_c) how.c0 = c0.data();
     stack.repack();
@@ -88,7 +88,7 @@ void check_stack(const StackCase& s) {
     for (Index t = all ? 0 : s.T - 1; t < s.T; ++t)
       for (Index b = 0; b < s.B; ++b)
         for (Index d = 0; d < s.D; ++d)
-          read(s.steps == tsdl::Steps::final && d == 1 ? 0 : t, b, d,
+          read(s.steps == tsdl::Steps::each_direction_end && d == 1 ? 0 : t, b, d,
                dy.data() + ((all ? t : 0) * s.B + b) * width + d * s.H);
     if (s.states) {
       Values h_n(h0.size()), c_n(h0.size());
@@ -184,7 +184,7 @@ TEST_CASE_TEMPLATE(
 
 TEST_CASE_TEMPLATE("finite differences: gradients that enter at the last or final steps only", Cell,
                    tsdl::LSTMCell<double>, tsdl::GRUCell<double>) {
-  for (const tsdl::Steps steps : {tsdl::Steps::last, tsdl::Steps::final})
+  for (const tsdl::Steps steps : {tsdl::Steps::last, tsdl::Steps::each_direction_end})
     for (const bool states : {false, true}) {
       check_stack<Cell>({2, 3, 2, 2, 3, 2, 0.0, steps, states});
       check_stack<Cell>({2, 3, 2, 2, 3, 2, 0.4, steps, states});
@@ -206,7 +206,7 @@ TEST_CASE_TEMPLATE("finite differences: a classifier, every pooling and loss", C
       {tsdl::task_of(tsdl::CrossEntropy{{0.5, 2.0, 1.25}}, 3), {2, 0, 1}},
       {tsdl::task_of(tsdl::MSE{}, 1), {0.3, -1.0, 2.0}}};
   for (const tsdl::Pooling pooling :
-       {tsdl::Pooling::last, tsdl::Pooling::final_states, tsdl::Pooling::mean})
+       {tsdl::Pooling::last, tsdl::Pooling::each_direction_end, tsdl::Pooling::mean})
     for (const Asked& kind : kinds) check_network<tsdl::RecurrentNetwork<Cell, 2>>(pooling, kind);
 }
 

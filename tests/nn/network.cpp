@@ -13,7 +13,7 @@ namespace {
 using test::Index;
 using tsdl::Pooling;
 
-constexpr Pooling poolings[] = {Pooling::last, Pooling::final_states, Pooling::mean};
+constexpr Pooling poolings[] = {Pooling::last, Pooling::each_direction_end, Pooling::mean};
 
 template <class Model>
 Model model_with(Pooling pooling, Index H, Index outputs) {
@@ -118,7 +118,7 @@ TEST_CASE_TEMPLATE("pooling reads the steps that it names", Cell, tsdl::LSTMCell
           const double value = y[static_cast<std::size_t>((t * B + b) * 2 * H + j)];
           if (pooling == Pooling::mean) pooled += value / static_cast<double>(T);
           if (pooling == Pooling::last && t == T - 1) pooled = value;
-          if (pooling == Pooling::final_states && t == (j < H ? T - 1 : 0)) pooled = value;
+          if (pooling == Pooling::each_direction_end && t == (j < H ? T - 1 : 0)) pooled = value;
         }
         expected += values[next][static_cast<std::size_t>(j)] * pooled;
       }
@@ -452,11 +452,11 @@ TEST_CASE("a backward pass that has nothing to go back through changes no gradie
   };
   model.forward(view, cache);  // inference
   refused(cache, view);
-  model.forward(view, cache, {.training = true});
+  model.forward(view, cache, {.training = true, .dropout = {5, 6}});
   refused(cache, test::dense(x, 3, 5, 1));  // not the x that forward was given
   refused(cache, test::dense(x, 3, 4, 2));
   refused(fresh, view);
-  model.forward(view, cache, {.training = true});
+  model.forward(view, cache, {.training = true, .dropout = {5, 6}});
   CHECK_NOTHROW(model.backward(view, cache, dlogits.data()));
   model.zero_gradients();
   refused(cache, view);  // consumed

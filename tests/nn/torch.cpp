@@ -130,7 +130,7 @@ void run_layers(Case<typename Cell::Scalar>& c) {
 
   tsdl::StackCache<Scalar> cache;
   tsdl::ForwardOptions<Scalar> forward;
-  forward.training = forward.final_states = true;
+  forward.training = forward.want_h_n = true;
   forward.h0 = h0.data();
   if (has_c) forward.c0 = c0.data();
   stack.forward(test::dense(x, I, T, B), cache, forward);
@@ -210,7 +210,7 @@ void run_training(Case<double>& c) {
                       .eps = c.real("eps"),
                       .weight_decay = c.real("weight_decay")};
   if (c.number("decay_biases") == 0) options.groups = {{.name = "bias", .weight_decay = 0.0}};
-  tsdl::AdamWOptimizer<double> optimizer(options, model);
+  tsdl::Optimizer optimizer(model, options);
   const auto x = c.tensor("x"), labels = c.tensor("labels"), rates = c.tensor("lr");
   const tsdl::Task task = tsdl::task_of(loss_of(c), K);
   std::vector<double> dlogits(static_cast<std::size_t>(B * K)), losses, norms;

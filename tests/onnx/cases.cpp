@@ -178,13 +178,13 @@ void write_combinations(const std::filesystem::path& directory) {
   std::uint64_t number = 0;
   for (const char* kind : {"lstm", "gru", "bilstm", "bigru"})
     for (const Index layers : {1, 2, 3})
-      for (const Pooling pooling : {Pooling::last, Pooling::final_states, Pooling::mean})
+      for (const Pooling pooling : {Pooling::last, Pooling::each_direction_end, Pooling::mean})
         for (const Index outputs : {1, 3})
           for (const bool scaler : {true, false})
             write_drawn(directory, {kind, layers, pooling, outputs, {.include_scaler = scaler}},
                         number++);
   for (const char* kind : {"lstm", "bigru"})
-    for (const Pooling pooling : {Pooling::last, Pooling::final_states, Pooling::mean})
+    for (const Pooling pooling : {Pooling::last, Pooling::each_direction_end, Pooling::mean})
       write_drawn(directory,
                   {kind, 2, pooling, 3, {.include_scaler = true, .dynamic_length = true}, 0.7},
                   number++);

@@ -103,7 +103,7 @@ struct Setting {
   tsdl::Pooling pooling;
 };
 constexpr Setting settings[] = {{7, 1, 1, tsdl::Pooling::last},
-                                {20, 2, 3, tsdl::Pooling::final_states},
+                                {20, 2, 3, tsdl::Pooling::each_direction_end},
                                 {17, 3, 1, tsdl::Pooling::mean},
                                 {33, 2, 1, tsdl::Pooling::last}};
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "support/archive.hpp"
 #include "support/training.hpp"
 #include "tsdl/nn/model.hpp"
 #include "tsdl/nn/window.hpp"
@@ -284,13 +285,6 @@ TEST_CASE("early stopping: each improvement starts the wait anew") {
 }
 
 TEST_CASE("plateau: what it archives goes on to the same rates, wherever it is cut off") {
-  struct Memory final : tsdl::StateArchive {
-    std::map<std::string, double> values;
-    bool reads = false;
-    void number(const std::string& name, double& value) override {
-      (reads ? value : values[name]) = reads ? values.at(name) : value;
-    }
-  };
   const std::vector<double> losses = {3, 4, 4, 4, 2, 4, 4, 4, 4, 4, 4, 4};
   const auto rates = [&](std::size_t cut) {
     tsdl::internal::PlateauCallback whole({.factor = 0.5, .patience = 1, .cooldown = 3}),
@@ -300,9 +294,9 @@ TEST_CASE("plateau: what it archives goes on to the same rates, wherever it is c
     std::vector<double> all;
     for (std::size_t i = 0; i < losses.size(); ++i) {
       if (i == cut) {
-        Memory memory;
+        test::MemoryArchive memory;
         whole.archive(memory);
-        memory.reads = true;
+        memory.start_reading();
         rest.archive(memory);
       }
       state.history.push_back({.train_loss = losses[i], .validation = {}});

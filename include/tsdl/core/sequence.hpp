@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "tsdl/core/error.hpp"
 #include "tsdl/core/types.hpp"
 
 namespace tsdl {
@@ -17,6 +18,10 @@ inline namespace TSDL_ABI {
 /// PyTorch's). A batch of consecutive sliding windows is the same view over the series itself, with
 /// step_stride = I and sample_stride = I * stride: windows cost no memory. Such views overlap, so
 /// gradients with respect to inputs are written to a dense Sequence only.
+///
+///   Sequence<const double> x(X, T);                      of an Eigen matrix, I x (T B)
+///   auto x = Sequence<const double>::dense(p, I, T, B);  of a pointer to T x B x I values
+///   Sequence<const double> x(p, I, T, B, step, sample);  with strides of one's own
 template <class Scalar>
 struct Sequence {
   Scalar* data = nullptr;
@@ -25,6 +30,60 @@ struct Sequence {
   Index batch = 0;          ///< B
   Index step_stride = 0;    ///< from (t, b) to (t + 1, b), in values
   Index sample_stride = 0;  ///< from (t, b) to (t, b + 1), in values
+
+  constexpr Sequence() noexcept = default;
+
+  /// Both strides are given. There is no constructor without them: a view whose strides are 0 would
+  /// read its first column everywhere.
+  constexpr Sequence(Scalar* its_data, Index its_inputs, Index its_steps, Index its_batch,
+                     Index its_step_stride, Index its_sample_stride) noexcept
+      : data(its_data),
+        inputs(its_inputs),
+        steps(its_steps),
+        batch(its_batch),
+        step_stride(its_step_stride),
+        sample_stride(its_sample_stride) {}
+
+  /// The columns of an Eigen matrix, Map, Ref or Block of whole columns, which must outlive the
+  /// view: column t * B + b is (t, b), and B follows from T. Shapes: I x (T B).
+  /// Throws: ShapeError when the columns are not `its_steps` times a whole number of samples, or
+  /// the values of a column are not adjacent.
+  template <class Columns>
+  requires std::is_base_of_v<Eigen::EigenBase<std::remove_cvref_t<Columns>>,
+                             std::remove_cvref_t<Columns>>
+  Sequence(Columns&& columns, Index its_steps) {
+    using Plain = std::remove_cvref_t<Columns>;
+    constexpr bool same_scalar =
+        std::is_same_v<typename Plain::Scalar, std::remove_const_t<Scalar>>;
+    constexpr bool has_memory = (Plain::Flags & Eigen::DirectAccessBit) != 0;
+    constexpr bool one_row = Plain::RowsAtCompileTime == 1;
+    constexpr bool outlives = std::is_lvalue_reference_v<Columns> ||
+                              !std::is_base_of_v<Eigen::PlainObjectBase<Plain>, Plain>;
+    if constexpr (!same_scalar) {
+      static_assert(same_scalar, "Sequence: the matrix has another scalar type");
+    } else if constexpr (!has_memory) {
+      static_assert(has_memory,
+                    "Sequence: an expression has no memory to view: evaluate it to a matrix first");
+    } else if constexpr (Plain::IsRowMajor && !one_row) {
+      static_assert(one_row,
+                    "Sequence: a column's values must be adjacent: use a column-major matrix");
+    } else if constexpr (!outlives) {
+      static_assert(outlives, "Sequence: a temporary matrix would not outlive the view");
+    } else if constexpr (!std::is_convertible_v<decltype(columns.data()), Scalar*>) {
+      static_assert(std::is_const_v<Scalar>,
+                    "Sequence: the matrix is const: make a Sequence<const Scalar>");
+    } else {
+      if (its_steps < 1 || columns.cols() < 1 || columns.cols() % its_steps != 0)
+        throw ShapeError("Sequence: ", columns.cols(), " columns are not T = ", its_steps,
+                         " steps of a whole number of samples");
+      if (!one_row && columns.rows() > 1 && columns.innerStride() != 1)
+        throw ShapeError("Sequence: the values of a column must be adjacent, and are ",
+                         columns.innerStride(), " apart");
+      const Index stride = one_row ? columns.innerStride() : columns.outerStride();
+      const Index samples = columns.cols() / its_steps;
+      *this = {columns.data(), columns.rows(), its_steps, samples, samples * stride, stride};
+    }
+  }
 
   static Sequence dense(Scalar* data, Index inputs, Index steps, Index batch) {
     return {data, inputs, steps, batch, inputs * batch, inputs};

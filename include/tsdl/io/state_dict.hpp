@@ -19,6 +19,7 @@
 #include "tsdl/io/safetensors.hpp"
 #include "tsdl/io/state_dict_hints.hpp"
 #include "tsdl/io/tensor_file.hpp"
+#include "tsdl/nn/module.hpp"
 #include "tsdl/nn/parameter.hpp"
 
 namespace tsdl {
@@ -151,10 +152,9 @@ inline IncompatibleKeys compare(const std::vector<WantedTensor>& wanted, const T
 /// of another type and, when strict, missing or not expected, or one with a value that is not
 /// finite or beyond Scalar's range. Also when not strict: if the file has no tensor of the model's,
 /// or has layers or a direction that the model lacks. Source: torch.nn.Module.load_state_dict
-template <class Model>
-IncompatibleKeys load_state_dict(Model& model, TensorFile& file,
-                                 const StateDictOptions& options = {}) {
-  using Scalar = typename Model::Scalar;
+template <Module M>
+IncompatibleKeys load_state_dict(M& model, TensorFile& file, const StateDictOptions& options = {}) {
+  using Scalar = typename M::Scalar;
   const auto wanted = internal::wanted_tensors(std::as_const(model), options.prefixes);
   IncompatibleKeys keys = internal::compare(wanted, file, options.strict);
   std::vector<Buffer<Scalar>> values(wanted.size());  // empty: missing
@@ -169,28 +169,34 @@ IncompatibleKeys load_state_dict(Model& model, TensorFile& file,
                           " is not finite");
   }
   auto next = values.begin();
-  model.visit([&](Parameter<Scalar>& parameter) {
+  update(model, [&](Parameter<Scalar>& parameter) {
     if (!next->empty()) parameter.value.swap(*next);
     ++next;
   });
-  model.repack();
   return keys;
 }
 
 /// The same from a file, for instance one that PyTorch wrote.
-template <class Model>
-IncompatibleKeys load_state_dict(Model& model, const std::filesystem::path& path,
+template <class M>
+IncompatibleKeys load_state_dict(M& model, const std::filesystem::path& path,
                                  const StateDictOptions& options = {}) {
-  TensorFile file = read_safetensors(path);
-  return load_state_dict(model, file, options);
+  static_assert(Module<M>,
+                "load_state_dict: this type does not keep the contract of a module, tsdl::Module "
+                "in nn/module.hpp; the compiler's notes name what it lacks");
+  if constexpr (Module<M>) {
+    TensorFile file = read_safetensors(path);
+    return load_state_dict(model, file, options);
+  } else {
+    return {};
+  }
 }
 
 /// Writes the weights of a model or of layers, whole or not at all; `prefixes` as when they are
 /// read. Throws: Error when it cannot be written, or `prefixes` are of no use.
-template <class Model>
-void save_state_dict(const std::filesystem::path& path, const Model& model,
+template <Module M>
+void save_state_dict(const std::filesystem::path& path, const M& model,
                      const StateDictOptions& options = {}) {
-  using Scalar = typename Model::Scalar;
+  using Scalar = typename M::Scalar;
   const auto wanted = internal::wanted_tensors(model, options.prefixes);
   TensorFile file(path.string());
   file.metadata["format"] = "pt";

@@ -5,10 +5,10 @@
 // metadata.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
+#include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -49,82 +49,69 @@ inline Json trainer_options_to_json(const TrainerOptions& options) {
           {"seed", options.seed}};
 }
 
-/// Writes each number as a tensor, or reads it back. A reader that does not commit only checks that
-/// everything is there.
+/// Values as tensors of a file. A reader first checks that everything is there and keeps it, then
+/// restores it: so a file that lacks one value changes none.
 class TensorArchive final : public StateArchive {
  public:
-  enum class Mode { write, check, commit };
+  enum class Mode { write, check, restore };
   TensorArchive(TensorFile& file, Mode mode) : file_(file), mode_(mode) {}
 
   void number(const std::string& name, double& value) override {
     if (mode_ == Mode::write) {
-      file_.add("state." + name, {}, std::span<const double>(&value, 1));
+      file_.add(name, {}, std::span<const double>(&value, 1));
       return;
     }
     double stored = 0;
-    file_.copy_to("state." + name, {}, std::span<double>(&stored, 1));
-    if (mode_ == Mode::commit) value = stored;
+    file_.copy_to(name, {}, std::span<double>(&stored, 1));
+    if (mode_ == Mode::restore) value = stored;
   }
+  void tensor(const std::string& name, const std::vector<Index>& shape,
+              Buffer<float>& values) override {
+    exchange(name, shape, values, floats_);
+  }
+  void tensor(const std::string& name, const std::vector<Index>& shape,
+              Buffer<double>& values) override {
+    exchange(name, shape, values, doubles_);
+  }
+  void rows(const std::string& name, Index columns, std::vector<double>& values) override {
+    if (mode_ == Mode::write) {
+      file_.add(name, {std::ssize(values) / columns, columns}, std::span<const double>(values));
+      return;
+    }
+    const auto found = file_.tensors().find(name);
+    if (found == file_.tensors().end() || found->second.shape.size() != 2)
+      throw FormatError(file_.path(), ": tensor '", name, "': missing or not a matrix");
+    const std::vector<Index> shape = {found->second.shape[0], columns};
+    const auto size = checked_product(shape);
+    std::vector<double> stored(size && file_.refusal(name, shape) == std::nullopt
+                                   ? static_cast<std::size_t>(*size)
+                                   : std::size_t{0});
+    file_.copy_to(name, std::span<const Index>(shape), std::span<double>(stored));
+    if (mode_ == Mode::restore) values = std::move(stored);
+  }
+  bool restores() const noexcept override { return mode_ == Mode::restore; }
+  void restore() noexcept { mode_ = Mode::restore; }
 
  private:
+  template <class Scalar>
+  void exchange(const std::string& name, const std::vector<Index>& shape, Buffer<Scalar>& values,
+                std::map<std::string, Buffer<Scalar>>& checked) {
+    if (mode_ == Mode::write) {
+      file_.add(name, shape, std::span<const Scalar>(values.span()));
+    } else if (mode_ == Mode::check) {
+      Buffer<Scalar>& stored = checked[name];
+      stored.resize(values.size());
+      file_.copy_to(name, std::span<const Index>(shape), stored.span());
+    } else {
+      values.swap(checked.at(name));
+    }
+  }
+
   TensorFile& file_;
   Mode mode_;
+  std::map<std::string, Buffer<float>> floats_;
+  std::map<std::string, Buffer<double>> doubles_;
 };
-
-inline void archive(StateArchive& archive, TrainerState& state) {
-  archive.integer("epoch", state.epoch);
-  archive.integer("batches", state.batches);
-  archive.number("learning_rate", state.learning_rate);
-  archive.number("best_loss", state.best_loss);
-  archive.integer("best_epoch", state.best_epoch);
-  archive.integer("skipped_steps", state.skipped_steps);
-  archive.integer("skipped_in_a_row", state.skipped_in_a_row);
-  archive.integer("stop", state.stop);
-  archive.integer("status", state.status);
-}
-
-/// A row of the history: what the record says of training, then every figure of the validation.
-inline constexpr Index history_columns = 6 + std::ssize(all_figures);
-
-inline std::vector<double> history_row(const EpochRecord& e) {
-  std::vector<double> row = {static_cast<double>(e.epoch),
-                             e.learning_rate,
-                             e.gradient_norm,
-                             e.train_loss,
-                             static_cast<double>(e.skipped_steps),
-                             static_cast<double>(e.validation.count)};
-  for (const Figure& figure : all_figures) row.push_back(e.validation.*figure.value);
-  return row;
-}
-
-inline EpochRecord history_record(const double* row) {
-  EpochRecord e;
-  e.epoch = static_cast<Index>(row[0]);
-  e.learning_rate = row[1];
-  e.gradient_norm = row[2];
-  e.train_loss = row[3];
-  e.skipped_steps = static_cast<Index>(row[4]);
-  e.validation.count = static_cast<Index>(row[5]);
-  row += 6;
-  for (const Figure& figure : all_figures) e.validation.*figure.value = *row++;
-  return e;
-}
-
-/// Calls use(name, shape, buffer) for everything that is as large as the model.
-template <class Trainer, class Use>
-void for_each_state_tensor(Trainer& trainer, const Use& use) {
-  using Scalar = typename Trainer::Scalar;
-  std::size_t i = 0;
-  trainer.model().visit([&](Parameter<Scalar>& parameter) {
-    auto& moments = trainer.optimizer().moments()[i];
-    use("weights." + parameter.name, parameter.shape(), parameter.value);
-    use("best." + parameter.name, parameter.shape(), trainer.best_weights()[i]);
-    use("m." + parameter.name, parameter.shape(), moments.m);
-    use("v." + parameter.name, parameter.shape(), moments.v);
-    ++i;
-  });
-  trainer.model().repack();
-}
 
 }  // namespace internal
 
@@ -151,27 +138,11 @@ std::string fingerprint(const Prepared<Scalar>& data, const Trainer& trainer,
 template <class Trainer>
 void save_training_state(const std::filesystem::path& path, Trainer& trainer,
                          const std::string& fingerprint) {
-  using Scalar = typename Trainer::Scalar;
   TensorFile file(path.string());
   file.metadata[internal::state_key] = internal::state_version;
   file.metadata[internal::fingerprint_key] = fingerprint;
-  internal::for_each_state_tensor(
-      trainer, [&](const std::string& name, std::vector<Index> shape, Buffer<Scalar>& values) {
-        file.add(name, std::move(shape), std::span<const Scalar>(values.span()));
-      });
   internal::TensorArchive writer(file, internal::TensorArchive::Mode::write);
-  internal::archive(writer, trainer.state());
-  std::uint64_t steps = trainer.optimizer().steps();
-  writer.integer("optimizer.steps", steps);
   trainer.archive(writer);
-  std::vector<double> history;
-  for (const EpochRecord& record : trainer.state().history) {
-    const std::vector<double> row = internal::history_row(record);
-    history.insert(history.end(), row.begin(), row.end());
-  }
-  file.add("history",
-           {static_cast<Index>(trainer.state().history.size()), internal::history_columns},
-           std::span<const double>(history));
   write_safetensors(path, file);
 }
 
@@ -181,8 +152,6 @@ void save_training_state(const std::filesystem::path& path, Trainer& trainer,
 /// FormatError when it is not such a file or does not fit the model and callbacks.
 template <class Trainer>
 void resume(const std::filesystem::path& path, Trainer& trainer, const std::string& fingerprint) {
-  using Scalar = typename Trainer::Scalar;
-  using Mode = internal::TensorArchive::Mode;
   TensorFile file = read_safetensors(path);
   const std::string& state_version = file.metadata_at(internal::state_key);
   if (state_version == "1")
@@ -197,38 +166,11 @@ void resume(const std::filesystem::path& path, Trainer& trainer, const std::stri
     throw Error(path.string(),
                 ": cannot be resumed: it was written with other data or options (fingerprint ",
                 file.metadata_at(internal::fingerprint_key), ", this run's is ", fingerprint, ")");
-  std::vector<Buffer<Scalar>> tensors;
-  std::as_const(trainer.model()).visit([&](const Parameter<Scalar>& parameter) {
-    for (const char* kind : {"weights.", "best.", "m.", "v."})
-      file.copy_to(kind + parameter.name, parameter.shape(),
-                   tensors.emplace_back(parameter.size()).span());
-  });
-  const auto read = [&](Mode mode) {
-    internal::TensorArchive reader(file, mode);
-    internal::archive(reader, trainer.state());
-    std::uint64_t steps = trainer.optimizer().steps();
-    reader.integer("optimizer.steps", steps);
-    trainer.optimizer().set_steps(steps);
-    trainer.archive(reader);
-  };
-  read(Mode::check);
-  const auto rows = file.tensors().find("history");
-  if (rows == file.tensors().end() || rows->second.shape.size() != 2)
-    throw FormatError(path.string(), ": tensor 'history': missing or not a matrix");
-  const Index epochs = rows->second.shape[0];
-  Buffer<double> history(epochs * internal::history_columns);
-  file.copy_to("history", {epochs, internal::history_columns}, history.span());
+  internal::TensorArchive reader(file, internal::TensorArchive::Mode::check);
+  trainer.archive(reader);
   file.refuse_unused();
-
-  read(Mode::commit);
-  trainer.state().history.clear();
-  for (Index i = 0; i < epochs; ++i)
-    trainer.state().history.push_back(
-        internal::history_record(history.data() + i * internal::history_columns));
-  trainer.restored();
-  auto next = tensors.begin();
-  internal::for_each_state_tensor(trainer, [&](const std::string&, const std::vector<Index>&,
-                                               Buffer<Scalar>& values) { values.swap(*next++); });
+  reader.restore();
+  trainer.archive(reader);
 }
 
 }  // namespace TSDL_ABI

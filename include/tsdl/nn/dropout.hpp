@@ -7,19 +7,31 @@
 #include <cstdint>
 #include <cstring>
 
+#include "tsdl/core/error.hpp"
 #include "tsdl/core/random.hpp"
 #include "tsdl/core/types.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Names a mask: the run's seed and the number of the update it is drawn for.
+/// Names a mask: the run's seed and the number of the update it is drawn for. A training pass with
+/// dropout refuses one that was not given: the same masks in every update would be no dropout.
 struct DropoutKey {
+  static constexpr std::uint64_t not_given = ~std::uint64_t{0};
+
   std::uint64_t seed = 0;
-  std::uint64_t update = 0;
+  std::uint64_t update = not_given;  ///< 0, 1, ...: another one in each update
 };
 
 namespace internal {
+
+/// Throws: OptionError when masks are to be drawn for an update that was not named.
+inline void check_dropout_key(const DropoutKey& key) {
+  if (key.update == DropoutKey::not_given)
+    throw OptionError(
+        "dropout: a training pass needs a key that changes with each update: .dropout = {.seed = "
+        "1, .update = n}");
+}
 
 /// Where the streams of masks begin, one an update: apart from those of weights and shuffling.
 inline constexpr std::uint64_t dropout_stream = std::uint64_t{1} << 40;
@@ -50,7 +62,7 @@ void dropout_column(Scalar* out, std::uint8_t* kept, const Scalar* in, const Phi
         for (Index i = 0; i < at_once; ++i)
           draws[i] = static_cast<std::uint16_t>(words[i / 2] >> (i % 2 * 16));
       }
-      for (Index i = 0; i < count; ++i) {  // without a branch, which would be a guess
+      for (Index i = 0; i < count; ++i) {  // branchless: masks are unpredictable
         const bool keep = draws[skipped + i] >= threshold;
         const Scalar scaled = in[j + i] * scale;
         kept[j + i] = keep;

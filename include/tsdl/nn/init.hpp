@@ -3,8 +3,11 @@
 
 #include <cmath>
 #include <cstddef>
+#include <string>
+#include <string_view>
 #include <vector>
 
+#include "tsdl/core/error.hpp"
 #include "tsdl/core/random.hpp"
 #include "tsdl/nn/parameter.hpp"
 
@@ -19,6 +22,17 @@ enum class Init {
   /// uniform rule, biases zero. Source: Saxe, McClelland and Ganguli 2014; Glorot and Bengio 2010.
   orthogonal,
 };
+
+inline std::string to_string(Init init) {
+  return init == Init::orthogonal ? "orthogonal" : "pytorch";
+}
+
+/// Throws: OptionError when the name is not pytorch or orthogonal.
+inline Init init_from(std::string_view name) {
+  for (const Init init : {Init::pytorch, Init::orthogonal})
+    if (name == to_string(init)) return init;
+  throw OptionError("init: expected pytorch or orthogonal, got '", name, "'");
+}
 
 namespace internal {
 

@@ -22,83 +22,99 @@ inline namespace TSDL_ABI {
 ///   x, dx    [B][in]      one row a sample, dense
 ///   y, dy    [B][out]
 ///   weight   out x in
-template <class Scalar>
+template <class ScalarType>
 class Linear {
  public:
+  using Scalar = ScalarType;
+
   /// Scratch of the backward pass, the caller's.
   struct Cache {
     Buffer<Scalar> dy, dweights;
   };
 
-  Parameter<Scalar> weight, bias;
-
+  /// Initial weights follow from the seed: the weight's from its random stream number `stream`, the
+  /// bias's from the one after. Names are PyTorch's, after `prefix`.
   /// Throws: ShapeError when a size is below 1.
-  Linear(Index in, Index out, Init init, RandomStream weight_random, RandomStream bias_random,
-         const std::string& prefix = "")
+  Linear(Index in, Index out, std::uint64_t seed = 0, const std::string& prefix = "",
+         Init init = Init::pytorch, std::uint64_t stream = 0)
       : in_(in), out_(out) {
     constexpr Index most = 10'000'000;  // so that their product does not overflow
     if (in < 1 || out < 1 || in > most || out > most)
       throw ShapeError("Linear: sizes must be 1 to ", most, ", not ", in, " and ", out);
-    weight = Parameter<Scalar>::matrix(internal::concatenate(prefix, "weight"), out, in);
-    bias = Parameter<Scalar>::vector(internal::concatenate(prefix, "bias"), out);
+    weight_ = Parameter<Scalar>::matrix(internal::concatenate(prefix, "weight"), out, in);
+    bias_ = Parameter<Scalar>::vector(internal::concatenate(prefix, "bias"), out);
     if (init == Init::pytorch) {
       const double bound = 1.0 / std::sqrt(static_cast<double>(in));
-      internal::fill_uniform(weight, bound, weight_random);
-      internal::fill_uniform(bias, bound, bias_random);
+      internal::fill_uniform(weight_, bound, RandomStream(seed, stream));
+      internal::fill_uniform(bias_, bound, RandomStream(seed, stream + 1));
     } else {
-      internal::fill_xavier(weight, weight_random);
+      internal::fill_xavier(weight_, RandomStream(seed, stream));
     }
-    weights_.assign(kernels::packed_size<Scalar>(in, out), Scalar{0});
-    bias_.assign(round_up(out, W), Scalar{0});
+    pack_.assign(kernels::packed_size<Scalar>(in, out), Scalar{0});
+    bias_pack_.assign(round_up(out, W), Scalar{0});
     repack();
   }
 
   Index in() const noexcept { return in_; }
   Index out() const noexcept { return out_; }
+  const Parameter<Scalar>& weight() const noexcept { return weight_; }
+  const Parameter<Scalar>& bias() const noexcept { return bias_; }
 
+  /// The values may have changed afterwards: call repack(), or use update() (nn/module.hpp).
   template <class F>
   void visit(F&& f) {
-    f(weight);
-    f(bias);
+    packed_ = false;
+    f(weight_);
+    f(bias_);
   }
 
   template <class F>
   void visit(F&& f) const {
-    f(weight);
-    f(bias);
+    f(weight_);
+    f(bias_);
   }
 
   void zero_gradients() noexcept {
-    weight.zero_gradient();
-    bias.zero_gradient();
+    weight_.zero_gradient();
+    bias_.zero_gradient();
   }
 
   void repack() noexcept {
     for (Index n = 0; n < out_; ++n) {
-      const Scalar* row = weight.value.data() + n * in_;
-      kernels::pack_column<out_vectors>(weights_.data(), in_, out_, Index{0}, n, row, in_);
-      bias_[n] = bias.value[n];
+      const Scalar* row = weight_.value.data() + n * in_;
+      kernels::pack_column<out_vectors>(pack_.data(), in_, out_, Index{0}, n, row, in_);
+      bias_pack_[n] = bias_.value[n];
     }
-    if (!weights_transposed_.empty()) pack_transposed();
+    if (!transposed_pack_.empty()) pack_transposed();
+    packed_ = true;
   }
+  /// Throws: Error when parameters were visited and repack() was not called.
+  void check_packed() const { internal::check_packed(packed_, "Linear"); }
 
   /// Makes room for what a backward pass writes and reads. Allocates: the first time.
   void need_gradients() {
-    weight.need_gradient();
-    bias.need_gradient();
-    if (!weights_transposed_.empty()) return;
-    weights_transposed_.assign(kernels::packed_size<Scalar>(out_, in_), Scalar{0});
+    weight_.need_gradient();
+    bias_.need_gradient();
+    if (!transposed_pack_.empty()) return;
+    transposed_pack_.assign(kernels::packed_size<Scalar>(out_, in_), Scalar{0});
     pack_transposed();
   }
 
-  void forward(Scalar* y, const Scalar* x, Index B) const noexcept {
-    kernels::multiply<out_vectors>(kernels::Start::bias, y, out_, {x, in_, 1, in_, 0},
-                                   weights_.data(), bias_.data(), B, out_);
+  /// Shapes: y [B][out], x [B][in]. Throws: as check_packed.
+  void forward(Scalar* y, const Scalar* x, Index B) const {
+    check_packed();
+    apply(y, x, B);
+  }
+  /// The same where check_packed() was called before.
+  void apply(Scalar* y, const Scalar* x, Index B) const noexcept {
+    kernels::multiply<out_vectors>(kernels::Start::bias, y, out_, {x, in_, 1, in_, 0}, pack_.data(),
+                                   bias_pack_.data(), B, out_);
   }
 
-  /// Accumulates: the gradients of weight and bias. Assigns: dx. Allocates: when the cache must
-  /// grow.
+  /// Accumulates: the gradients of weight and bias. Assigns: dx, which may be null. Allocates: when
+  /// the cache must grow. Throws: as check_packed.
   void backward(Scalar* dx, const Scalar* dy, const Scalar* x, Index B, Cache& cache) {
+    check_packed();
     need_gradients();
     constexpr Index width = kernels::panel_width<Scalar>;
     cache.dy.resize(B * width);
@@ -115,12 +131,13 @@ class Linear {
                                                 cache.dy.data(), width, B);
       for (Index n = 0; n < count; ++n) {
         for (Index k = 0; k < in_; ++k)
-          weight.gradient[(first + n) * in_ + k] += cache.dweights[k * width + n];
-        bias.gradient[first + n] += cache.dweights[in_ * width + n];
+          weight_.gradient[(first + n) * in_ + k] += cache.dweights[k * width + n];
+        bias_.gradient[first + n] += cache.dweights[in_ * width + n];
       }
     }
+    if (!dx) return;
     kernels::multiply(kernels::Start::zero, dx, in_, {dy, out_, 1, out_, 0},
-                      weights_transposed_.data(), static_cast<const Scalar*>(nullptr), B, in_);
+                      transposed_pack_.data(), static_cast<const Scalar*>(nullptr), B, in_);
   }
 
  private:
@@ -129,13 +146,15 @@ class Linear {
 
   void pack_transposed() noexcept {
     for (Index n = 0; n < out_; ++n)
-      kernels::pack_row(weights_transposed_.data(), out_, in_, n, Index{0},
-                        weight.value.data() + n * in_, in_);
+      kernels::pack_row(transposed_pack_.data(), out_, in_, n, Index{0},
+                        weight_.value.data() + n * in_, in_);
   }
 
   Index in_, out_;
-  Buffer<Scalar> weights_, bias_;
-  Buffer<Scalar> weights_transposed_;  ///< empty until there was a backward pass
+  Parameter<Scalar> weight_, bias_;
+  Buffer<Scalar> pack_, bias_pack_;
+  Buffer<Scalar> transposed_pack_;  ///< empty until there was a backward pass
+  bool packed_ = false;
 };
 
 }  // namespace TSDL_ABI

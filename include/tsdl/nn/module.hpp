@@ -46,9 +46,9 @@ class Outputs : public Eigen::Map<const Matrix<Scalar>> {
 
 /// Which columns of an encoder a caller reads, or sends gradients into.
 enum class Steps {
-  all,   ///< every t
-  last,  ///< t = T - 1, of both directions: PyTorch's out[:, -1, :]
-  final  ///< each direction's last step: t = T - 1 forward, t = 0 in reverse
+  all,                ///< every t
+  last,               ///< t = T - 1, of both directions: PyTorch's out[:, -1, :]
+  each_direction_end  ///< where each direction ends: t = T - 1 forward, t = 0 in reverse
 };
 
 /// What an encoder gives: columns over (t, b), each of `segments` runs of `width` values, `padded`
@@ -57,9 +57,10 @@ enum class Steps {
 template <class Scalar>
 struct Encoded {
   Sequence<const Scalar> columns;
-  Index segments, width, padded;
-  Index reverse;
+  Index segments = 0, width = 0, padded = 0;
+  Index reverse = 0;
 
+  Encoded() noexcept = default;
   Encoded(const Sequence<const Scalar>& of, Index its_segments, Index its_width, Index its_padded,
           Index its_reverse) noexcept
       : columns(of),
@@ -86,8 +87,8 @@ struct EncoderPass {
 /// The gradient that enters an encoder's columns: dL/d column, of output_size() values each.
 template <class Scalar>
 struct Upstream {
-  /// One column a sample for Steps::last and Steps::final, or with a step_stride of 0: the same
-  /// gradient in every step.
+  /// One column a sample unless the steps are all; then also, with a step_stride of 0, one that
+  /// enters every step.
   Sequence<const Scalar> dy{};
   Steps steps = Steps::all;
 
@@ -110,6 +111,18 @@ concept Module = requires(M& module, const M& fixed) {
   module.zero_gradients();
 };
 
+/// Changes parameters: calls f(Parameter&) for each, then derives what passes read from them, also
+/// when f throws.
+template <Module M, class F>
+void update(M& module, F&& f) {
+  struct Repack {
+    M& module;
+    ~Repack() { module.repack(); }
+  };
+  const Repack afterwards{module};
+  module.visit(std::forward<F>(f));
+}
+
 /// Columns to columns. Its Cache is the caller's; forward is const. It may have static tensors():
 /// the names and shapes that a configuration asks for, known before anything is allocated.
 template <class E>
@@ -124,6 +137,25 @@ concept Encoder = Module<E> &&
   { fixed.output_size() } -> std::convertible_to<Index>;
   fixed.describe(config);                              // sets config.kind, and adds its options
   { fixed.is_causal() } -> std::convertible_to<bool>;  // column t depends on no later one
+};
+
+/// From an encoder's columns to the rows that a head reads, of output_size() values each: one a
+/// sample. Its Cache is the caller's; forward is const. backward gets the columns of that forward
+/// and may change the rows' gradient; what it returns may view the rows, or the cache.
+///
+/// What else it may have:
+///   visit, repack, zero_gradients    when it has parameters: then it is a Module
+///   P(const Config&, Index width)    so that files can be loaded, from the encoder's output_size()
+///   rows(T)                          T where it gives a row a step, [T][B]; 1 without
+template <class P>
+concept PoolingModule = requires(P& pooling, const P& fixed, const Encoded<typename P::Scalar>& y,
+                                 typename P::Cache& cache, typename P::Scalar* rows,
+                                 Config& config) {
+  { fixed.steps() } -> std::same_as<Steps>;  // the columns that it reads
+  { fixed.output_size() } -> std::convertible_to<Index>;
+  fixed.forward(rows, y, cache);
+  { pooling.backward(rows, y, cache) } -> std::convertible_to<Upstream<typename P::Scalar>>;
+  fixed.describe(config);  // sets config.options["pooling"], and adds its options
 };
 
 }  // namespace TSDL_ABI

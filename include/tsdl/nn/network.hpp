@@ -5,7 +5,8 @@
 //   pooled    E x B          what the pooling makes of them; E x (T B) where every step is read
 //   outputs   K x B          W pooled + b
 //
-// The encoder is a template argument; pooling and sizes are chosen at run time.
+// The encoder is a template argument; the standard poolings and sizes are chosen at run time. A
+// pooling of one's own is a second template argument.
 #pragma once
 
 #include <algorithm>
@@ -13,11 +14,12 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "tsdl/core/state.hpp"
+#include "tsdl/nn/head_options.hpp"
 #include "tsdl/nn/linear.hpp"
 #include "tsdl/nn/model.hpp"
 #include "tsdl/nn/pooling.hpp"
@@ -25,45 +27,6 @@
 
 namespace tsdl {
 inline namespace TSDL_ABI {
-
-inline std::string to_string(Init init) {
-  return init == Init::orthogonal ? "orthogonal" : "pytorch";
-}
-
-/// Throws: OptionError when the name is not pytorch or orthogonal.
-inline Init init_from(std::string_view name) {
-  for (const Init init : {Init::pytorch, Init::orthogonal})
-    if (name == to_string(init)) return init;
-  throw OptionError("init: expected pytorch or orthogonal, got '", name, "'");
-}
-
-/// What stands above an encoder.
-struct HeadOptions {
-  Index outputs = 1;  ///< K
-  Pooling pooling = Pooling::last;
-  double head_dropout = 0.0;  ///< before the linear layer, in training only
-  Init init = Init::pytorch;
-
-  /// Throws: OptionError when head_dropout is outside [0, 1).
-  void check() const {
-    if (!(is_finite(head_dropout) && head_dropout >= 0.0 && head_dropout < 1.0))
-      throw OptionError("Network: head_dropout must be at least 0 and below 1, not ", head_dropout);
-  }
-
-  void describe(Config& config) const {
-    config.options["outputs"] = outputs;
-    config.options["pooling"] = std::string(to_string(pooling));
-    config.options["head_dropout"] = head_dropout;
-    config.options["init"] = to_string(init);
-  }
-  /// Throws: OptionError when one is missing or has no such value.
-  static HeadOptions from(const Config& config) {
-    return {.outputs = config.index("outputs"),
-            .pooling = pooling_from(config.text("pooling")),
-            .head_dropout = config.number("head_dropout", 0.0),  // newer than the first files
-            .init = init_from(config.text("init"))};
-  }
-};
 
 namespace internal {
 
@@ -81,17 +44,24 @@ struct NetworkOptionsOf<E> {
 
 }  // namespace internal
 
-/// Its parameters are the encoder's and those of a torch.nn.Linear named `fc`.
-template <class EncoderType>
+/// Its parameters are the encoder's, its pooling's if it has any, and those of a torch.nn.Linear
+/// named `fc`.
+template <Encoder EncoderType,
+          PoolingModule PoolingType = StandardPooling<typename EncoderType::Scalar>>
 class Network : public ModelBase<typename EncoderType::Scalar> {
  public:
   using typename ModelBase<typename EncoderType::Scalar>::Scalar;
   using Options = typename internal::NetworkOptionsOf<EncoderType>::type;
+  /// Whether the pooling is one of the library's, and whether it has parameters.
+  static constexpr bool is_standard = std::is_same_v<PoolingType, StandardPooling<Scalar>>;
+  static constexpr bool learns_pooling = Module<PoolingType>;
 
   /// Everything that a pass computes. Reused, it stops allocating.
   struct Cache {
     typename EncoderType::Cache encoder;
+    typename PoolingType::Cache pooling;
     typename Linear<Scalar>::Cache linear;
+    Encoded<Scalar> encoded;  ///< of the last pass
     Buffer<Scalar> pooled, dpooled, outputs;
     Buffer<std::uint8_t> kept;  ///< by head_dropout
   };
@@ -99,16 +69,14 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
   /// Initial weights of the head follow from the seed.
   /// Throws: ShapeError, OptionError when an option is out of range, or every step is to be read of
   /// an encoder that is not causal: it would have seen the targets of the earlier ones.
-  Network(EncoderType encoder, const HeadOptions& head, std::uint64_t seed = 0)
-      : ModelBase<Scalar>(head.outputs),
-        head_((head.check(), head)),
-        encoder_(std::move(encoder)),
-        linear_(encoder_.output_size(), head.outputs, head.init, RandomStream(seed, linear_stream),
-                RandomStream(seed, linear_stream + 1), "fc.") {
-    if (head.pooling == Pooling::each && !encoder_.is_causal())
-      throw OptionError(
-          "Network: pooling each needs a causal encoder, and this one reads the rows after a step");
-  }
+  Network(EncoderType encoder, const HeadOptions& head,
+          std::uint64_t seed = 0) requires(is_standard)
+      : Network(std::move(encoder), head, seed,
+                [&](Index width) { return PoolingType(head.pooling, width); }) {}
+
+  /// With a pooling of one's own.
+  Network(EncoderType encoder, PoolingType pooling, const HeadOptions& head, std::uint64_t seed = 0)
+      : Network(std::move(encoder), head, seed, [&](Index) { return std::move(pooling); }) {}
 
   /// The same from one struct of options, where the encoder has such: all weights follow from the
   /// seed.
@@ -119,9 +87,11 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
   /// What describe() gave. Throws: also OptionError when an option is missing or not known.
   explicit Network(const Config& config, std::uint64_t seed = 0) requires
       std::constructible_from<EncoderType, const Config&, std::uint64_t>
-      : Network(EncoderType(config, seed), HeadOptions::from(config), seed) {}
+      : Network(EncoderType(config, seed), HeadOptions::from(config), seed,
+                [&](Index width) { return PoolingType(config, width); }) {}
 
   const EncoderType& encoder() const noexcept { return encoder_; }
+  const PoolingType& pooling() const noexcept { return pooling_; }
   const Linear<Scalar>& linear() const noexcept { return linear_; }
   const HeadOptions& head() const noexcept { return head_; }
   Options options() const requires requires(const EncoderType& e, const HeadOptions& h) {
@@ -130,12 +100,18 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
   { return encoder_.network_options(head_); }
   Index inputs() const noexcept { return encoder_.input_size(); }
   Index outputs() const noexcept { return head_.outputs; }
-  Index target_steps(Index T) const noexcept { return internal::rows_of(head_.pooling, T); }
+  Index target_steps(Index T) const noexcept {
+    if constexpr (requires { pooling_.rows(T); })
+      return pooling_.rows(T);
+    else
+      return 1;
+  }
 
   Config describe() const {
     Config config;
     encoder_.describe(config);
     head_.describe(config);
+    pooling_.describe(config);
     return config;
   }
 
@@ -155,28 +131,32 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
     return all;
   }
 
-  /// Calls f(Parameter&) for each tensor, in the order of PyTorch's state_dict. After changing
-  /// values call repack().
+  /// Calls f(Parameter&) for each tensor, in the order of PyTorch's state_dict. The values may have
+  /// changed afterwards: call repack(), or use update() (nn/module.hpp).
   template <class F>
   void visit(F&& f) {
     encoder_.visit(f);
+    if constexpr (learns_pooling) pooling_.visit(f);
     linear_.visit(f);
   }
 
   template <class F>
   void visit(F&& f) const {
     encoder_.visit(f);
+    if constexpr (learns_pooling) pooling_.visit(f);
     linear_.visit(f);
   }
 
   /// Derives the packs from the parameters; every update and load ends with it.
   void repack() noexcept {
     encoder_.repack();
+    if constexpr (learns_pooling) pooling_.repack();
     linear_.repack();
   }
 
   void zero_gradients() noexcept {
     encoder_.zero_gradients();
+    if constexpr (learns_pooling) pooling_.zero_gradients();
     linear_.zero_gradients();
   }
 
@@ -186,19 +166,23 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
   /// where every step is read, and lives in the cache.
   /// Allocates: when the cache must grow. Safe to call concurrently with separate caches.
   /// Throws: ShapeError when x has no steps, no samples or another number of inputs, or the encoder
-  /// gave other columns than it says.
+  /// gave other columns than it says; OptionError when dropout has no key; Error when parameters
+  /// were visited and not repacked.
   Outputs<Scalar> forward(const Batch<Scalar>& batch, Cache& cache, const Pass& pass = {}) const {
     const kernels::DenormalGuard guard;
-    const Encoded<Scalar> y =
-        encoder_.forward(batch.past, cache.encoder,
-                         EncoderPass{internal::steps_read_by(head_.pooling), pass, batch.keys});
+    const bool drops = pass.training && head_.head_dropout > 0;
+    if (drops) internal::check_dropout_key(pass.dropout);
+    linear_.check_packed();
+    const Encoded<Scalar> y = encoder_.forward(batch.past, cache.encoder,
+                                               EncoderPass{pooling_.steps(), pass, batch.keys});
     check_columns(y, batch.past);
+    cache.encoded = y;
     const Index rows = target_steps(batch.past.steps) * batch.size(), K = head_.outputs;
     cache.pooled.resize(rows * linear_.in());
     cache.outputs.resize(rows * K);
-    internal::pool(cache.pooled.data(), y, head_.pooling);
-    if (pass.training && head_.head_dropout > 0) drop(cache, pass.dropout, batch, rows);
-    linear_.forward(cache.outputs.data(), cache.pooled.data(), rows);
+    pooling_.forward(cache.pooled.data(), y, cache.pooling);
+    if (drops) drop(cache, pass.dropout, batch, rows);
+    linear_.apply(cache.outputs.data(), cache.pooled.data(), rows);
     return {cache.outputs.data(), K, rows};
   }
 
@@ -208,23 +192,35 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
   void backward(const Batch<Scalar>& batch, Cache& cache, const Scalar* doutputs,
                 const Sequence<Scalar>& dx = {}) {
     const kernels::DenormalGuard guard;
-    const Index width = linear_.in(), T = batch.past.steps, B = batch.size();
-    const Index rows = target_steps(T) * B;
-    cache.dpooled.resize(rows * width);
-    const Upstream<Scalar> dy =
-        internal::upstream_of(cache.dpooled.data(), width, T, B, head_.pooling);
-    if constexpr (requires { encoder_.check_backward(batch.past, cache.encoder, dy, dx); })
-      encoder_.check_backward(batch.past, cache.encoder, dy, dx);
+    const Index rows = target_steps(batch.past.steps) * batch.size();
+    cache.dpooled.resize(rows * linear_.in());
+    if constexpr (requires(Upstream<Scalar> dy) {
+                    encoder_.check_backward(batch.past, cache.encoder, dy, dx);
+                  })
+      encoder_.check_backward(batch.past, cache.encoder, {}, dx);
     linear_.backward(cache.dpooled.data(), doutputs, cache.pooled.data(), rows, cache.linear);
     if (head_.head_dropout > 0)
       internal::dropout_gradient(cache.dpooled.data(), cache.kept.data(), head_.head_dropout,
                                  cache.dpooled.size());
-    internal::unpool(cache.dpooled.data(), cache.dpooled.size(), T, head_.pooling);
-    encoder_.backward(batch.past, cache.encoder, dy, dx);
+    encoder_.backward(batch.past, cache.encoder,
+                      pooling_.backward(cache.dpooled.data(), cache.encoded, cache.pooling), dx);
   }
 
  private:
   static constexpr std::uint64_t linear_stream = 1u << 20;  // far from the layers' own streams
+
+  template <class MakePooling>
+  Network(EncoderType encoder, const HeadOptions& head, std::uint64_t seed,
+          const MakePooling& make_pooling)
+      : ModelBase<Scalar>(head.outputs),
+        head_((head.check(), head)),
+        encoder_(std::move(encoder)),
+        pooling_(make_pooling(encoder_.output_size())),
+        linear_(pooling_.output_size(), head.outputs, seed, "fc.", head.init, linear_stream) {
+    if (target_steps(2) != 1 && !encoder_.is_causal())
+      throw OptionError(
+          "Network: pooling each needs a causal encoder, and this one reads the rows after a step");
+  }
 
   void check_columns(const Encoded<Scalar>& y, const Sequence<const Scalar>& x) const {
     if (y.segments * y.width != encoder_.output_size() || y.columns.steps != x.steps ||
@@ -256,22 +252,26 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
 
   HeadOptions head_;
   EncoderType encoder_;
+  PoolingType pooling_;
   Linear<Scalar> linear_;
 };
 
 /// The last T rows of a live series through a network whose encoder has a Window: run again after
 /// each row, to what forward gives for them.
-template <class EncoderType>
+template <class EncoderType, class PoolingType>
 class NetworkWindow {
  public:
   using Scalar = typename EncoderType::Scalar;
-  using Model = Network<EncoderType>;
+  using Model = Network<EncoderType, PoolingType>;
 
-  /// Throws: ShapeError when T is below 1. Allocates; nothing else does.
+  /// Throws: ShapeError when T is below 1; Error when parameters were visited and not repacked.
+  /// Allocates; nothing else does.
   NetworkWindow(const Model& model, Index T)
-      : encoder_(model.encoder(), T, internal::steps_read_by(live(model.head().pooling))),
+      : encoder_(model.encoder(), T, live(model).steps()),
         pooled_(model.linear().in()),
-        outputs_(model.outputs()) {}
+        outputs_(model.outputs()) {
+    model.linear().check_packed();
+  }
 
   /// Takes the next row; the oldest leaves. Shapes: x I.
   void push(const Model& model, const Scalar* x) noexcept { encoder_.push(model.encoder(), x); }
@@ -279,8 +279,8 @@ class NetworkWindow {
   /// The outputs of the last step; at least T rows were pushed. Valid until the next call.
   std::span<const Scalar> run(const Model& model) noexcept {
     const Encoded<Scalar> y = encoder_.run(model.encoder());
-    internal::pool(pooled_.data(), y, live(model.head().pooling));
-    model.linear().forward(outputs_.data(), pooled_.data(), 1);
+    live(model).forward(pooled_.data(), y, pooling_);
+    model.linear().apply(outputs_.data(), pooled_.data(), 1);
     return std::as_const(outputs_).span();
   }
 
@@ -291,34 +291,41 @@ class NetworkWindow {
   void restore(const Model& model) noexcept { encoder_.restore(model.encoder()); }
 
  private:
-  static Pooling live(Pooling pooling) noexcept {
-    return pooling == Pooling::each ? Pooling::last : pooling;
+  static decltype(auto) live(const Model& model) noexcept {
+    if constexpr (requires { model.pooling().live(); })
+      return model.pooling().live();
+    else
+      return (model.pooling());
   }
   typename EncoderType::Window encoder_;
+  typename PoolingType::Cache pooling_;
   Buffer<Scalar> pooled_, outputs_;
 };
 
-/// A causal network that carries its state from row to row, whose encoder has Carried: what forward
-/// gives for all rows so far. Template arguments as the encoder's.
+/// A causal network with a standard pooling that carries its state from row to row, whose encoder
+/// has Carried: what forward gives for all rows so far. Template arguments as the encoder's.
 template <class EncoderType, class Weight, Index Input, Index Hidden>
 class NetworkCarried {
  public:
   using Scalar = typename EncoderType::Scalar;
   using Model = Network<EncoderType>;
 
-  /// Throws: ShapeError when the encoder cannot carry a state, or its sizes are others.
+  /// Throws: ShapeError when the encoder cannot carry a state, or its sizes are others; Error when
+  /// parameters were visited and not repacked.
   explicit NetworkCarried(const Model& model)
       : encoder_(Stream::borrowing(model.encoder())),
         pooled_(model.linear().in()),
         sum_(model.linear().in()),
-        outputs_(model.outputs()) {}
+        outputs_(model.outputs()) {
+    model.linear().check_packed();
+  }
 
   /// Takes the next row and gives the outputs, valid until the next call. Shapes: x I. The mean is
   /// that over all rows so far.
   std::span<const Scalar> push(const Model& model, const Scalar* x) noexcept {
     const std::span<const Scalar> h = encoder_.push(model.encoder(), x);
     ++rows_;
-    if (model.head().pooling != Pooling::mean)
+    if (model.pooling().kind() != Pooling::mean)
       std::copy(h.begin(), h.end(), pooled_.begin());
     else
       for (Index i = 0; i < sum_.size(); ++i) {
@@ -326,7 +333,7 @@ class NetworkCarried {
         sum_[i] = rows_ == 1 ? value : sum_[i] + value;
         pooled_[i] = sum_[i] / static_cast<Scalar>(rows_);
       }
-    model.linear().forward(outputs_.data(), pooled_.data(), 1);
+    model.linear().apply(outputs_.data(), pooled_.data(), 1);
     return std::as_const(outputs_).span();
   }
 
@@ -346,10 +353,17 @@ class NetworkCarried {
 
 namespace internal {
 
-template <class E>
-requires requires { typename E::Window; }
-struct WindowType<Network<E>> {
-  using type = NetworkWindow<E>;
+template <class P>
+concept gives_one_row_live = requires(const P& pooling) {
+  pooling.live();
+}
+|| !requires(const P& pooling) { pooling.rows(Index{1}); };
+
+template <class E, class P>
+requires(gives_one_row_live<P>&& requires {
+  typename E::Window;
+}) struct WindowType<Network<E, P>> {
+  using type = NetworkWindow<E, P>;
 };
 
 template <class E, class Weight, Index Input, Index Hidden>

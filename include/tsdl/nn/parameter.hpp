@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tsdl/core/buffer.hpp"
+#include "tsdl/core/error.hpp"
 #include "tsdl/core/types.hpp"
 
 namespace tsdl {
@@ -46,13 +47,35 @@ struct Parameter {
   }
   void zero_gradient() noexcept { std::fill(gradient.begin(), gradient.end(), Scalar{0}); }
 
+  /// As Eigen matrices. Through a parameter that is not const values may be changed: see update()
+  /// in nn/module.hpp.
   using Map = Eigen::Map<RowMajorMatrix<Scalar>>;
+  using ConstMap = Eigen::Map<const RowMajorMatrix<Scalar>>;
   Map values() noexcept { return {value.data(), rows, cols}; }
+  ConstMap values() const noexcept { return {value.data(), rows, cols}; }
   Map gradients() {
     need_gradient();
     return {gradient.data(), rows, cols};
   }
+  /// Throws: Error when there was no backward pass yet.
+  ConstMap gradients() const {
+    if (gradient.size() != value.size())
+      throw Error("parameter ", name, ": it has no gradient before the first backward pass");
+    return {gradient.data(), rows, cols};
+  }
 };
+
+namespace internal {
+
+/// Passes read packs that were derived from the parameters.
+inline void check_packed(bool packed, const char* where) {
+  if (!packed)
+    throw Error(where,
+                ": its parameters were visited and may have changed: call repack(), or change them "
+                "in tsdl::update(module, f); to read them, visit a const module");
+}
+
+}  // namespace internal
 
 }  // namespace TSDL_ABI
 }  // namespace tsdl

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "tsdl/core/buffer.hpp"
+#include "tsdl/core/config.hpp"
 #include "tsdl/core/error.hpp"
 #include "tsdl/nn/module.hpp"
 
@@ -15,17 +15,17 @@ inline namespace TSDL_ABI {
 /// What a network's head reads of its encoder: one row a sample, or one a step and sample. A row
 /// has the encoder's output_size() values, forward before reverse.
 enum class Pooling {
-  last,          ///< out[:, -1, :]: of the reverse direction, its first step
-  final_states,  ///< each direction's last step: forward's at T - 1, reverse's at 0
-  mean,          ///< the mean over t
-  each           ///< every step, of a causal encoder: rows are [T][B]
+  last,                ///< out[:, -1, :]: of the reverse direction, its first step
+  each_direction_end,  ///< each direction's last step: forward's at T - 1, reverse's at 0
+  mean,                ///< the mean over t
+  each                 ///< every step, of a causal encoder: rows are [T][B]
 };
 
 inline std::string_view to_string(Pooling pooling) noexcept {
   switch (pooling) {
     case Pooling::last:
       return "last";
-    case Pooling::final_states:
+    case Pooling::each_direction_end:
       return "final";
     case Pooling::mean:
       return "mean";
@@ -35,7 +35,7 @@ inline std::string_view to_string(Pooling pooling) noexcept {
   return "";
 }
 
-inline constexpr Pooling poolings[] = {Pooling::last, Pooling::final_states, Pooling::mean,
+inline constexpr Pooling poolings[] = {Pooling::last, Pooling::each_direction_end, Pooling::mean,
                                        Pooling::each};
 
 /// Throws: OptionError when the name is none of these.
@@ -48,68 +48,71 @@ inline Pooling pooling_from(std::string_view name) {
   throw OptionError("pooling: expected one of ", known, ", got '", name, "'");
 }
 
-namespace internal {
+/// These poolings, chosen at run time. Sums run by ascending t; there are no parameters.
+///
+///   last, each_direction_end   row = y[t]            dy[t] = drow
+///   mean                       row = sum_t y[t] / T  dy[t] = drow / T at every t
+///   each                       row[t] = y[t]         dy[t] = drow[t]
+template <class ScalarType>
+class StandardPooling {
+ public:
+  using Scalar = ScalarType;
+  struct Cache {};
 
-inline Steps steps_read_by(Pooling pooling) noexcept {
-  switch (pooling) {
-    case Pooling::last:
-      return Steps::last;
-    case Pooling::final_states:
-      return Steps::final;
-    case Pooling::mean:
-    case Pooling::each:
-      return Steps::all;
+  /// Of an encoder's columns of `width` values.
+  StandardPooling(Pooling kind, Index width) noexcept : kind_(kind), width_(width) {}
+  /// What describe() gave. Throws: OptionError when it is none of these.
+  StandardPooling(const Config& config, Index width)
+      : StandardPooling(pooling_from(config.text("pooling")), width) {}
+  void describe(Config& config) const { config.options["pooling"] = std::string(to_string(kind_)); }
+
+  Pooling kind() const noexcept { return kind_; }
+  Index output_size() const noexcept { return width_; }
+  Steps steps() const noexcept {
+    if (kind_ == Pooling::last) return Steps::last;
+    return kind_ == Pooling::each_direction_end ? Steps::each_direction_end : Steps::all;
   }
-  return Steps::all;
-}
+  /// Rows a sample.
+  Index rows(Index T) const noexcept { return kind_ == Pooling::each ? T : 1; }
+  /// The same on a live series, where only the last step of a window is asked for.
+  StandardPooling live() const noexcept {
+    return {kind_ == Pooling::each ? Pooling::last : kind_, width_};
+  }
 
-/// Rows a sample.
-inline Index rows_of(Pooling pooling, Index T) noexcept { return pooling == Pooling::each ? T : 1; }
-
-/// What `pooling` makes of an encoder's columns. Sums run by ascending t. Shapes: pooled
-/// [B][width], or [T][B][width] for each.
-template <class Scalar>
-void pool(Scalar* pooled, const Encoded<Scalar>& y, Pooling pooling) {
-  const Index width = y.width, T = y.columns.steps, B = y.columns.batch;
-  const Index rows = rows_of(pooling, T);
-  for (Index r = 0; r < rows * B; ++r)
-    for (Index s = 0; s < y.segments; ++s) {
-      // Plain loops: Eigen's would be functions whose names do not tell the instruction set.
-      const Index b = r % B;
-      Scalar* row = pooled + (r * y.segments + s) * width;
-      const bool mean = pooling == Pooling::mean;
-      const bool from_start = mean || (pooling == Pooling::final_states && s >= y.reverse);
-      std::copy_n(y.segment(pooling == Pooling::each ? r / B
-                            : from_start             ? 0
-                                                     : T - 1,
-                            b, s),
-                  width, row);
-      if (!mean) continue;
-      for (Index t = 1; t < T; ++t) {
-        const Scalar* column = y.segment(t, b, s);
-        for (Index i = 0; i < width; ++i) row[i] += column[i];
+  /// Shapes: pooled [B][width], or [T][B][width] for each.
+  void forward(Scalar* pooled, const Encoded<Scalar>& y, Cache&) const noexcept {
+    const Index width = y.width, T = y.columns.steps, B = y.columns.batch;
+    for (Index r = 0; r < rows(T) * B; ++r)
+      for (Index s = 0; s < y.segments; ++s) {
+        // Plain loops: Eigen's would be functions whose names do not tell the instruction set.
+        const Index b = r % B;
+        Scalar* row = pooled + (r * y.segments + s) * width;
+        const bool mean = kind_ == Pooling::mean;
+        const bool from_start = mean || (kind_ == Pooling::each_direction_end && s >= y.reverse);
+        const Index t = kind_ == Pooling::each ? r / B : from_start ? 0 : T - 1;
+        std::copy_n(y.segment(t, b, s), width, row);
+        if (!mean) continue;
+        for (Index later = 1; later < T; ++later) {
+          const Scalar* column = y.segment(later, b, s);
+          for (Index i = 0; i < width; ++i) row[i] += column[i];
+        }
+        for (Index i = 0; i < width; ++i) row[i] /= static_cast<Scalar>(T);
       }
-      for (Index i = 0; i < width; ++i) row[i] /= static_cast<Scalar>(T);
-    }
-}
+  }
 
-/// How the gradient of the rows enters the columns: one a sample into every step the pooling read
-/// (a step stride of 0), or for each one a step.
-template <class Scalar>
-Upstream<Scalar> upstream_of(const Scalar* drows, Index width, Index T, Index B,
-                             Pooling pooling) noexcept {
-  const Index step = pooling == Pooling::each ? B * width : 0;
-  return {{drows, width, T, B, step, width}, steps_read_by(pooling)};
-}
+  /// One gradient a sample for every step that was read, or for each one a step.
+  Upstream<Scalar> backward(Scalar* drows, const Encoded<Scalar>& y, Cache&) const noexcept {
+    const Index T = y.columns.steps, B = y.columns.batch;
+    if (kind_ == Pooling::mean)
+      for (Index i = 0; i < B * width_; ++i) drows[i] /= static_cast<Scalar>(T);
+    const Index step = kind_ == Pooling::each ? B * width_ : 0;
+    return {{drows, width_, T, B, step, width_}, steps()};
+  }
 
-/// d(mean)/dy is 1 / T at each step.
-template <class Scalar>
-void unpool(Scalar* drows, Index count, Index T, Pooling pooling) noexcept {
-  if (pooling == Pooling::mean)
-    for (Index i = 0; i < count; ++i) drows[i] /= static_cast<Scalar>(T);
-}
-
-}  // namespace internal
+ private:
+  Pooling kind_;
+  Index width_;
+};
 
 }  // namespace TSDL_ABI
 }  // namespace tsdl

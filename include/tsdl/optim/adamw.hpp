@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "tsdl/core/archive.hpp"
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/parallel.hpp"
 #include "tsdl/kernels/adamw.hpp"
+#include "tsdl/nn/module.hpp"
 #include "tsdl/nn/parameter.hpp"
 
 namespace tsdl {
@@ -23,7 +25,8 @@ struct ParameterGroup {
   double lr_scale = 1.0;
 };
 
-/// Options of AdamW, with PyTorch's defaults. The first group whose name matches applies.
+/// AdamW's options, with PyTorch's defaults. The first group whose name matches applies. An
+/// Optimizer makes the updates.
 struct AdamW {
   double lr = 1e-3;
   double beta1 = 0.9;
@@ -53,9 +56,17 @@ struct AdamW {
   }
 };
 
-/// The moments of a model's parameters, and the update.
+/// The updates of a model's parameters, with the moments that they remember.
+///
+///   tsdl::Optimizer optimizer(model, tsdl::AdamW{.lr = 1e-3});
+///   model.zero_gradients();  ...forward, backward...  optimizer.step(model);
+///
+///   g = gradient_scale gradient         m = beta1 m + (1 - beta1) g    v = beta2 v + (1 - beta2)
+///   g^2 w = (1 - lr weight_decay) w - lr (m / (1 - beta1^n)) / (sqrt(v / (1 - beta2^n)) + eps)
+///
+/// Source: https://pytorch.org/docs/stable/generated/torch.optim.AdamW.html
 template <class Scalar>
-class AdamWOptimizer {
+class Optimizer {
  public:
   /// Of one parameter, and how the optimizer treats it.
   struct Moments {
@@ -64,8 +75,8 @@ class AdamWOptimizer {
   };
 
   /// Allocates the moments, zero. Throws: OptionError when an option is out of range.
-  template <class Model>
-  AdamWOptimizer(const AdamW& options, const Model& model) : options_(options) {
+  template <Module M>
+  explicit Optimizer(const M& model, const AdamW& options = {}) : options_(options) {
     options_.check();
     model.visit([&](const Parameter<Scalar>& parameter) {
       Moments moments{Buffer<Scalar>(parameter.size()), Buffer<Scalar>(parameter.size()),
@@ -81,10 +92,19 @@ class AdamWOptimizer {
     tensors_.resize(moments_.size());
   }
 
-  /// One update at rate `lr` with gradients multiplied by `gradient_scale`. Leaves gradients alone;
-  /// ends with the model's repack(). Threads take tensors.
-  template <class Model>
-  void step(Model& model, double lr, double gradient_scale = 1.0) {
+  /// One update at the options' rate. Leaves gradients alone; ends with the model's repack().
+  /// Throws: ShapeError, before anything is changed, when the model has other parameters than the
+  /// one that the optimizer was made for.
+  template <Module M>
+  void step(M& model) {
+    step(model, options_.lr);
+  }
+
+  /// The same at a rate of its own, with gradients multiplied by `gradient_scale`, as clipping
+  /// wants it. Threads take tensors.
+  template <Module M>
+  void step(M& model, double lr, double gradient_scale = 1.0) {
+    check(model);
     const kernels::DenormalGuard guard;
     ++steps_;
     const auto t = static_cast<double>(steps_);
@@ -118,12 +138,40 @@ class AdamWOptimizer {
   const AdamW& options() const noexcept { return options_; }
   std::uint64_t steps() const noexcept { return steps_; }
 
-  /// For checkpoints: the step count and the moments, in the order of the model's parameters.
-  void set_steps(std::uint64_t steps) noexcept { steps_ = steps; }
-  std::vector<Moments>& moments() noexcept { return moments_; }
+  /// In the order of the model's parameters.
+  const std::vector<Moments>& moments() const noexcept { return moments_; }
+
+  /// Reads or writes the number of updates and the moments, under the names of the parameters of
+  /// the model that it was made for. Throws: ShapeError when the model is another one.
+  template <Module M>
+  void archive(StateArchive& archive, const M& model) {
+    check(model);
+    std::size_t i = 0;
+    model.visit([&](const Parameter<Scalar>& parameter) {
+      archive.tensor("m." + parameter.name, parameter.shape(), moments_[i].m);
+      archive.tensor("v." + parameter.name, parameter.shape(), moments_[i++].v);
+    });
+    archive.integer("state.optimizer.steps", steps_);
+  }
 
  private:
-  /// One parameter's update takes as long as so many operations of a product: it waits for memory.
+  template <class M>
+  void check(const M& model) const {
+    std::size_t i = 0;
+    model.visit([&](const Parameter<Scalar>& parameter) {
+      const Index expected = i < moments_.size() ? moments_[i].m.size() : 0;
+      if (parameter.size() != expected)
+        throw ShapeError("Optimizer: it was made for another model: parameter ", i, " (",
+                         parameter.name, ") has ", parameter.size(), " values, expected ",
+                         expected);
+      ++i;
+    });
+    if (i != moments_.size())
+      throw ShapeError("Optimizer: it was made for another model: ", i, " parameters, expected ",
+                       moments_.size());
+  }
+
+  /// What one parameter's update costs, in operations of a product: it waits for memory.
   static constexpr double operations_each = 50;
 
   AdamW options_;
@@ -131,6 +179,9 @@ class AdamWOptimizer {
   std::vector<Parameter<Scalar>*> tensors_;  ///< of the model, while a step runs
   std::uint64_t steps_ = 0;
 };
+
+template <class M>
+explicit Optimizer(const M&, const AdamW& = {}) -> Optimizer<typename M::Scalar>;
 
 }  // namespace TSDL_ABI
 }  // namespace tsdl

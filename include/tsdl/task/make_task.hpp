@@ -43,6 +43,12 @@ inline Task classes_from(const Config& config) {
   return Classes{.count = config.index("count"), .weights = config.numbers("weights")};
 }
 
+inline Task custom_from(const Config& config) {
+  throw OptionError("task: '", config.text("name"),
+                    "' is a function of the program that trained the model: give that program's "
+                    "task, load_model<M>(path, task)");
+}
+
 struct TaskEntry {
   std::string_view kind;
   Task (*make)(const Config&);
@@ -51,7 +57,8 @@ struct TaskEntry {
 inline constexpr TaskEntry task_kinds[] = {{"binary", binary_from},
                                            {"classes", classes_from},
                                            {"regression", regression_from},
-                                           {"quantiles", quantiles_from}};
+                                           {"quantiles", quantiles_from},
+                                           {"custom", custom_from}};
 
 }  // namespace internal
 

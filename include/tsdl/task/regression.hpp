@@ -33,6 +33,14 @@ struct Regression {
 
 namespace internal {
 
+/// "predicted_close" of the target named close; of one without a name its number.
+inline std::vector<std::string> prediction_names(const std::vector<std::string>& targets, Index K) {
+  std::vector<std::string> names;
+  for (std::size_t k = 0; k < static_cast<std::size_t>(K); ++k)
+    names.push_back("predicted_" + (k < targets.size() ? targets[k] : std::to_string(k)));
+  return names;
+}
+
 /// The figures of K targets, each the mean over targets. Shapes: x and y n x K.
 inline Metrics measure_numbers(std::span<const double> x, std::span<const double> y, Index K,
                                const TargetScale& scale) {
@@ -78,10 +86,7 @@ class RegressionTask final : public TaskKind {
   Index outputs() const noexcept override { return options_.targets; }
   Index predictions() const noexcept override { return options_.targets; }
   std::vector<std::string> names(const std::vector<std::string>& targets) const override {
-    std::vector<std::string> names;
-    for (std::size_t k = 0; k < static_cast<std::size_t>(options_.targets); ++k)
-      names.push_back("predicted_" + (k < targets.size() ? targets[k] : std::to_string(k)));
-    return names;
+    return prediction_names(targets, options_.targets);
   }
 
   void check(std::span<const double> targets) const override {

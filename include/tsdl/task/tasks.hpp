@@ -3,6 +3,7 @@
 
 #include "tsdl/task/binary.hpp"
 #include "tsdl/task/classes.hpp"
+#include "tsdl/task/custom.hpp"
 #include "tsdl/task/quantiles.hpp"
 #include "tsdl/task/regression.hpp"
 #include "tsdl/task/task.hpp"

@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "tsdl/core/archive.hpp"
 #include "tsdl/core/error.hpp"
 #include "tsdl/optim/schedule.hpp"
 #include "tsdl/task/loss.hpp"
@@ -49,6 +51,28 @@ struct EpochRecord {
   double train_loss = 0;     ///< mean over its windows, as the weights were at each step
   Metrics validation;
   Index skipped_steps = 0;  ///< in this epoch
+
+  /// As a row of numbers, in the history of a training state: what is said of training, then every
+  /// figure of the validation.
+  static constexpr Index columns = 6 + std::ssize(all_figures);
+  void append_to(std::vector<double>& rows) const {
+    rows.insert(rows.end(),
+                {static_cast<double>(epoch), learning_rate, gradient_norm, train_loss,
+                 static_cast<double>(skipped_steps), static_cast<double>(validation.count)});
+    for (const Figure& figure : all_figures) rows.push_back(validation.*figure.value);
+  }
+  static EpochRecord from(const double* row) {
+    EpochRecord e;
+    e.epoch = static_cast<Index>(row[0]);
+    e.learning_rate = row[1];
+    e.gradient_norm = row[2];
+    e.train_loss = row[3];
+    e.skipped_steps = static_cast<Index>(row[4]);
+    e.validation.count = static_cast<Index>(row[5]);
+    row += 6;
+    for (const Figure& figure : all_figures) e.validation.*figure.value = *row++;
+    return e;
+  }
 };
 
 /// What a Trainer tells its callbacks. They may change learning_rate and set stop.
@@ -69,40 +93,32 @@ struct TrainerState {
   Status status = Status::running;
   std::vector<EpochRecord> history;
 
-  /// What is to fall: the validation loss, or without validation windows the training loss.
+  /// Reads or writes what a resumed run goes on from.
+  void archive(StateArchive& archive) {
+    archive.integer("state.epoch", epoch);
+    archive.integer("state.batches", batches);
+    archive.number("state.learning_rate", learning_rate);
+    archive.number("state.best_loss", best_loss);
+    archive.integer("state.best_epoch", best_epoch);
+    archive.integer("state.skipped_steps", skipped_steps);
+    archive.integer("state.skipped_in_a_row", skipped_in_a_row);
+    archive.integer("state.stop", stop);
+    archive.integer("state.status", status);
+    std::vector<double> rows;
+    for (const EpochRecord& record : history) record.append_to(rows);
+    archive.rows("history", EpochRecord::columns, rows);
+    if (!archive.restores()) return;
+    history.clear();
+    for (std::size_t i = 0; i < rows.size(); i += static_cast<std::size_t>(EpochRecord::columns))
+      history.push_back(EpochRecord::from(rows.data() + i));
+  }
+
+  /// The loss that stopping and checkpoints watch: that of validation, or without validation
+  /// windows that of training.
   double monitored() const {
     const EpochRecord& last = history.back();
     return last.validation.count > 0 ? last.validation.loss : last.train_loss;
   }
-};
-
-/// Reads or writes named numbers, for callbacks whose state must survive a resume.
-class StateArchive {
- public:
-  virtual ~StateArchive() = default;
-  /// Reads or writes one number.
-  virtual void number(const std::string& name, double& value) = 0;
-
-  /// Integers and flags, which a double holds exactly up to 2^53.
-  template <class Integer>
-  void integer(const std::string& name, Integer& value) {
-    auto as_number = static_cast<double>(value);
-    number(name, as_number);
-    value = static_cast<Integer>(as_number);
-  }
-};
-
-/// Puts a key before the names that one callback gives its numbers.
-class KeyedArchive final : public StateArchive {
- public:
-  KeyedArchive(StateArchive& archive, std::string key) : archive_(archive), key_(std::move(key)) {}
-  void number(const std::string& name, double& value) override {
-    archive_.number(key_ + '.' + name, value);
-  }
-
- private:
-  StateArchive& archive_;
-  std::string key_;
 };
 
 /// Called by the Trainer at the named moments.

@@ -57,7 +57,7 @@ inline void decode_last(const Task& task, const Buffer<double>& outputs, Index c
 /// each class; numbers or quantiles in the targets' own units. Where every step has a target, that
 /// of the last. Shapes: task()->predictions() x N.
 /// Throws: ShapeError when the windows have another number of inputs than the model.
-template <class M>
+template <Model M>
 Matrix<double> predict(const M& model, const Windows<typename M::Scalar>& windows) {
   const Task task = model.task();
   task.check_outputs(model.outputs());
@@ -72,7 +72,7 @@ Matrix<double> predict(const M& model, const Windows<typename M::Scalar>& window
 
 /// The class that each window is taken for: that of the largest probability, of two classes the
 /// second from 0.5 on. Throws: OptionError when the model's targets are numbers; as predict.
-template <class M>
+template <Model M>
 std::vector<Index> predicted_classes(const M& model, const Windows<typename M::Scalar>& windows) {
   if (model.task()->classes() == 0)
     throw OptionError("predicted_classes: a task of kind ", model.task()->describe().kind,
@@ -91,7 +91,7 @@ std::vector<Index> predicted_classes(const M& model, const Windows<typename M::S
 /// window's last step, the loss of all that have a target.
 /// Throws: ShapeError, DataError when windows or targets do not fit; OptionError when the model's
 /// outputs do not.
-template <class M>
+template <Model M>
 Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows, const Task& task,
                  internal::PredictionWorkspace<M>& workspace) {
   task.check_outputs(model.outputs());
@@ -114,14 +114,14 @@ Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows, con
   return result;
 }
 
-template <class M>
+template <Model M>
 Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows, const Task& task) {
   internal::PredictionWorkspace<M> workspace;
   return evaluate(model, windows, task, workspace);
 }
 
 /// The same by the model's own task.
-template <class M>
+template <Model M>
 Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows) {
   return evaluate(model, windows, model.task());
 }

@@ -43,15 +43,14 @@ struct UpdateResult {
 
 /// Updates in this process. Safe to use from one thread; the result does not depend on how many the
 /// library uses.
-template <class M>
+template <class M>  // a Model: the Trainer, which makes it, says so
 class LocalStepper {
  public:
   using Scalar = typename M::Scalar;
 
   /// The model must outlive it. Throws: OptionError when an option is out of range.
-  LocalStepper(M& model, const AdamW& optimizer) : model_(model), optimizer_(optimizer, model) {
-    model.visit([](Parameter<Scalar>& parameter) { parameter.need_gradient(); });
-    model.repack();
+  LocalStepper(M& model, const AdamW& optimizer) : model_(model), optimizer_(model, optimizer) {
+    update(model, [](Parameter<Scalar>& parameter) { parameter.need_gradient(); });
   }
   LocalStepper(const LocalStepper&) = delete;
   LocalStepper& operator=(const LocalStepper&) = delete;
@@ -101,7 +100,7 @@ class LocalStepper {
   M& model() noexcept { return model_; }
   const M& model() const noexcept { return model_; }
   /// For training states: what an optimizer remembers.
-  AdamWOptimizer<Scalar>& optimizer() noexcept { return optimizer_; }
+  Optimizer<Scalar>& optimizer() noexcept { return optimizer_; }
 
  private:
   /// The targets in the order of outputs: [S][B][K].
@@ -114,7 +113,7 @@ class LocalStepper {
   }
 
   M& model_;
-  AdamWOptimizer<Scalar> optimizer_;
+  Optimizer<Scalar> optimizer_;
   typename M::Cache cache_;
   Buffer<Scalar> gathered_, doutputs_;
   Buffer<double> gathered_targets_, targets_, outputs_, slopes_;

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "tsdl/core/archive.hpp"
 #include "tsdl/core/random.hpp"
 #include "tsdl/data/windows.hpp"
 #include "tsdl/optim/adamw.hpp"
@@ -138,23 +139,33 @@ class Trainer {
   const TrainerOptions& options() const noexcept { return options_; }
   const TrainerState& state() const noexcept { return state_; }
 
-  // For checkpoints (io/checkpoint.hpp): everything that a resumed run needs.
   TrainerState& state() noexcept { return state_; }
-  AdamWOptimizer<Scalar>& optimizer() noexcept { return stepper_.optimizer(); }
-  std::vector<Buffer<Scalar>>& best_weights() noexcept { return best_; }
-  /// Each callback's numbers under its key: that of its kind, of a second one "key.2", and so on.
+  Optimizer<Scalar>& optimizer() noexcept { return stepper_.optimizer(); }
+  const std::vector<Buffer<Scalar>>& best_weights() const noexcept { return best_; }
+
+  /// Reads or writes all that a resumed run goes on from: weights, the best ones so far, the
+  /// optimizer, the state, and each callback's values under its key: that of its kind, of a second
+  /// one "key.2", and so on. Once restored, fit() goes on from there.
   void archive(StateArchive& archive) {
+    std::size_t i = 0;
+    tsdl::update(model(), [&](Parameter<Scalar>& parameter) {
+      const std::vector<Index> shape = parameter.shape();
+      archive.tensor("weights." + parameter.name, shape, parameter.value);
+      archive.tensor("best." + parameter.name, shape, best_[i++]);
+    });
+    optimizer().archive(archive, std::as_const(*this).model());
+    state_.archive(archive);
     std::vector<std::string> keys;
     for (auto& callback : callbacks_) {
       const std::string key = callback->key();
       const auto before = std::count(keys.begin(), keys.end(), key);
       keys.push_back(key);
-      KeyedArchive keyed(archive, before == 0 ? key : key + '.' + std::to_string(before + 1));
+      KeyedArchive keyed(archive,
+                         "state." + (before == 0 ? key : key + '.' + std::to_string(before + 1)));
       callback->archive(keyed);
     }
+    if (archive.restores()) ended_ = false;
   }
-  /// After a state was restored: fit() goes on from there.
-  void restored() noexcept { ended_ = false; }
 
  private:
   static constexpr std::uint64_t shuffle_stream = 1u << 30;  // apart from the streams of weights
@@ -258,8 +269,7 @@ class Trainer {
 
   void restore_best() {
     auto best = best_.begin();
-    model().visit([&](Parameter<Scalar>& parameter) { parameter.value = *best++; });
-    model().repack();
+    tsdl::update(model(), [&](Parameter<Scalar>& parameter) { parameter.value = *best++; });
   }
 
   TrainerOptions options_;
@@ -274,6 +284,17 @@ class Trainer {
   Index steps_in_epoch_ = 0;
   Index skipped_before_ = 0;
   bool ended_ = false;  ///< fit() has run
+};
+
+/// In place of pages of errors: what is no Model cannot be trained.
+template <class M, class Stepper>
+requires(!Model<M>) class Trainer<M, Stepper> {
+  static_assert(Model<M>,
+                "Trainer: this type does not keep the contract of a model, tsdl::Model in "
+                "nn/model.hpp; the compiler's notes name what it lacks");
+
+ public:
+  explicit Trainer(M&, const TrainerOptions& = {}) {}
 };
 
 }  // namespace TSDL_ABI

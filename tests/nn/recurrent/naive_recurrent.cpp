@@ -135,7 +135,7 @@ Results library(const Shape& s, const Inputs& in) {
   tsdl::StackCache<Scalar> cache;
   stack.forward(
       test::dense(x, s.I, s.T, s.B), cache,
-      {.training = true, .final_states = true, .h0 = h0.data(), .c0 = has_c ? c0.data() : nullptr});
+      {.training = true, .want_h_n = true, .h0 = h0.data(), .c0 = has_c ? c0.data() : nullptr});
   stack.final_state(cache, h_n.data(), has_c ? c_n.data() : nullptr);
   Results out;
   out.y = test::converted<double>(test::outputs(stack, cache));

@@ -56,7 +56,7 @@ std::vector<typename Cell::Scalar> pass(const Sizes& n, Index L, bool two, bool 
   const tsdl::Steps steps = two ? tsdl::Steps::last : tsdl::Steps::all;
   typename tsdl::RecurrentStack<Cell>::Cache cache;
   typename tsdl::RecurrentStack<Cell>::Forward how{
-      .steps = steps, .training = training, .dropout = {1, 2}, .final_states = !two};
+      .steps = steps, .training = training, .dropout = {1, 2}, .want_h_n = !two};
   how.h0 = h0.data();
   if (Cell::cell_vectors > 0) how.c0 = c0.data();
   stack.forward(test::dense(x, I, T, n.B), cache, how);

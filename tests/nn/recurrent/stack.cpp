@@ -56,7 +56,7 @@ Passed pass(Net<Cell>& net, const std::vector<double>& x, const std::vector<doub
   tsdl::StackCache<double> cache;
   net.stack.zero_gradients();
   net.stack.forward(test::dense(x, net.I, T, B), cache,
-                    {.steps = forward_steps, .training = true, .final_states = final_states});
+                    {.steps = forward_steps, .training = true, .want_h_n = final_states});
   Passed result;
   result.dx.resize(x.size());
   const Index width = net.stack.output_size();
@@ -164,7 +164,7 @@ TEST_CASE_TEMPLATE(
 TEST_CASE_TEMPLATE("steps that nobody reads are skipped without a trace", Cell,
                    tsdl::LSTMCell<double>, tsdl::GRUCell<double>) {
   for (const bool two : {false, true})
-    for (const tsdl::Steps steps : {tsdl::Steps::last, tsdl::Steps::final}) {
+    for (const tsdl::Steps steps : {tsdl::Steps::last, tsdl::Steps::each_direction_end}) {
       Net<Cell> net(2, 5, 2, two);
       const Index T = 5, B = 3, D = two ? 2 : 1, width = D * net.H;
       tsdl::RandomStream random(4);
@@ -174,7 +174,7 @@ TEST_CASE_TEMPLATE("steps that nobody reads are skipped without a trace", Cell,
       net.stack.forward(test::dense(x, net.I, T, B), some, {.steps = steps});
       for (Index b = 0; b < B; ++b)
         for (Index d = 0; d < D; ++d) {
-          const Index t = steps == tsdl::Steps::final && d == 1 ? 0 : T - 1;
+          const Index t = steps == tsdl::Steps::each_direction_end && d == 1 ? 0 : T - 1;
           CHECK(net.stack.output(all, t, b, d) == net.stack.output(some, t, b, d));
         }
 
@@ -183,7 +183,7 @@ TEST_CASE_TEMPLATE("steps that nobody reads are skipped without a trace", Cell,
       std::vector<double> spread(static_cast<std::size_t>(T * B * width), 0.0);
       for (Index b = 0; b < B; ++b)
         for (Index j = 0; j < width; ++j) {
-          const Index t = steps == tsdl::Steps::final && j >= net.H ? 0 : T - 1;
+          const Index t = steps == tsdl::Steps::each_direction_end && j >= net.H ? 0 : T - 1;
           spread[static_cast<std::size_t>((t * B + b) * width + j)] =
               dy[static_cast<std::size_t>(b * width + j)];
         }
@@ -247,7 +247,7 @@ TEST_CASE("a GRU starts from h0, and has no cell state to give or take") {
   const auto view = test::dense(x, net.I, T, B);
   tsdl::StackCache<double> cache;
   const auto run = [&](const double* h) {
-    net.stack.forward(view, cache, {.training = true, .final_states = true, .h0 = h});
+    net.stack.forward(view, cache, {.training = true, .want_h_n = true, .h0 = h});
     return test::outputs(net.stack, cache);
   };
   CHECK(run(nullptr) == run(zeros.data()));
@@ -272,7 +272,7 @@ TEST_CASE_TEMPLATE("an initial state of an earlier pass does not linger in a reu
     net.stack.zero_gradients();
     const double* c0 = Cell::cell_vectors > 0 ? h0 : nullptr;
     net.stack.forward(view, cache,
-                      {.training = true, .final_states = h0 != nullptr, .h0 = h0, .c0 = c0});
+                      {.training = true, .want_h_n = h0 != nullptr, .h0 = h0, .c0 = c0});
     net.stack.backward(view, cache, {.dy = test::dense(dy, 2 * net.H, T, B)});
     return std::pair(test::outputs(net.stack, cache), test::gradients(net.stack));
   };
@@ -402,7 +402,7 @@ TEST_CASE_TEMPLATE("a stack refuses sequences and gradients of other shapes", Ce
     refused({.dy = good, .dx = {dx.data(), 3, T, B, 3, 3}}, view);  // overlapping windows
   }
   SUBCASE("gradients into steps that did not run") {
-    for (const tsdl::Steps steps : {tsdl::Steps::all, tsdl::Steps::final}) {
+    for (const tsdl::Steps steps : {tsdl::Steps::all, tsdl::Steps::each_direction_end}) {
       net.stack.forward(view, cache, {.steps = tsdl::Steps::last, .training = true});
       CHECK_THROWS_AS(
           net.stack.backward(view, cache,

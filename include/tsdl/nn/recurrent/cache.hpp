@@ -6,8 +6,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "tsdl/core/batch.hpp"
 #include "tsdl/core/buffer.hpp"
+#include "tsdl/core/parallel.hpp"
 #include "tsdl/core/sequence.hpp"
+#include "tsdl/nn/dropout.hpp"
 #include "tsdl/nn/recurrent/options.hpp"
 
 namespace tsdl {
@@ -46,8 +49,8 @@ struct DirectionCache {
   Buffer<Scalar> saved, cells, initial_cells, h0, dh, dc, dweights, dbias, projection, dcolumns;
 
   /// Decides whether the chains over x are made ahead: where columns are shared, or where `B` is
-  /// too small to fill a register tile, which columns of all steps do. A pass of one step has no
-  /// use.
+  /// too small to fill a register tile, which columns of all steps do. A pass of one step
+  /// gains nothing from it.
   void choose_line(const ColumnLine& of_x, Index tile_samples) noexcept {
     const bool whole = of_x.count > 0 && extent.steps == extent.T;
     shared = whole && of_x.count < extent.T * extent.B;
@@ -77,11 +80,29 @@ struct StackCache {
   Buffer<Scalar> upstream;  ///< the gradient of the top layer's output, padded
   Index T = 0, B = 0;
   Steps steps = Steps::all;
-  bool final_states = false;
-  bool ready = false;  ///< a training pass went forward and backward has not consumed it
+  bool want_h_n = false;
+  bool dropped = false;  ///< layers but the first read what dropout left
+  bool ready = false;    ///< a training pass went forward and backward has not consumed it
 };
 
 namespace internal {
+
+/// Dropout on the outputs of layer l: what the next layer reads. Threads take steps.
+template <class Scalar>
+void drop_outputs(StackCache<Scalar>& cache, Index l, double p, const ForwardOptions<Scalar>& how,
+                  Index D, Index H, Index Hp) {
+  auto& layer = cache.layers[static_cast<std::size_t>(l)];
+  const Index T = cache.T, B = cache.B;
+  layer.kept.resize(T * B * D * Hp);
+  const Philox philox(how.dropout.seed, dropout_stream + how.dropout.update);
+  parallel_for(T, 20.0 * static_cast<double>(T * B * D * H), [&](Index t) noexcept {
+    for (Index b = 0; b < B; ++b) {
+      const Index at = (t * B + b) * D * Hp;
+      dropout_column(layer.dropped.data() + at, layer.kept.data() + at, layer.output.data() + at,
+                     philox, p, l, t, sample_key(how.keys, b), D, H, Hp);
+    }
+  });
+}
 
 /// Copies the gradient of a stack's output into aligned, padded columns: one a sample, or one per
 /// (t, b). No data where there is none.

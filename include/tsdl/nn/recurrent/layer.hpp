@@ -1,23 +1,9 @@
-// One recurrent layer in one direction: parameters, packs, and the loops over time of a tile.
+// One recurrent layer in one direction: the loops over time of a tile, forward and backward.
 //
-// The layer owns its parameters and, beside them, what repack() derives from them
-// (recurrent_packs.hpp). Everything that a pass computes lives in a Cache of the caller's. A cell
-// (kernels/cell.hpp) supplies the arithmetic of one step; time, direction, tiles and weight
-// gradients are here, once for all cells.
-//
-//   symbol      shape                       meaning
-//   s           0 ... steps - 1             a step in the order in which this direction runs
-//   t           s, or T - 1 - s in reverse  its place in time
-//   tile        <= 16 samples               what one thread carries through all steps, unless
-//                                           threads share the units of each
-//                                           (nn/recurrent/stack.hpp)
-//   G, S, C                                 a cell's gates, slots and cell_vectors
-//   saved       [tile][s][P][b][S][W]       gates, by forward; backward leaves da in their place
-//   cells       [tile][s][P][b][C][W]       the cell's state beside h (LSTM: c, tanh(c))
-//   dweights    [P][I + H][G][W]            the gradient in the order of the forward pack
-//   dbias       [tile][P][S][W]             the biases' gradients
-//   projection  [column][P][G][W]           the chains over x, where they are made ahead
-//   dcolumns    [tile][column][P][G][W]     da summed over the windows that share a column
+// The layer owns its parameters and, beside them, what repack() derives from them (weights.hpp,
+// which also says how its cache is laid out). Everything that a pass computes lives in a Cache of
+// the caller's. A cell (kernels/cell.hpp) supplies the arithmetic of one step; time, direction and
+// tiles are here, once for all cells.
 //
 // Where windows overlap, their columns stand on one line (core/sequence.hpp) and there are fewer of
 // them than T * B. Then W_ih x is made once a column, and dW_ih is one product over columns, after
@@ -25,78 +11,28 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
-#include <cstddef>
-#include <string>
 
-#include "tsdl/core/error.hpp"
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/kernels/cell.hpp"
 #include "tsdl/kernels/gemm.hpp"
-#include "tsdl/nn/init.hpp"
-#include "tsdl/nn/parameter.hpp"
-#include "tsdl/nn/recurrent/cache.hpp"
-#include "tsdl/nn/recurrent/packs.hpp"
+#include "tsdl/nn/recurrent/weights.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
 
 /// One layer in one direction; a RecurrentStack is made of them.
 template <class Cell>
-class RecurrentLayer {
+class RecurrentLayer : public LayerWeights<Cell> {
  public:
-  using Scalar = typename Cell::Scalar;
-  using Cache = DirectionCache<Scalar>;
-  using Packs = RecurrentPacks<Cell>;
-  static constexpr Index W = Cell::W;
-  static constexpr Index gate_width = Packs::gate_width, slot_width = Packs::slot_width;
-
-  Parameter<Scalar> weight_ih, weight_hh, bias_ih, bias_hh;
-
-  RecurrentLayer(const std::string& prefix, Index layer, bool reverse, InputLayout inputs, Index H)
-      : weight_ih(
-            Parameter<Scalar>::matrix(internal::tensor_name(prefix, "weight_ih", layer, reverse),
-                                      Cell::gates * H, inputs.values())),
-        weight_hh(Parameter<Scalar>::matrix(
-            internal::tensor_name(prefix, "weight_hh", layer, reverse), Cell::gates * H, H)),
-        bias_ih(Parameter<Scalar>::vector(internal::tensor_name(prefix, "bias_ih", layer, reverse),
-                                          Cell::gates * H)),
-        bias_hh(Parameter<Scalar>::vector(internal::tensor_name(prefix, "bias_hh", layer, reverse),
-                                          Cell::gates * H)),
-        packs_(inputs, H),
-        reverse_(reverse) {}
-
-  Index hidden() const noexcept { return packs_.hidden(); }
-  Index panels() const noexcept { return packs_.panels(); }
-  Index padded_hidden() const noexcept { return panels() * W; }  ///< Hp
-  const InputLayout& inputs() const noexcept { return packs_.inputs(); }
-
-  template <class F>
-  void visit(F&& f) {
-    f(weight_ih);
-    f(weight_hh);
-    f(bias_ih);
-    f(bias_hh);
-  }
-
-  template <class F>
-  void visit(F&& f) const {
-    f(weight_ih);
-    f(weight_hh);
-    f(bias_ih);
-    f(bias_hh);
-  }
-
-  /// Derives the packs from the parameters.
-  void repack() noexcept { packs_.derive(weight_ih, weight_hh, bias_ih, bias_hh); }
-
-  const ForwardPack<Cell>& forward_pack() const noexcept { return packs_.forward; }
-
-  /// Makes room for what a backward pass writes and reads. Allocates: the first time.
-  void need_gradients() {
-    visit([](Parameter<Scalar>& parameter) { parameter.need_gradient(); });
-    if (packs_.need_transposed()) packs_.derive_transposed(weight_ih, weight_hh);
-  }
+  using Weights = LayerWeights<Cell>;
+  using typename Weights::Cache;
+  using typename Weights::Packs;
+  using typename Weights::Scalar;
+  using Weights::gate_rows, Weights::is_reverse;
+  using Weights::hidden, Weights::panels, Weights::padded_hidden, Weights::inputs, Weights::packs;
+  using Weights::time, Weights::state_block, Weights::cell_offset, Weights::saved;
+  using Weights::W, Weights::gate_width, Weights::slot_width;
+  using Weights::Weights;
 
   /// Sizes the cache for a pass over x and clears the initial state. Allocates: when it must grow.
   void prepare(Cache& cache, const Sequence<const Scalar>& x, Extent extent, bool training) const {
@@ -128,6 +64,7 @@ class RecurrentLayer {
   }
 
   /// The chains over x are made ahead in this many tasks, before any step is run.
+  static constexpr Index columns_per_task = 24;
   Index projection_tasks(const Cache& cache) const noexcept {
     return (cache.line.count + columns_per_task - 1) / columns_per_task;
   }
@@ -143,8 +80,8 @@ class RecurrentLayer {
                Index count) const noexcept {
     kernels::project<Cell::gates, Scalar>(
         {cache.projection.data() + first * panels() * gate_width, x, stride, count,
-         inputs().columns(), panels(), packs_.forward.weights.data(), inputs().columns() + hidden(),
-         packs_.forward.bias.data(), Cell::slots});
+         inputs().columns(), panels(), packs().forward.weights.data(),
+         inputs().columns() + hidden(), packs().forward.bias.data(), Cell::slots});
   }
 
   /// Runs all steps of one tile. y: the layer's output, at this direction's columns.
@@ -163,8 +100,8 @@ class RecurrentLayer {
     step.inputs = inputs().columns();
     step.hidden = hidden();
     step.panels = panels();
-    step.weights = packs_.forward.weights.data();
-    step.bias = packs_.forward.bias.data();
+    step.weights = packs().forward.weights.data();
+    step.bias = packs().forward.bias.data();
     step.x_stride = x.sample_stride;
     step.projected_stride = cache.line.sample * panels() * gate_width;
     step.h_stride = y.sample_stride;
@@ -254,7 +191,7 @@ class RecurrentLayer {
       // dh_prev = W_hh^T da, and what the cell left in dh when h_prev enters h beside the products
       constexpr auto start = Cell::h_enters ? kernels::Start::previous : kernels::Start::zero;
       kernels::multiply(start, step.dh, Hp, gate_rows(cache, tile, s, Packs::first_h_slot),
-                        packs_.weights_hh_transposed.data(), static_cast<const Scalar*>(nullptr),
+                        packs().weights_hh_transposed.data(), static_cast<const Scalar*>(nullptr),
                         step.samples, Hp);
     }
   }
@@ -273,103 +210,15 @@ class RecurrentLayer {
   void input_gradient(const Cache& cache, const Sequence<Scalar>& dx, Index t, Index tile,
                       bool add) const noexcept {
     const Extent& e = cache.extent;
-    const Index s = reverse_ ? e.T - 1 - t : t, b = e.first(tile), samples = e.samples(tile);
+    const Index s = is_reverse() ? e.T - 1 - t : t, b = e.first(tile), samples = e.samples(tile);
     if (s >= e.steps) return;
     kernels::multiply(add ? kernels::Start::previous : kernels::Start::zero, dx.column(t, b),
                       dx.sample_stride, gate_rows(cache, tile, s, 0),
-                      packs_.weights_ih_transposed.data(), static_cast<const Scalar*>(nullptr),
+                      packs().weights_ih_transposed.data(), static_cast<const Scalar*>(nullptr),
                       samples, dx.inputs);
   }
 
-  /// Weight gradients are cut into tasks of so many panels times so many rows of the pack.
-  static constexpr Index panels_per_task = 2, rows_per_task = 128, columns_per_task = 24;
-
-  Index weight_gradient_tasks() const noexcept {
-    return (panels() + panels_per_task - 1) / panels_per_task * chunks();
-  }
-
-  /// One task: its part of dW_ih, dW_hh and the biases' gradients, summed over all steps and
-  /// samples in constant order, then added to the parameters' gradients.
-  void weight_gradient(Cache& cache, const Sequence<const Scalar>& x,
-                       const Sequence<const Scalar>& y, Index task) noexcept {
-    const Index first = task / chunks() * panels_per_task, chunk = task % chunks();
-    const Panels part{first, std::min(first + panels_per_task, panels())};
-    const Index I = inputs().columns(), H = hidden();
-    if (chunk < input_chunks()) {
-      const Index k = chunk * rows_per_task, count = std::min(rows_per_task, I - k);
-      clear(cache, part, k, count);
-      if (cache.shared)
-        add_shared_products(cache, x, k, part, count);
-      else
-        add_products(cache, x, k, 0, k, part, 0, count);
-      for (Index p = part.begin; p < part.end; ++p)
-        for (Index i = k; i < k + count;) {  // runs of columns that are no padding
-          const Index inside = i % inputs().padded,
-                      run = std::min(k + count - i, inputs().padded - inside);
-          packs_.add_gradient(weight_ih, i / inputs().padded * inputs().width + inside,
-                              row(cache, p, i), std::min(run, inputs().width - inside), p,
-                              Cell::x_slot, 0);
-          i += run;
-        }
-    } else if (chunk + 1 < chunks()) {
-      const Index k = (chunk - input_chunks()) * rows_per_task;
-      const Index count = std::min(rows_per_task, H - k);
-      clear(cache, part, I + k, count);
-      if (cache.has_initial) {
-        const Sequence<const Scalar> h0{
-            cache.h0.data(), padded_hidden(), cache.extent.T, cache.extent.B, 0, padded_hidden()};
-        add_products(cache, h0, k, 0, I + k, part, Packs::first_h_slot, count, 1);
-      }
-      add_products(cache, y, k, 1, I + k, part, Packs::first_h_slot, count);
-      for (Index p = part.begin; p < part.end; ++p)
-        packs_.add_gradient(weight_hh, k, row(cache, p, I + k), count, p, Cell::h_slot,
-                            Packs::first_h_slot);
-    } else {
-      for (Index tile = 0; tile < cache.extent.tiles(); ++tile)
-        for (Index p = part.begin; p < part.end; ++p) {
-          const Scalar* sums = cache.dbias.data() + (tile * panels() + p) * slot_width;
-          packs_.add_gradient(bias_ih, 0, sums, 1, p, Cell::x_slot, 0);
-          packs_.add_gradient(bias_hh, 0, sums, 1, p, Cell::h_slot, 0);
-        }
-    }
-  }
-
  private:
-  Index time(const Extent& e, Index s) const noexcept { return reverse_ ? e.T - 1 - s : s; }
-  Index input_chunks() const noexcept {
-    return (inputs().columns() + rows_per_task - 1) / rows_per_task;
-  }
-  Index chunks() const noexcept {
-    return input_chunks() + (hidden() + rows_per_task - 1) / rows_per_task + 1;
-  }
-  struct Panels {
-    Index begin, end;
-  };
-  /// From panel to panel of the packed gradient.
-  Index panel_stride() const noexcept { return (inputs().columns() + hidden()) * gate_width; }
-  /// Row k of panel p of it.
-  Scalar* row(Cache& cache, Index p, Index k) const noexcept {
-    return cache.dweights.data() + p * panel_stride() + k * gate_width;
-  }
-  void clear(Cache& cache, Panels part, Index k, Index count) const noexcept {
-    for (Index p = part.begin; p < part.end; ++p)
-      std::fill_n(row(cache, p, k), count * gate_width, Scalar{0});
-  }
-  /// Values of one vector per unit in one tile and step.
-  Index state_block(const Cache& cache) const noexcept {
-    return panels() * cache.extent.tile() * W;
-  }
-  /// The place of (sample, unit's panel) among [tile][P][b].
-  Index cell_offset(const Cache& cache, Index b, Index unit) const noexcept {
-    const Index tile = b / Extent::max_tile;
-    return (tile * panels() + unit / W) * cache.extent.tile() + b - cache.extent.first(tile);
-  }
-  Scalar* saved(Cache& cache, Index tile, Index s) const noexcept {
-    return cache.saved.data() + (tile * cache.extent.steps + s) * state_block(cache) * Cell::slots;
-  }
-  const Scalar* saved(const Cache& cache, Index tile, Index s) const noexcept {
-    return saved(const_cast<Cache&>(cache), tile, s);
-  }
   /// h before step s of the samples from b on.
   template <class Step>
   void set_previous(Step& step, const Cache& cache, const Sequence<const Scalar>& y, Index s,
@@ -377,19 +226,6 @@ class RecurrentLayer {
     const Index Hp = padded_hidden();
     step.h_prev = s == 0 ? cache.h0.data() + b * Hp : y.column(time(cache.extent, s - 1), b);
     step.h_prev_stride = s == 0 ? Hp : y.sample_stride;
-  }
-  /// da of one tile and step, `gates` slots from `slot` on, as the left operand of a product over
-  /// (p, slot, lane).
-  kernels::Rows<Scalar> gate_rows(const Cache& cache, Index tile, Index s,
-                                  Index slot) const noexcept {
-    return {saved(cache, tile, s) + slot * W, slot_width, panels(), gate_width,
-            cache.extent.tile() * slot_width};
-  }
-  /// da of one tile and panel, from step s and `slot` on, as columns over (step, sample).
-  kernels::Columns<Scalar> gate_columns(const Cache& cache, Index tile, Index s, Index p,
-                                        Index slot) const noexcept {
-    return {saved(cache, tile, s) + p * cache.extent.tile() * slot_width + slot * W,
-            state_block(cache) * Cell::slots, slot_width};
   }
   /// While da of step t of one tile is at hand: adds it to the biases' gradients and, where columns
   /// are shared, to those of its columns.
@@ -407,44 +243,6 @@ class RecurrentLayer {
       kernels::add_each<Cell::gates>(columns + p * gate_width, cache.line.sample * stride,
                                      da + p * e.tile() * slot_width, slot_width, e.samples(tile));
   }
-  /// Rows k ... of `part` += sum over the columns of x, k ... of each, times what its windows' da
-  /// add up to.
-  void add_shared_products(Cache& cache, const Sequence<const Scalar>& x, Index k, Panels part,
-                           Index count) const noexcept {
-    const Extent& e = cache.extent;
-    const Index stride = panels() * gate_width, columns = cache.tile_columns();
-    for (Index tile = 0; tile < e.tiles(); ++tile) {
-      const Scalar* sums = cache.dcolumns.data() + tile * columns * stride;
-      const Index reached = cache.line.at(e.T - 1, e.samples(tile) - 1) + 1;
-      kernels::add_outer<Cell::gates, Scalar>({part.end - part.begin,
-                                               row(cache, part.begin, k),
-                                               panel_stride(),
-                                               {sums + part.begin * gate_width, stride, 0},
-                                               gate_width},
-                                              {x.column(0, e.first(tile)) + k, cache.line.unit, 0},
-                                              reached, Index{1}, count);
-    }
-  }
-  /// Rows `to` ... of `part` += sum over steps s >= `lag` of left(s - lag)[k ...] times da(s),
-  /// `gates` slots from `slot` on.
-  void add_products(Cache& cache, const Sequence<const Scalar>& left, Index k, Index lag, Index to,
-                    Panels part, Index slot, Index count, Index steps = -1) const noexcept {
-    const Extent& e = cache.extent;
-    if (steps < 0) steps = e.steps - lag;
-    if (steps == 0) return;
-    for (Index tile = 0; tile < e.tiles(); ++tile) {
-      const kernels::Columns<Scalar> a{left.column(time(e, 0), e.first(tile)) + k,
-                                       reverse_ ? -left.step_stride : left.step_stride,
-                                       left.sample_stride};
-      kernels::add_outer<Cell::gates, Scalar>(
-          {part.end - part.begin, row(cache, part.begin, to), panel_stride(),
-           gate_columns(cache, tile, lag, part.begin, slot), e.tile() * slot_width},
-          a, steps, e.samples(tile), count);
-    }
-  }
-
-  Packs packs_;
-  bool reverse_;
 };
 
 }  // namespace TSDL_ABI

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/sequence.hpp"
@@ -57,7 +58,7 @@ struct ForwardOptions {
   Steps steps = Steps::all;
   bool training = false;       ///< keep what backward needs, and apply dropout
   DropoutKey dropout{};        ///< names the masks, when training
-  bool final_states = false;   ///< h_n and c_n will be read, so every direction runs to its end
+  bool want_h_n = false;       ///< final_state() will read h_n and c_n: all steps are run
   const Scalar* h0 = nullptr;  ///< L * D x B x H, as PyTorch's; null: zeros
   const Scalar* c0 = nullptr;  ///< the same; only for a cell that has such a state
   std::span<const std::uint32_t> keys{};  ///< of the samples, for dropout (core/batch.hpp)
@@ -66,8 +67,9 @@ struct ForwardOptions {
 /// Upstream gradients in, input gradients out. Null pointers are zero, or not wanted.
 template <class Scalar>
 struct BackwardOptions {
-  /// dL/d output: columns of D * H values over (t, b). Its data for Steps::last and Steps::final is
-  /// one column a sample; a step_stride of 0 sends the same gradient into every step.
+  /// dL/d output: columns of D * H values over (t, b). Its data for Steps::last and
+  /// Steps::each_direction_end is one column a sample; a step_stride of 0 sends the same gradient
+  /// into every step.
   Sequence<const Scalar> dy{};
   Steps steps = Steps::all;
   const Scalar* dh_n = nullptr;  ///< L * D x B x H
@@ -75,6 +77,14 @@ struct BackwardOptions {
   Sequence<Scalar> dx{};         ///< dense, T x B x I
   Scalar* dh0 = nullptr;         ///< L * D x B x H
   Scalar* dc0 = nullptr;
+
+  /// Where dy enters direction d of the top layer, as [from, to) in t.
+  std::pair<Index, Index> entry(Index T, Index d) const noexcept {
+    if (!dy.data) return {0, 0};
+    if (steps == Steps::all) return {0, T};
+    if (steps == Steps::each_direction_end && d == 1) return {0, 1};
+    return {T - 1, T};
+  }
 };
 
 }  // namespace TSDL_ABI

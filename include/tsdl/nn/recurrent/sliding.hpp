@@ -26,27 +26,17 @@ class SlidingStack {
   using Scalar = typename Cell::Scalar;
   using Stack = RecurrentStack<Cell>;
 
-  /// `steps`: what run() will be asked for. Throws: ShapeError when T is below 1.
+  /// `steps`: what run() will be asked for. Throws: ShapeError when T is below 1; Error when
+  /// parameters were visited and not repacked.
   SlidingStack(const Stack& stack, Index T, Steps steps) : length_(T) {
     if (T < 1) throw ShapeError(Cell::name, " window: expected at least one step, got ", T);
-    const Index I = stack.options().input_size, L = stack.options().num_layers;
-    columns_.assign(2 * T * I, Scalar{0});
-    cache_.layers.resize(static_cast<std::size_t>(L));
-    cache_.T = T;
-    cache_.B = 1;
-    cache_.steps = steps;
-    for (Index l = 0; l < L; ++l) {
-      auto& layer = layer_of(l);
-      layer.output.assign(T * width(stack), Scalar{0});
-      for (Index d = 0; d < stack.directions(); ++d) {
-        const Extent extent{T, 1, stack.live_steps(cache_, l, d)};
-        stack.at(l, d).prepare(layer.direction[d], input(stack, l), extent, false);
-      }
-    }
-    for (Index d = 0; d < stack.directions(); ++d) {
-      Buffer<Scalar>& products = layer_of(0).direction[d].projection;
-      products.assign(2 * T * product_size(stack), Scalar{0});
-    }
+    stack.check_packed();
+    columns_.assign(2 * T * stack.options().input_size, Scalar{0});
+    ForwardOptions<Scalar> how;
+    how.steps = steps;
+    stack.prepare(cache_, window(stack), how);
+    for (Index d = 0; d < stack.directions(); ++d)
+      first_layer(d).projection.assign(2 * T * product_size(stack), Scalar{0});
   }
 
   /// Takes the next column; the oldest leaves the window. Shapes: x I. Allocates nothing.
@@ -63,21 +53,8 @@ class SlidingStack {
   /// At least T columns were pushed. Allocates nothing.
   Encoded<Scalar> run(const Stack& stack) noexcept {
     const kernels::DenormalGuard guard;
-    const Index L = stack.options().num_layers, D = stack.directions();
-    for (Index l = 0; l < L; ++l) {
-      auto& layer = layer_of(l);
-      const Sequence<const Scalar> x = input(stack, l);
-      for (Index d = 0; d < D; ++d) {
-        const auto& at = stack.at(l, d);
-        auto& direction = layer.direction[d];
-        if (l == 0)
-          direction.first_column = next_;
-        else
-          for (Index task = 0; task < at.projection_tasks(direction); ++task)
-            at.project(direction, x, task);
-        at.forward_tile(direction, x, stack.columns(layer.output, length_, Index{1}, d), Index{0});
-      }
-    }
+    for (Index d = 0; d < stack.directions(); ++d) first_layer(d).first_column = next_;
+    stack.run(cache_, window(stack), {}, {.threads = false, .project_first = false});
     return stack.encoded(cache_);
   }
 
@@ -89,28 +66,24 @@ class SlidingStack {
   }
 
  private:
-  static Index width(const Stack& stack) noexcept {
-    return stack.directions() * stack.at(0, 0).padded_hidden();
-  }
   /// Of one direction's product with one column.
   static Index product_size(const Stack& stack) noexcept {
     const auto& layer = stack.at(0, 0);
     return layer.panels() * layer.gate_width;
   }
-  auto& layer_of(Index l) noexcept { return cache_.layers[static_cast<std::size_t>(l)]; }
+  DirectionCache<Scalar>& first_layer(Index d) noexcept { return cache_.layers[0].direction[d]; }
 
-  /// What layer l reads, of one sample.
-  Sequence<const Scalar> input(const Stack& stack, Index l) noexcept {
+  /// The columns in the window, as one sample.
+  Sequence<const Scalar> window(const Stack& stack) const noexcept {
     const Index I = stack.options().input_size;
-    if (l == 0) return {columns_.data() + next_ * I, I, length_, 1, I, I};
-    return Sequence<const Scalar>::dense(layer_of(l - 1).output.data(), width(stack), length_, 1);
+    return {columns_.data() + next_ * I, I, length_, 1, I, I};
   }
 
   /// The first layer's products with the column in `slot`, for the directions that use them ahead.
   void multiply(const Stack& stack, Index slot) noexcept {
     const Index I = stack.options().input_size, size = product_size(stack);
     for (Index d = 0; d < stack.directions(); ++d) {
-      auto& direction = layer_of(0).direction[d];
+      DirectionCache<Scalar>& direction = first_layer(d);
       if (direction.line.count == 0) continue;
       stack.at(0, d).project(direction, slot, columns_.data() + slot * I, I, Index{1});
       Scalar* products = direction.projection.data();

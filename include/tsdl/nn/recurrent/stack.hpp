@@ -18,8 +18,10 @@
 #include "tsdl/kernels/gru_cell.hpp"
 #include "tsdl/kernels/lstm_cell.hpp"
 #include "tsdl/nn/dropout.hpp"
+#include "tsdl/nn/recurrent/checks.hpp"
 #include "tsdl/nn/recurrent/layer.hpp"
 #include "tsdl/nn/recurrent/options.hpp"
+#include "tsdl/nn/recurrent/weight_gradient.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
@@ -50,7 +52,8 @@ class RecurrentStack {
         const InputLayout inputs = l == 0 ? InputLayout{1, I, I} : InputLayout{D, H, padded};
         layers_.emplace_back(prefix, l, d == 1, inputs, H);
       }
-    initialise(seed);
+    std::uint64_t stream = 0;
+    for (Layer& layer : layers_) layer.initialise(options_.init, seed, stream);
     repack();
   }
 
@@ -61,8 +64,9 @@ class RecurrentStack {
   /// One layer in one direction; its packs are current after repack().
   const Layer& layer(Index l, Index d = 0) const noexcept { return at(l, d); }
 
-  /// Calls f(Parameter&) for each tensor in PyTorch's order. Call repack() afterwards: the values
-  /// may have changed. A const stack hands out const parameters and needs no repack().
+  /// Calls f(Parameter&) for each tensor in PyTorch's order. The values may have changed
+  /// afterwards: call repack(), or use update() (nn/module.hpp). A const stack hands out const
+  /// parameters.
   template <class F>
   void visit(F&& f) {
     packed_ = false;
@@ -99,46 +103,20 @@ class RecurrentStack {
   /// Runs the network over x. Afterwards output() and final_state() read the cache.
   /// Shapes: x is I x T x B. It must stay alive and unchanged until backward has run.
   /// Allocates: in the cache, when it must grow. Safe to call concurrently with separate caches.
-  /// Throws: ShapeError when x has no steps, no samples or another number of inputs.
+  /// Throws: ShapeError when x has no steps, no samples or another number of inputs; OptionError
+  /// when dropout has no key; Error when parameters were visited and not repacked.
   void forward(const Sequence<const Scalar>& x, Cache& cache, const Forward& how = {}) const {
-    check_input(x);
-    check_cell_state("forward", "c0", how.c0);
-    TSDL_ASSERT(packed_);
+    internal::check_input(Cell::name, x, options_.input_size);
+    internal::check_cell_state<Cell>("forward", "c0", how.c0);
+    check_packed();
+    if (drops(how)) internal::check_dropout_key(how.dropout);
     const kernels::DenormalGuard guard;
-    const Index L = options_.num_layers, D = directions(), H = options_.hidden_size;
-    const Index T = x.steps, B = x.batch, width = D * round_up(H, Layer::W);
-    cache.layers.resize(static_cast<std::size_t>(L));
-    cache.T = T;
-    cache.B = B;
-    cache.steps = how.steps;
-    cache.final_states = how.final_states;
-    cache.ready = how.training;
-    Sequence<const Scalar> input = x;
-    for (Index l = 0; l < L; ++l) {
-      auto& saved = cache.layers[static_cast<std::size_t>(l)];
-      saved.output.resize(T * B * width);
-      for (Index d = 0; d < D; ++d) {
-        const Layer& layer = at(l, d);
-        layer.prepare(saved.direction[d], input, {T, B, live_steps(cache, l, d)}, how.training);
-        const Index state = (l * D + d) * B * H;
-        if (how.h0 || how.c0)
-          layer.set_initial_state(saved.direction[d], offset(how.h0, state), offset(how.c0, state));
-      }
-      const Index projections = at(l, 0).projection_tasks(saved.direction[0]);
-      const double to_project =
-          operations(saved.direction[0].line.count, at(l, 0).inputs().columns());
-      internal::parallel_for(D * projections, to_project, [&](Index task) noexcept {
-        const kernels::DenormalGuard task_guard;
-        const Index d = task / projections;
-        at(l, d).project(saved.direction[d], input, task % projections);
-      });
-      run_steps(saved, input, l);
-      const bool drop = how.training && options_.dropout > 0 && l + 1 < L;
-      if (drop) apply_dropout(saved, how, l, T, B);
-      input =
-          Sequence<const Scalar>::dense((drop ? saved.dropped : saved.output).data(), width, T, B);
-    }
+    prepare(cache, x, how);
+    run(cache, x, how);
   }
+
+  /// Throws: Error when parameters were visited and repack() was not called.
+  void check_packed() const { internal::check_packed(packed_, Cell::name); }
 
   /// The columns of the top layer of the last forward, both directions side by side.
   Encoded<Scalar> encoded(const Cache& cache) const noexcept {
@@ -160,9 +138,9 @@ class RecurrentStack {
   /// Throws: Error unless the last forward was asked for final states; ShapeError when a cell
   /// without a cell state is asked for c_n.
   void final_state(const Cache& cache, Scalar* h_n, Scalar* c_n) const {
-    if (!cache.final_states)
-      throw Error(Cell::name, "::final_state: forward was not asked for final states");
-    check_cell_state("final_state", "c_n", c_n);
+    if (!cache.want_h_n)
+      throw Error(Cell::name, "::final_state: forward was not asked for them: .want_h_n = true");
+    internal::check_cell_state<Cell>("final_state", "c_n", c_n);
     const Index D = directions();
     for (Index l = 0; l < options_.num_layers; ++l)
       for (Index d = 0; d < D; ++d) {
@@ -178,35 +156,18 @@ class RecurrentStack {
   /// What backward refuses, without doing anything. Throws: as backward.
   void check_backward(const Sequence<const Scalar>& x, const Cache& cache,
                       const Backward& how) const {
-    if (!cache.ready)
-      throw Error(Cell::name, "::backward: no training forward is there to go back through");
-    check_input(x);
-    if (x.steps != cache.T || x.batch != cache.B)
-      throw ShapeError(Cell::name, "::backward: x is not the sequence that forward was given");
-    const bool per_step = how.steps == Steps::all && how.dy.step_stride != 0;
-    if (how.dy.data && (how.dy.batch != cache.B || (per_step && how.dy.steps != cache.T)))
-      throw ShapeError(Cell::name, "::backward: dy: expected T = ", cache.T, ", B = ", cache.B,
-                       ", got T = ", how.dy.steps, ", B = ", how.dy.batch);
-    if (how.dy.data && how.dy.inputs != output_size())
-      throw ShapeError(Cell::name, "::backward: dy: expected ", output_size(),
-                       " values a column, got ", how.dy.inputs);
-    if (how.dy.data && cache.steps != Steps::all && how.steps != cache.steps)
-      throw ShapeError(Cell::name, "::backward: dy enters at steps that forward was not asked for");
-    check_cell_state("backward", "dc_n", how.dc_n);
-    check_cell_state("backward", "dc0", how.dc0);
-    if ((how.dh_n || how.dc_n) && !cache.final_states)
-      throw ShapeError(Cell::name,
-                       "::backward: dh_n or dc_n, but forward was not asked for final states");
-    if (how.dx.data && (!how.dx.is_dense() || how.dx.inputs != options_.input_size ||
-                        how.dx.steps != cache.T || how.dx.batch != cache.B))
-      throw ShapeError(Cell::name, "::backward: dx must be a dense ", cache.T, " x ", cache.B,
-                       " x ", options_.input_size, " sequence");
+    internal::check_input(Cell::name, x, options_.input_size);
+    check_packed();
+    internal::check_cell_state<Cell>("backward", "dc_n", how.dc_n);
+    internal::check_cell_state<Cell>("backward", "dc0", how.dc0);
+    internal::check_backward(Cell::name, x, cache, how, options_.input_size, output_size());
   }
 
   /// Back-propagation through time (Werbos 1990) of the last training forward, which it consumes.
   /// Accumulates: parameter gradients. Assigns: dx, dh0, dc0. x is the view that forward was given.
-  /// Throws: Error without such a forward; ShapeError when dy or dx have other sizes, dx is not
-  /// dense, or gradients enter where forward did not run.
+  /// Throws: Error without such a forward, or when parameters were visited and not repacked;
+  /// ShapeError when dy or dx have other sizes, dx is not dense, or gradients enter where forward
+  /// did not run.
   void backward(const Sequence<const Scalar>& x, Cache& cache, const Backward& how) {
     check_backward(x, cache, how);
     need_gradients();
@@ -228,7 +189,7 @@ class RecurrentStack {
       internal::parallel_for(D * extent.tiles(), work, [&](Index task) noexcept {
         const kernels::DenormalGuard task_guard;
         const Index d = task % D, tile = task / D;
-        const auto [from, to] = top ? entry(how, T, d) : std::pair<Index, Index>{0, T};
+        const auto [from, to] = top ? how.entry(T, d) : std::pair<Index, Index>{0, T};
         Sequence<const Scalar> above = dy;
         above.data = dy.data ? dy.data + d * (width / D) : nullptr;
         at(l, d).backward_tile(saved.direction[d], columns(saved.output, T, B, d), above, from, to,
@@ -239,13 +200,12 @@ class RecurrentStack {
         at(l, d).initial_gradient(saved.direction[d], offset(how.dh0, state),
                                   offset(how.dc0, state));
       }
-      const Sequence<const Scalar> input = l == 0 ? x : layer_input(cache, l - 1);
-      add_weight_gradients(saved, input, l, T, B);
+      add_weight_gradients(saved, input_of(cache, x, l), l, T, B);
       if (l > 0) {
         saved.dinput.resize(T * B * width);
         const auto dinput = Sequence<Scalar>::dense(saved.dinput.data(), width, T, B);
         input_gradient(saved, dinput, l, T);
-        if (options_.dropout > 0)
+        if (cache.dropped)
           internal::dropout_gradient(saved.dinput.data(),
                                      cache.layers[static_cast<std::size_t>(l - 1)].kept.data(),
                                      options_.dropout, saved.dinput.size());
@@ -259,6 +219,65 @@ class RecurrentStack {
  private:
   friend class SlidingStack<Cell>;
 
+  /// Whether run() may use other threads, and makes the first layer's chains over x.
+  struct Run {
+    bool threads = true, project_first = true;
+  };
+
+  bool drops(const Forward& how) const noexcept {
+    return how.training && options_.dropout > 0 && options_.num_layers > 1;
+  }
+
+  /// Sizes the cache for a pass over x and sets the initial states.
+  void prepare(Cache& cache, const Sequence<const Scalar>& x, const Forward& how) const {
+    const Index L = options_.num_layers, D = directions(), H = options_.hidden_size;
+    cache.layers.resize(static_cast<std::size_t>(L));
+    cache.T = x.steps;
+    cache.B = x.batch;
+    cache.steps = how.steps;
+    cache.want_h_n = how.want_h_n;
+    cache.dropped = drops(how);
+    cache.ready = how.training;
+    for (Index l = 0; l < L; ++l) {
+      auto& saved = cache.layers[static_cast<std::size_t>(l)];
+      const Index values = x.steps * x.batch * D * round_up(H, Layer::W);
+      saved.output.resize(values);
+      if (cache.dropped && l + 1 < L) saved.dropped.resize(values);
+      for (Index d = 0; d < D; ++d) {
+        const Index state = (l * D + d) * x.batch * H;
+        at(l, d).prepare(saved.direction[d], input_of(cache, x, l),
+                         {x.steps, x.batch, live_steps(cache, l, d)}, how.training);
+        if (how.h0 || how.c0)
+          at(l, d).set_initial_state(saved.direction[d], offset(how.h0, state),
+                                     offset(how.c0, state));
+      }
+    }
+  }
+
+  /// Runs the layers in turn, once the cache is prepared.
+  void run(Cache& cache, const Sequence<const Scalar>& x, const Forward& how,
+           const Run& run = {}) const {
+    const Index D = directions();
+    for (Index l = 0; l < options_.num_layers; ++l) {
+      auto& saved = cache.layers[static_cast<std::size_t>(l)];
+      const Sequence<const Scalar> input = input_of(cache, x, l);
+      const DirectionCache<Scalar>& first = saved.direction[0];
+      if (l > 0 || run.project_first) {
+        const Index tasks = at(l, 0).projection_tasks(first);
+        const double work = operations(first.line.count, at(l, 0).inputs().columns());
+        internal::parallel_for(D * tasks, run.threads ? work : 0, [&](Index task) noexcept {
+          const kernels::DenormalGuard task_guard;
+          const Index d = task / tasks;
+          at(l, d).project(saved.direction[d], input, task % tasks);
+        });
+      }
+      run_steps(saved, input, l, run.threads);
+      if (cache.dropped && l + 1 < options_.num_layers)
+        internal::drop_outputs(cache, l, options_.dropout, how, D, options_.hidden_size,
+                               at(l, 0).padded_hidden());
+    }
+  }
+
   Layer& at(Index l, Index d) noexcept {
     return layers_[static_cast<std::size_t>(l * directions() + d)];
   }
@@ -271,49 +290,11 @@ class RecurrentStack {
     return data ? data + by : nullptr;
   }
 
-  void initialise(std::uint64_t seed) {
-    std::uint64_t stream = 0;
-    const double bound = 1.0 / std::sqrt(static_cast<double>(options_.hidden_size));
-    for (Layer& layer : layers_) {
-      if (options_.init == Init::pytorch) {
-        layer.visit([&](Parameter<Scalar>& parameter) {
-          internal::fill_uniform(parameter, bound, RandomStream(seed, stream++));
-        });
-      } else {
-        internal::fill_xavier(layer.weight_ih, RandomStream(seed, stream++));
-        internal::fill_orthogonal(layer.weight_hh, RandomStream(seed, stream++));
-      }
-    }
-  }
-
-  void check_input(const Sequence<const Scalar>& x) const {
-    if (x.inputs != options_.input_size)
-      throw ShapeError(Cell::name, "::forward: inputs per step: expected ", options_.input_size,
-                       ", got ", x.inputs);
-    if (x.steps < 1 || x.batch < 1)
-      throw ShapeError(Cell::name,
-                       "::forward: a sequence needs at least one step and one sample, got T = ",
-                       x.steps, ", B = ", x.batch);
-  }
-
-  static void check_cell_state(const char* function, const char* what, const Scalar* given) {
-    if (Cell::cell_vectors == 0 && given)
-      throw ShapeError(Cell::name, "::", function, ": ", what, ": there is no cell state");
-  }
-
   /// How many steps direction d of layer l must run for what was asked.
   Index live_steps(const Cache& cache, Index l, Index d) const noexcept {
     const bool only_first =
-        l + 1 == options_.num_layers && d == 1 && cache.steps == Steps::last && !cache.final_states;
+        l + 1 == options_.num_layers && d == 1 && cache.steps == Steps::last && !cache.want_h_n;
     return only_first ? 1 : cache.T;
-  }
-
-  /// Where dy enters direction d of the top layer, as [from, to) in t.
-  static std::pair<Index, Index> entry(const Backward& how, Index T, Index d) noexcept {
-    if (!how.dy.data) return {0, 0};
-    if (how.steps == Steps::all) return {0, T};
-    if (how.steps == Steps::final && d == 1) return {0, 1};
-    return {T - 1, T};
   }
 
   /// Columns of direction d in a [T][B][D * Hp] buffer.
@@ -322,12 +303,14 @@ class RecurrentStack {
     return {buffer.data() + d * Hp, Hp, T, B, B * width, width};
   }
 
-  /// What layer l + 1 read in the training pass.
-  Sequence<const Scalar> layer_input(const Cache& cache, Index l) const noexcept {
-    const auto& below = cache.layers[static_cast<std::size_t>(l)];
+  /// What layer l reads of a pass over x: the outputs below it, dropped out in training.
+  Sequence<const Scalar> input_of(const Cache& cache, const Sequence<const Scalar>& x,
+                                  Index l) const noexcept {
+    if (l == 0) return x;
+    const auto& below = cache.layers[static_cast<std::size_t>(l - 1)];
     const Index width = directions() * round_up(options_.hidden_size, Layer::W);
-    return Sequence<const Scalar>::dense(
-        (options_.dropout > 0 ? below.dropped : below.output).data(), width, cache.T, cache.B);
+    return Sequence<const Scalar>::dense((cache.dropped ? below.dropped : below.output).data(),
+                                         width, cache.T, cache.B);
   }
 
   /// Multiply-adds of `columns` columns of `rows` values with a layer's weights, in all directions,
@@ -342,11 +325,12 @@ class RecurrentStack {
 
   /// All steps of one layer. Threads take (direction, tile of samples). Where that is only one,
   /// they share the units of each of its steps.
-  void run_steps(typename Cache::Layer& saved, const Sequence<const Scalar>& x, Index l) const {
+  void run_steps(typename Cache::Layer& saved, const Sequence<const Scalar>& x, Index l,
+                 bool use_threads) const {
     const Index D = directions(), T = x.steps, B = x.batch, panels = at(l, 0).panels();
     const Index tiles = saved.direction[0].extent.tiles();
     const Index inputs = saved.direction[0].line.count > 0 ? 0 : at(l, 0).inputs().columns();
-    const double work = operations(T * B, inputs + options_.hidden_size);
+    const double work = use_threads ? operations(T * B, inputs + options_.hidden_size) : 0;
     const auto output = [&](Index d) noexcept { return columns(saved.output, T, B, d); };
     const bool one = tiles == 1 && (D == 1 || saved.direction[1].extent.steps < T);
     if (!one || work < internal::parallel_threshold ||
@@ -374,22 +358,6 @@ class RecurrentStack {
     });
   }
 
-  void apply_dropout(typename Cache::Layer& saved, const Forward& how, Index l, Index T,
-                     Index B) const {
-    const Index D = directions(), H = options_.hidden_size, Hp = round_up(H, Layer::W);
-    saved.dropped.resize(T * B * D * Hp);
-    saved.kept.resize(T * B * D * Hp);
-    const Philox philox(how.dropout.seed, internal::dropout_stream + how.dropout.update);
-    internal::parallel_for(T, 20.0 * static_cast<double>(T * B * D * H), [&](Index t) noexcept {
-      for (Index b = 0; b < B; ++b) {
-        const Index at = (t * B + b) * D * Hp;
-        internal::dropout_column(saved.dropped.data() + at, saved.kept.data() + at,
-                                 saved.output.data() + at, philox, options_.dropout, l, t,
-                                 sample_key(how.keys, b), D, H, Hp);
-      }
-    });
-  }
-
   void input_gradient(typename Cache::Layer& saved, const Sequence<Scalar>& dx, Index l, Index T) {
     const Extent extent = saved.direction[0].extent;
     internal::parallel_for(T * extent.tiles(), operations(l, T, extent.B),
@@ -403,16 +371,17 @@ class RecurrentStack {
 
   void add_weight_gradients(typename Cache::Layer& saved, const Sequence<const Scalar>& input,
                             Index l, Index T, Index B) {
-    const Index D = directions(), tasks = at(l, 0).weight_gradient_tasks();
+    using Gradient = WeightGradient<Cell>;
+    const Index D = directions(), tasks = Gradient::tasks(at(l, 0));
     internal::parallel_for(D * tasks, operations(l, T, B), [&](Index task) noexcept {
       const kernels::DenormalGuard task_guard;
       const Index d = task / tasks;
-      at(l, d).weight_gradient(saved.direction[d], input, columns(saved.output, T, B, d),
-                               task % tasks);
+      Gradient(at(l, d), saved.direction[d], input, columns(saved.output, T, B, d))
+          .add(task % tasks);
     });
   }
 
-  /// Packing a parameter takes as long as so many operations of a product.
+  /// What packing a parameter costs, in operations of a product.
   static constexpr double repack_operations = 100;
 
   RecurrentOptions options_;

@@ -39,7 +39,8 @@ class RecurrentStream {
 
   /// Starts from zero states, with the stack's weights as they are now. Copies share them.
   /// Throws: ShapeError for a bidirectional stack, whose reverse direction begins at the end, and
-  /// for one of other sizes than Input and Hidden.
+  /// for one of other sizes than Input and Hidden; Error when parameters were visited and not
+  /// repacked.
   explicit RecurrentStream(const RecurrentStack<Cell>& stack) : RecurrentStream(stack, true) {}
 
   /// For an owner that keeps the stack and gives it to each push: many streams of one stack then
@@ -109,6 +110,7 @@ class RecurrentStream {
   RecurrentStream(const RecurrentStack<Cell>& stack, bool keep)
       : inputs_(stack.options().input_size), hidden_(stack.options().hidden_size) {
     const RecurrentOptions& options = stack.options();
+    stack.check_packed();
     if (stack.directions() != 1)
       throw ShapeError(Cell::name, " stream: a bidirectional network cannot be streamed");
     if (options.input_size != inputs_ || options.hidden_size != hidden_)

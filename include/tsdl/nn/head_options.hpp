@@ -1,0 +1,41 @@
+// What stands above an encoder in a Network: options of the pooling and the linear layer.
+#pragma once
+
+#include <string>
+
+#include "tsdl/core/config.hpp"
+#include "tsdl/core/error.hpp"
+#include "tsdl/nn/init.hpp"
+#include "tsdl/nn/pooling.hpp"
+
+namespace tsdl {
+inline namespace TSDL_ABI {
+
+/// What stands above an encoder.
+struct HeadOptions {
+  Index outputs = 1;                ///< K
+  Pooling pooling = Pooling::last;  ///< not of a network with a pooling of its own
+  double head_dropout = 0.0;        ///< before the linear layer, in training only
+  Init init = Init::pytorch;
+
+  /// Throws: OptionError when head_dropout is outside [0, 1).
+  void check() const {
+    if (!(is_finite(head_dropout) && head_dropout >= 0.0 && head_dropout < 1.0))
+      throw OptionError("Network: head_dropout must be at least 0 and below 1, not ", head_dropout);
+  }
+
+  void describe(Config& config) const {
+    config.options["outputs"] = outputs;
+    config.options["head_dropout"] = head_dropout;
+    config.options["init"] = to_string(init);
+  }
+  /// Throws: OptionError when one is missing or has no such value.
+  static HeadOptions from(const Config& config) {
+    return {.outputs = config.index("outputs"),
+            .head_dropout = config.number("head_dropout", 0.0),  // newer than the first files
+            .init = init_from(config.text("init"))};
+  }
+};
+
+}  // namespace TSDL_ABI
+}  // namespace tsdl
