@@ -17,7 +17,7 @@ namespace {
 using tsdl::Index;
 namespace kernels = tsdl::kernels;
 
-constexpr Index rows = kernels::tile_samples, depth = 64, tasks = 16;
+constexpr Index rows = kernels::register_rows, depth = 64, tasks = 16;
 constexpr Index width = kernels::panel_width<float>;
 constexpr double operations_a_tile = 2.0 * rows * depth * width;
 

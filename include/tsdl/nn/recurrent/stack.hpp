@@ -126,7 +126,7 @@ class RecurrentStack {
       }
       const Index projections = at(l, 0).projection_tasks(saved.direction[0]);
       const double to_project =
-          operations(saved.direction[0].line.count, at(l, 0).inputs().columns());
+          operations(saved.direction[0].columns.count, at(l, 0).inputs().columns());
       internal::parallel_for(D * projections, to_project, [&](Index task) noexcept {
         const kernels::DenormalGuard task_guard;
         const Index d = task / projections;
@@ -345,7 +345,7 @@ class RecurrentStack {
   void run_steps(typename Cache::Layer& saved, const Sequence<const Scalar>& x, Index l) const {
     const Index D = directions(), T = x.steps, B = x.batch, panels = at(l, 0).panels();
     const Index tiles = saved.direction[0].extent.tiles();
-    const Index inputs = saved.direction[0].line.count > 0 ? 0 : at(l, 0).inputs().columns();
+    const Index inputs = saved.direction[0].columns.count > 0 ? 0 : at(l, 0).inputs().columns();
     const double work = operations(T * B, inputs + options_.hidden_size);
     const auto output = [&](Index d) noexcept { return columns(saved.output, T, B, d); };
     const bool one = tiles == 1 && (D == 1 || saved.direction[1].extent.steps < T);
