@@ -1,8 +1,9 @@
-// A run that was cut off, as a file: written after each epoch, read to go on to the same bits.
+// The state of an unfinished run as a file: written after each epoch, read to continue with the
+// same bits.
 //
 // Tensors: weights.*, best.*, m.*, v.* in the model's own type, state.* as F64 numbers, history as
-// an F64 matrix of one row an epoch. A version and a fingerprint of data and options stand in the
-// metadata.
+// an F64 matrix of one row per epoch. The metadata has a version and a fingerprint of data and
+// options.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +27,7 @@ namespace internal {
 
 inline constexpr const char* state_key = "tsdl.training_state";
 inline constexpr const char* fingerprint_key = "tsdl.fingerprint";
-/// 2: callbacks by key, every figure in the history. 1 was that of tsdl 0.1.
+/// Version 2 has callbacks by key, and every figure in the history. Version 1 was that of tsdl 0.1.
 inline constexpr const char* state_version = "2";
 
 inline Json trainer_options_to_json(const TrainerOptions& options) {
@@ -50,7 +51,7 @@ inline Json trainer_options_to_json(const TrainerOptions& options) {
 }
 
 /// Writes each number as a tensor, or reads it back. A reader that does not commit only checks that
-/// everything is there.
+/// everything is present.
 class TensorArchive final : public StateArchive {
  public:
   enum class Mode { write, check, commit };
@@ -83,7 +84,7 @@ inline void archive(StateArchive& archive, TrainerState& state) {
   archive.integer("status", state.status);
 }
 
-/// A row of the history: what the record says of training, then every figure of the validation.
+/// A row of the history: the training record, then every validation figure.
 inline constexpr Index history_columns = 6 + std::ssize(all_figures);
 
 inline std::vector<double> history_row(const EpochRecord& e) {
@@ -110,7 +111,7 @@ inline EpochRecord history_record(const double* row) {
   return e;
 }
 
-/// Calls use(name, shape, buffer) for everything that is as large as the model.
+/// Calls use(name, shape, buffer) for every buffer of the model's size.
 template <class Trainer, class Use>
 void for_each_state_tensor(Trainer& trainer, const Use& use) {
   using Scalar = typename Trainer::Scalar;
@@ -128,7 +129,7 @@ void for_each_state_tensor(Trainer& trainer, const Use& use) {
 
 }  // namespace internal
 
-/// A fingerprint of data, recipe, model and training options; `more` takes what only the program
+/// A fingerprint of data, recipe, model and training options; `more` adds what only the program
 /// knows, such as the options of its callbacks.
 template <class Scalar, class Trainer>
 std::string fingerprint(const Prepared<Scalar>& data, const Trainer& trainer,
@@ -147,7 +148,8 @@ std::string fingerprint(const Prepared<Scalar>& data, const Trainer& trainer,
   return result.add(more).text();
 }
 
-/// Writes all that resume() needs, whole or not at all. Throws: Error when it cannot be written.
+/// Writes everything that resume() needs, completely or not at all. Throws: Error when it cannot be
+/// written.
 template <class Trainer>
 void save_training_state(const std::filesystem::path& path, Trainer& trainer,
                          const std::string& fingerprint) {
@@ -175,10 +177,11 @@ void save_training_state(const std::filesystem::path& path, Trainer& trainer,
   write_safetensors(path, file);
 }
 
-/// Puts a trainer, its model and its callbacks where the file's run was; fit() then goes on to the
-/// bits of a run that was never cut off. Add the same callbacks first. Changes everything or
-/// nothing. Throws: Error when the file cannot be read or was written with other data or options;
-/// FormatError when it is not such a file or does not fit the model and callbacks.
+/// Restores a trainer, its model and its callbacks to the state of the file's run; fit() then
+/// continues to the bits of an uninterrupted run. Add the same callbacks first. Changes everything
+/// or nothing.
+/// Throws: Error when the file cannot be read or was written with other data or options;
+/// FormatError when it is not such a file or does not match the model and callbacks.
 template <class Trainer>
 void resume(const std::filesystem::path& path, Trainer& trainer, const std::string& fingerprint) {
   using Scalar = typename Trainer::Scalar;
