@@ -172,7 +172,7 @@ check_names() {
 # form of an inline namespace, for one, hides what is in it. A definition there begins its line.
 check_tags() {
   (cd "$1" && find tsdl -type f -exec grep -HE '^(class|struct) [[:alnum:]_]+' {} +) |
-    grep -vE '^[^{]*;$' | sed -E 's/^([^:]*):(class|struct) ([[:alnum:]_]+).*/\1 \3/' | sort -u >"$work/classes"
+    grep -vE '^[^{]*;' | sed -E 's/^([^:]*):(class|struct) ([[:alnum:]_]+).*/\1 \3/' | sort -u >"$work/classes"
   (cd "$1" && ctags -R --languages=C++ --kinds-C++=cs --langmap=C++:+.hpp -f - tsdl) |
     awk -F '\t' '!/^!/ { print $2, $1 }' | sort -u >"$work/tags"
   [ "$(wc -l <"$work/classes")" -ge 100 ] || echo "only $(wc -l <"$work/classes") classes found: is the pattern right?"

@@ -35,7 +35,7 @@ class StateBytes {
     (part(parts), ...);
   }
 
-  /// Whether the bytes that were read had exactly the right number.
+  /// Whether reading used exactly the bytes given: none was missing, none is left.
   bool is_complete() const noexcept { return !missing_ && from_.empty(); }
 
  private:

@@ -14,7 +14,7 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// A number of 8 bits of exponent and 8 of precision.
+/// A floating-point number with 8 bits of exponent and 8 of precision.
 struct BFloat16 {
   std::uint16_t bits;
 

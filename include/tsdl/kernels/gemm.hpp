@@ -3,7 +3,8 @@
 // Two products cover a network:
 //   multiply      out[j][n] = start[n] + sum_k a[j][k] * B[k][n]      (forward, dh_prev, dx)
 //   add_outer     dB[k][n] += sum_j a[j][k] * d[j][n]                 (weight gradients)
-// where j runs over samples or over (step, sample), k over what is contracted, n over lanes.
+// where j runs over samples or over (step, sample), k over the dimension that is summed, n over
+// lanes.
 //
 // B is packed. A register block keeps M rows by V vectors of sums in registers: it reads B strictly
 // forward, one aligned load per vector, and broadcasts a[j][k]. Each out[j][n] is one chain of
@@ -74,9 +75,9 @@ TSDL_INLINE void add_products(Block<Batch, Q * M, V>& acc, Index q,
 
 }  // namespace internal
 
-/// The inner loop, over Q panels at once, which are `panel_stride` values apart: for k < K, an
-/// Index or a Size, acc[q * M + m][v] = multiply_add(a[m * a_stride + k], panel[q][k][v], acc[q * M
-/// + m][v]).
+/// The inner loop, over Q panels at once, which are `panel_stride` values apart.
+/// Equations: for k < K, an Index or a Size,
+///   acc[q * M + m][v] = multiply_add(a[m * a_stride + k], panel[q][k][v], acc[q * M + m][v])
 template <Index M, Index V, Index Q = 1, class Batch, class Count>
 TSDL_INLINE void multiply_rows(Block<Batch, Q * M, V>& acc, const typename Batch::value_type* a,
                                Index a_stride, const typename Batch::value_type* panel,
