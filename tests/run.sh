@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source examples/support/packages.sh
 need_packages "${build_packages[@]}" clang libomp-dev doctest-dev doxygen openssl python3-onnx python3-torch \
-  python3-yaml
+  python3-yaml universal-ctags
 
 runtime=$PWD/build/onnxruntime  # ONNX files are run in it where node is there
 if command -v node >/dev/null && command -v npm >/dev/null; then

@@ -17,11 +17,11 @@ namespace {
 using tsdl::Index;
 namespace kernels = tsdl::kernels;
 
-constexpr Index rows = kernels::tile_samples, depth = 64, tasks = 16;
+constexpr Index rows = kernels::register_rows, depth = 64, tasks = 16;
 constexpr Index width = kernels::panel_width<float>;
 constexpr double operations_a_tile = 2.0 * rows * depth * width;
 
-/// `tiles` register tiles of work, in `tasks` tasks. Returns microseconds.
+/// `tiles` register blocks of work, in `tasks` tasks. Returns microseconds.
 double run(Index tiles, double operations, const tsdl::Buffer<float>& a,
            const tsdl::Buffer<float>& packed, tsdl::Buffer<float>& out) {
   const auto start = std::chrono::steady_clock::now();

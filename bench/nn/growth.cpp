@@ -124,7 +124,7 @@ double formula_bytes(const Shape& s, Index D, Index parameters) {
   Index floats = s.T * rows * Hp * (S + C) * full + s.T * s.B * Hp * D * (2 * L - 1);
   if (s.options.dropout > 0) floats += s.T * s.B * Hp * D * (L - 1) * 5 / 4;
   floats += D * G * Hp * (s.T + s.B) * (1 + tiles);
-  floats += (full - D) * G * Hp * s.T * std::min(s.B, tsdl::kernels::tile_samples - 1);
+  floats += (full - D) * G * Hp * s.T * std::min(s.B, tsdl::kernels::register_rows - 1);
   return 4.0 * static_cast<double>(floats + 8 * parameters);
 }
 

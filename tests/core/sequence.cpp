@@ -75,17 +75,19 @@ TEST_CASE("a Sequence becomes one of const values, and not back") {
   CHECK_FALSE(std::is_convertible_v<Sequence<const float>, Sequence<float>>);
 }
 
-TEST_CASE("line_of numbers the columns of windows and dense batches, and refuses others") {
+TEST_CASE(
+    "shared_columns finds the distinct columns of windows and dense batches, and refuses other "
+    "views") {
   const float* data = nullptr;
   using View = tsdl::Sequence<const float>;
   const auto check = [](const View& x, Index unit, Index count) {
-    const tsdl::ColumnLine line = tsdl::line_of(x);
-    CHECK(line.unit == unit);
-    REQUIRE(line.count == count);
+    const tsdl::SharedColumns shared = tsdl::shared_columns(x);
+    CHECK(shared.unit == unit);
+    REQUIRE(shared.count == count);
     for (Index t = 0; t < x.steps; ++t)
       for (Index b = 0; b < x.batch; ++b) {
-        CHECK(line.at(t, b) * line.unit == t * x.step_stride + b * x.sample_stride);
-        CHECK(line.at(t, b) < line.count);
+        CHECK(shared.at(t, b) * shared.unit == t * x.step_stride + b * x.sample_stride);
+        CHECK(shared.at(t, b) < shared.count);
       }
   };
   check({data, 3, 5, 4, 3, 3}, 3, 8);    // windows, stride 1: T + B - 1 columns
@@ -95,7 +97,7 @@ TEST_CASE("line_of numbers the columns of windows and dense batches, and refuses
   check({data, 3, 5, 4, 24, 6}, 6, 20);  // dense in the columns of two directions
   check({data, 3, 5, 1, 3, 0}, 3, 5);    // one sample, whatever its stride
   check({data, 3, 1, 4, 0, 7}, 7, 4);    // one step
-  CHECK(tsdl::line_of(View{data, 3, 5, 4, 3, 7}).count == 0);   // not a multiple
-  CHECK(tsdl::line_of(View{data, 3, 5, 4, -3, 3}).count == 0);  // backwards
-  CHECK(tsdl::line_of(View{data, 3, 1, 1, 0, 0}).count == 0);
+  CHECK(tsdl::shared_columns(View{data, 3, 5, 4, 3, 7}).count == 0);   // not a multiple
+  CHECK(tsdl::shared_columns(View{data, 3, 5, 4, -3, 3}).count == 0);  // backwards
+  CHECK(tsdl::shared_columns(View{data, 3, 1, 1, 0, 0}).count == 0);
 }

@@ -6,35 +6,18 @@
 #include <cstring>
 #include <limits>
 
-#include "support/network.hpp"
+#include "kernels/helpers.hpp"
 #include "tsdl/core/buffer.hpp"
 
 namespace {
 
 using test::Index;
+using test::packed_by_columns, test::random_matrix;
 using tsdl::Buffer;
 namespace kernels = tsdl::kernels;
 
 template <class Scalar>
 inline constexpr double unit = std::numeric_limits<Scalar>::epsilon();
-
-template <class Scalar>
-tsdl::RowMajorMatrix<Scalar> random_matrix(tsdl::RandomStream& random, Index rows, Index cols) {
-  tsdl::RowMajorMatrix<Scalar> matrix(rows, cols);
-  for (Scalar& value : matrix.reshaped()) value = static_cast<Scalar>(random.uniform(-1.0, 1.0));
-  return matrix;
-}
-
-template <Index V = kernels::panel_vectors, class Scalar>
-Buffer<Scalar> packed_by_columns(const tsdl::RowMajorMatrix<Scalar>& b) {
-  Buffer<Scalar> packed(kernels::packed_size<Scalar>(b.rows(), b.cols()));
-  for (Index n = 0; n < b.cols(); ++n) {
-    const tsdl::Vector<Scalar> column = b.col(n);
-    kernels::pack_column<V>(packed.data(), b.rows(), b.cols(), Index{0}, n, column.data(),
-                            b.rows());
-  }
-  return packed;
-}
 
 /// The largest difference from a reference in double, in units of rounding and of the sum's length.
 template <class Scalar>
@@ -167,55 +150,12 @@ TEST_CASE_TEMPLATE("multiply reads a left operand in several blocks", Scalar, fl
   }
 }
 
-TEST_CASE_TEMPLATE("the pack functions put every element where packed_offset says", Scalar, float,
-                   double) {
-  const Index W = kernels::lanes<Scalar>;
-  for (const Index N : {Index{1}, W + 1, 3 * W, 4 * W, 4 * W + 1, 9 * W - 1})
-    for (const Index K : {1, 2, 7}) {
-      INFO("K ", K, " N ", N);
-      tsdl::RandomStream random(1);
-      const auto b = random_matrix<Scalar>(random, K, N);
-      const Buffer<Scalar> columns = packed_by_columns(b), narrow = packed_by_columns<1>(b);
-      // Rows, each in two parts.
-      Buffer<Scalar> rows(kernels::packed_size<Scalar>(K, N));
-      for (Index k = 0; k < K; ++k) {
-        const Index first = N / 3;
-        kernels::pack_row(rows.data(), K, N, k, Index{0}, &b(k, 0), first);
-        kernels::pack_row(rows.data(), K, N, k, first, b.data() + k * N + first, N - first);
-      }
-      // Columns, each in two parts.
-      Buffer<Scalar> parts(kernels::packed_size<Scalar>(K, N));
-      for (Index n = 0; n < N; ++n) {
-        const tsdl::Vector<Scalar> column = b.col(n);
-        kernels::pack_column(parts.data(), K, N, Index{0}, n, column.data(), K / 2);
-        kernels::pack_column(parts.data(), K, N, K / 2, n, column.data() + K / 2, K - K / 2);
-      }
-      CHECK(std::equal(columns.begin(), columns.end(), rows.begin(), rows.end()));
-      CHECK(std::equal(columns.begin(), columns.end(), parts.begin(), parts.end()));
-      // The layout of the comment on top of gemm.hpp, counted here by walking through it.
-      Index place = 0, wrong = 0;
-      for (Index n = 0; n < N; ++n)
-        for (Index k = 0; k < K; ++k) wrong += narrow[(n / W * K + k) * W + n % W] != b(k, n);
-      for (Index panel = 0, width = 0; panel < N; panel += width) {
-        const Index left = (tsdl::round_up(N, W) - panel) / W;
-        width = (left >= 4 ? 4 : left >= 2 ? 2 : 1) * W;
-        for (Index k = 0; k < K; ++k)
-          for (Index n = panel; n < panel + width; ++n, ++place) {
-            wrong += columns[place] != (n < N ? b(k, n) : Scalar{0});
-            if (n < N) wrong += kernels::packed_offset<Scalar>(K, N, k, n) != place;
-          }
-      }
-      CHECK(wrong == 0);
-      CHECK(place == columns.size());
-    }
-}
-
-TEST_CASE("for_each_rows covers every row once, in order, with no more tile sizes than it says") {
+TEST_CASE("for_each_rows covers every row once, in order, with no more block sizes than it says") {
   for (Index count = 0; count <= 40; ++count) {
     Index next = 0;
     kernels::for_each_rows(count, [&](auto M, Index j) {
       CHECK(j == next);
-      CHECK((M == kernels::tile_samples || M == 4 || M == 2 || M == 1));
+      CHECK((M == kernels::register_rows || M == 4 || M == 2 || M == 1));
       next += M();
     });
     CHECK(next == count);

@@ -1,4 +1,4 @@
-// What a model reads and is judged by.
+// A batch: what a model reads, the targets it is judged by, and the keys of its samples.
 #pragma once
 
 #include <cstdint>
@@ -11,15 +11,15 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// B samples as views. A Sequence converts: it is the past, and nothing else is known.
+/// B samples as views. A Sequence converts to a Batch without targets or keys.
 template <class Scalar>
 struct Batch {
   Sequence<const Scalar> past;  ///< I x T x B
-  /// K x S x B, in the targets' own units: S is 1, or T where every step has a target. No data
-  /// where they are not known.
+  /// K x S x B, in the targets' own units: S is 1, or T where every step has a target. Null data
+  /// when the targets are not known.
   Sequence<const double> targets{};
-  /// The number of each sample, by which dropout knows it wherever it stands: in a batch, or in the
-  /// part of one that a thread or a process takes. Empty: 0 ... B - 1.
+  /// A number for each sample, from which dropout draws: the same wherever the sample stands in a
+  /// batch, and whichever thread or process takes it. Empty: 0 ... B - 1.
   std::span<const std::uint32_t> keys{};
 
   Batch(const Sequence<const Scalar>& its_past, const Sequence<const double>& its_targets = {},
@@ -30,7 +30,7 @@ struct Batch {
   Index size() const noexcept { return past.batch; }
 };
 
-/// The key of sample b where `keys` may be empty.
+/// The key of sample b; `keys` may be empty.
 inline std::uint32_t sample_key(std::span<const std::uint32_t> keys, Index b) noexcept {
   return keys.empty() ? static_cast<std::uint32_t>(b) : keys[static_cast<std::size_t>(b)];
 }

@@ -1,4 +1,4 @@
-// Aligned memory that parameters, packs and caches live in.
+// Aligned memory for parameters, packs and caches.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace tsdl {
 inline namespace TSDL_ABI {
 
 /// An array of trivially copyable values that starts on a cache line. It keeps its memory when it
-/// shrinks, so that a buffer which is resized to the same few sizes over and over stops allocating.
+/// shrinks: a buffer that alternates between a few sizes soon stops allocating.
 template <class T>
 class Buffer {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -75,8 +75,8 @@ class Buffer {
   std::span<const T> span() const noexcept { return {data_, static_cast<std::size_t>(size_)}; }
 
  private:
-  // Not inline, like copies, assign and release: every layer has dozens of calls, and no pass waits
-  // for one.
+  // Not inlined, like copies, assign and release: every layer has dozens of calls, none of them in
+  // a loop that matters.
   [[gnu::noinline]] void grow(Index size) {
     if (size > std::numeric_limits<Index>::max() / static_cast<Index>(sizeof(T)))
       throw std::bad_array_new_length();

@@ -1,5 +1,5 @@
-// What describes a model or a task: plain data, which files, factories and other formats read
-// without knowing a single class.
+// The description of a model or a task: plain data that files, factories and other formats read
+// without knowing any concrete class.
 #pragma once
 
 #include <algorithm>
@@ -18,12 +18,12 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// The value of an option. A struct in place of std::variant, which takes a compiler far longer.
+/// The value of an option. A struct, since std::variant takes far longer to compile.
 struct ConfigValue {
   enum class Type : std::uint8_t { flag, index, number, text, numbers };
 
   Type type = Type::flag;
-  Index index = 0;  ///< a flag too: 0 or 1
+  Index index = 0;  ///< of a flag: 0 or 1
   double number = 0;
   std::string text{};
   std::vector<double> numbers{};
@@ -37,7 +37,10 @@ struct ConfigValue {
   ConfigValue(std::string value) : type(Type::text), text(std::move(value)) {}
   ConfigValue(std::vector<double> value) : type(Type::numbers), numbers(std::move(value)) {}
 
-  friend bool operator==(const ConfigValue&, const ConfigValue&) = default;
+  friend bool operator==(const ConfigValue& a, const ConfigValue& b) {
+    return a.type == b.type && a.index == b.index && same_value(a.number, b.number) &&
+           a.text == b.text && a.numbers == b.numbers;
+  }
 };
 
 /// A kind and its options by name. Equal configurations make equal models.
@@ -45,7 +48,7 @@ struct ConfigValue {
 ///     Config config("gru", {{"input_size", 4}, {"pooling", "last"}});
 ///     config.index("input_size");  // 4
 ///
-/// A template, as a program that describes nothing need not compile it.
+/// A template, so that a program which describes nothing does not compile it.
 template <class = void>
 class BasicConfig {
  public:
@@ -61,10 +64,10 @@ class BasicConfig {
       for (const Option& option : options) (*this)[option.first] = option.second;
     }
 
-    /// The value of this name, made when there is none.
+    /// The value of this name, added when there is none.
     Value& operator[](const std::string& name) {
       const auto place = std::find_if(options_.begin(), options_.end(),
-                                      [&](const Option& one) { return one.first >= name; });
+                                      [&](const Option& option) { return option.first >= name; });
       if (place != options_.end() && place->first == name) return place->second;
       return options_.insert(place, Option(name, Value(false)))->second;
     }
@@ -116,12 +119,12 @@ class BasicConfig {
     if (value && value->type == Value::Type::index) return static_cast<double>(value->index);
     return of_type(name, Value::Type::number, "a number").number;
   }
-  /// The same where the option may be missing.
+  /// The same, or `otherwise` where the option is missing.
   double number(const std::string& name, double otherwise) const {
     return contains(name) ? number(name) : otherwise;
   }
 
-  /// Throws: OptionError naming the first option that is none of `names`.
+  /// Throws: OptionError naming the first option that is not among `names`.
   [[gnu::cold]] void refuse_others(std::initializer_list<const char*> names) const {
     for (const auto& option : options)
       if (std::find(names.begin(), names.end(), option.first) == names.end())
@@ -144,7 +147,7 @@ using Config = BasicConfig<>;
 
 namespace internal {
 
-/// Adds everything of a configuration to a fingerprint.
+/// Adds a configuration to a fingerprint.
 template <class Tag>
 void add_to(Fingerprint& print, const BasicConfig<Tag>& config) {
   print.add(config.kind);
@@ -159,7 +162,7 @@ void add_to(Fingerprint& print, const BasicConfig<Tag>& config) {
 
 }  // namespace internal
 
-/// A tensor that a model of some configuration has.
+/// The name and shape of a tensor of a model.
 struct TensorShape {
   std::string name;
   std::vector<Index> shape;

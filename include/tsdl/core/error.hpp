@@ -1,4 +1,4 @@
-// The one family of exceptions. Public boundaries throw; kernels are noexcept.
+// The exceptions of tsdl. Public boundaries throw; kernels are noexcept.
 #pragma once
 
 #include <concepts>
@@ -17,8 +17,8 @@ inline namespace TSDL_ABI {
 
 namespace internal {
 
-/// A part of a message: what a stream can write. Its type is forgotten, so that the hundreds of
-/// messages share the code that joins them, and the time to compile it.
+/// A part of a message: any value that a stream can write. Its type is erased, so that the code
+/// that joins parts is compiled once and not for each of hundreds of messages.
 class MessagePart {
  public:
   template <class T>
@@ -65,7 +65,7 @@ class Error : public std::runtime_error {
       : std::runtime_error(internal::joined_parts({first, parts...})) {}
 };
 
-/// Sizes that a layer, model or window cannot have, or that do not fit each other.
+/// Sizes that a layer, model or window cannot have, or that do not match each other.
 class ShapeError : public Error {
   using Error::Error;
 };
@@ -80,7 +80,7 @@ class DataError : public Error {
   using Error::Error;
 };
 
-/// A file whose bytes are not what its format demands.
+/// A file that violates its format.
 class FormatError : public Error {
   using Error::Error;
 };

@@ -1,4 +1,4 @@
-// Files that are complete or absent: written beside their target, synced, renamed. POSIX.
+// Files that are complete or absent: written under a temporary name, synced, renamed. POSIX.
 #pragma once
 
 #include <fcntl.h>
@@ -37,7 +37,7 @@ class FileDescriptor {
     if (fd_ >= 0) ::close(fd_);
   }
   int get() const noexcept { return fd_; }
-  /// Closes now and returns whether the system accepted it.
+  /// Closes now. Returns whether that succeeded.
   bool close() noexcept { return ::close(std::exchange(fd_, -1)) == 0; }
 
  private:
@@ -46,8 +46,8 @@ class FileDescriptor {
 
 }  // namespace internal
 
-/// A file that appears under its name only when commit() has returned; until then, and after a
-/// failure of any kind, an older file of that name stays as it was.
+/// A file that replaces the file of its name only in commit(). Until then, and after any failure,
+/// an older file of that name stays as it was.
 class AtomicFile {
  public:
   /// Opens `<path>.<pid>.tsdl-tmp` for writing. Throws: Error if it cannot.
@@ -102,14 +102,14 @@ class AtomicFile {
   bool committed_ = false;
 };
 
-/// Writes `text` to `path`, whole or not at all. Throws: Error.
+/// Writes `text` to `path`, completely or not at all. Throws: Error.
 inline void write_file(const std::filesystem::path& path, std::string_view text) {
   AtomicFile file(path);
   file.write(text);
   file.commit();
 }
 
-/// Makes a directory and its parents. Throws: Error naming what stands in the way.
+/// Creates a directory and its parents. Throws: Error, with the path and the system's reason.
 inline void make_directories(const std::filesystem::path& path) {
   std::error_code code;
   std::filesystem::create_directories(path, code);
@@ -118,8 +118,8 @@ inline void make_directories(const std::filesystem::path& path) {
                 code ? ": " + code.message() : std::string());
 }
 
-/// Removes what killed processes left of unfinished AtomicFiles in `directory`: temporaries whose
-/// process is gone. Call it when a run starts. Returns how many were removed.
+/// Removes the temporary files of AtomicFiles in `directory` whose process no longer runs. Call it
+/// when a run starts. Returns how many were removed.
 inline int remove_stale_temporaries(const std::filesystem::path& directory) {
   int removed = 0;
   std::error_code code;

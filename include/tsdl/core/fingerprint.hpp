@@ -1,4 +1,4 @@
-// Whether two things are the same, told by a number made of each.
+// A 64-bit digest, by which configurations, data and weights are compared.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// A 64-bit digest (FNV-1a) of whatever is added, as a number or 16 hexadecimal digits.
+/// The digest (FNV-1a) of the bytes added so far, as a number or as 16 hexadecimal digits.
 class Fingerprint {
  public:
   Fingerprint& add(const void* data, std::size_t bytes) noexcept {

@@ -1,4 +1,4 @@
-// The one place that knows about threads. OpenMP when the compiler has it on, else serial.
+// All threading is here: OpenMP when the compiler enables it, else serial.
 #pragma once
 
 #include <sched.h>
@@ -36,18 +36,18 @@ inline void set_thread_count([[maybe_unused]] int threads) noexcept {
 
 namespace internal {
 
-/// Below this many floating-point operations in all, some 40 us, work stays on one thread. Threads
-/// that still spin after their last work pay from 1e6 on, those that sleep from 1e7
-/// (bench_parallel).
+/// Work of fewer floating-point operations than this, some 40 us, stays on one thread. Threads pay
+/// off from 1e6 operations on while they still spin after their last work, and from 1e7 on when
+/// they sleep (bench_parallel).
 inline constexpr double parallel_threshold = 4e6;
 
-/// Below this many floating-point operations a step, threads that share one wait for each other
-/// longer than they gain.
+/// A step of fewer floating-point operations than this is not shared: threads would wait for each
+/// other longer than they gain.
 inline constexpr double shared_step_threshold = 1e5;
 
-/// Steps that follow on each other, each of several units that do not: what threads share when
-/// there is nothing else to divide. Each takes its own units first and then those that nobody has
-/// begun, so that one which has no core to run on is waited for only while it is inside a unit.
+/// Shares dependent steps, each made of several independent units, between threads; for work that
+/// cannot be divided otherwise. Each thread takes its own units first and then those that no thread
+/// has begun, so that a thread without a core is waited for only while it is inside a unit.
 class SharedSteps {
  public:
   static constexpr Index most_units = 16;
@@ -63,7 +63,7 @@ class SharedSteps {
     const Index first = units_ * thread / threads, own = units_ * (thread + 1) / threads - first;
     for (Index s = 0; s < steps_; ++s) {
       for (Index i = 0; i < units_; ++i) {
-        // Every other step backwards: a thread's last weights are then in its cache.
+        // Alternate direction each step: a thread's last weights are still cached.
         const Index j = i < own && s % 2 != 0 ? own - 1 - i : i;
         const Index unit = (first + j) % units_;
         Index not_begun = s;
@@ -78,10 +78,10 @@ class SharedSteps {
 
  private:
   struct alignas(64) Begun {
-    std::atomic<Index> step{0};  ///< the next one of this unit
+    std::atomic<Index> step{0};  ///< the next step of this unit
   };
 
-  /// Spins, for a unit takes a microsecond or two; longer only for a thread without a core.
+  /// Spins, since a unit takes a microsecond or two; a thread without a core takes longer.
   void wait_for(Index units) const noexcept {
     constexpr ::timespec twenty_microseconds{0, 20'000};
     for (int turns = 0; done_.load(std::memory_order_acquire) < units; ++turns) {
@@ -113,14 +113,15 @@ void parallel_team([[maybe_unused]] Index most, const Task& task) noexcept {
   task(Index{0}, Index{1});
 }
 
-/// Runs task(0) ... task(n - 1), each once, on all threads when `operations` is worth it. Tasks may
-/// run in any order and must not throw; each writes what no other reads or writes.
+/// Runs task(0) ... task(n - 1), each once, on all threads when there are enough `operations`.
+/// Tasks may run in any order and must not throw; no task may read or write what another one
+/// writes.
 template <class Task>
 void parallel_for(Index n, [[maybe_unused]] double operations, const Task& task) noexcept {
 #ifdef _OPENMP
   if (n > 1 && operations >= parallel_threshold && omp_get_max_threads() > 1 &&
       !omp_in_parallel()) {
-    // Not a worksharing loop: LLVM's runtime allocates in each.
+    // Not a worksharing loop: LLVM's runtime allocates in each of them.
     std::atomic<Index> next{0};
 #pragma omp parallel
     for (Index i = next++; i < n; i = next++) task(i);

@@ -1,4 +1,4 @@
-// Counter-based random numbers: a draw is a function of key and counter, not of who drew before.
+// Counter-based random numbers: a draw depends on key and counter alone, not on earlier draws.
 //
 // Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3"
 // (SC 2011): ten rounds of two 32 x 32 -> 64 bit products over a 128-bit counter.
@@ -46,8 +46,8 @@ class Philox {
                    static_cast<std::uint32_t>(key_ >> 32));
   }
 
-  /// The words of N counters, c0 ... c0 + N - 1: word j of the counter i is out[4 * i + j]. Side by
-  /// side, so that compilers make vectors of them.
+  /// The words of N counters, c0 ... c0 + N - 1: word j of counter i is out[4 * i + j]. The
+  /// counters are worked on side by side, so that compilers vectorise them.
   template <std::size_t N>
   void block(std::uint32_t* out, std::uint32_t c0, std::uint32_t c1, std::uint32_t c2,
              std::uint32_t c3) const noexcept {
@@ -60,7 +60,7 @@ class Philox {
     }
     auto key0 = static_cast<std::uint32_t>(key_), key1 = static_cast<std::uint32_t>(key_ >> 32);
     for (int round = 0; round < 10; ++round) {
-      // Written out by the compiler before it looks for vectors, the loop would not become any.
+      // A compiler that unrolled this loop first would not vectorise it.
       _Pragma("GCC unroll 1") for (std::size_t i = 0; i < N; ++i) {
         const std::uint64_t a = std::uint64_t{0xD2511F53u} * x0[i];
         const std::uint64_t b = std::uint64_t{0xCD9E8D57u} * x2[i];
@@ -124,7 +124,7 @@ class RandomStream {
   }
 
  private:
-  // Not inline: ten rounds in every place that draws would take long to compile.
+  // Not inlined: ten rounds at every call would take long to compile.
   [[gnu::noinline]] void refill() noexcept {
     words_ = philox_(static_cast<std::uint32_t>(block_), static_cast<std::uint32_t>(block_ >> 32));
     ++block_;
@@ -136,7 +136,7 @@ class RandomStream {
   std::size_t next_ = 0;
 };
 
-/// Puts `order` into a random order (Fisher and Yates).
+/// Shuffles `order` (Fisher and Yates).
 inline void shuffle(std::vector<Index>& order, RandomStream& random) noexcept {
   for (std::size_t i = order.size(); i > 1; --i)
     std::swap(order[i - 1], order[static_cast<std::size_t>(random.below(i))]);

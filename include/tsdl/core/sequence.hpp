@@ -14,8 +14,8 @@ inline namespace TSDL_ABI {
 /// nothing. The column of step t of sample b is `data + t * step_stride + b * sample_stride`, and
 /// its I values are adjacent.
 ///
-/// A dense batch has step_stride = I * B and sample_stride = I (as a contiguous T x B x I tensor of
-/// PyTorch's). A batch of consecutive sliding windows is the same view over the series itself, with
+/// A dense batch has step_stride = I * B and sample_stride = I, like a contiguous T x B x I tensor
+/// in PyTorch. A batch of consecutive sliding windows is the same view over the series itself, with
 /// step_stride = I and sample_stride = I * stride: windows cost no memory. Such views overlap, so
 /// gradients with respect to inputs are written to a dense Sequence only.
 ///
@@ -102,7 +102,7 @@ struct Sequence {
   }
 };
 
-/// Copies a view's columns to dense ones, [T][B][I].
+/// Copies the columns of a view to dense memory, [T][B][I].
 template <class Scalar>
 void copy_dense(const Sequence<const Scalar>& from, Scalar* to) noexcept {
   for (Index t = 0; t < from.steps; ++t)
@@ -110,24 +110,27 @@ void copy_dense(const Sequence<const Scalar>& from, Scalar* to) noexcept {
       std::copy_n(from.column(t, b), from.inputs, to);
 }
 
-/// Where the columns of a view stand when all of them stand on one line, evenly spaced: column (t,
-/// b) is number t * step + b * sample on it. Overlapping windows have fewer numbers than columns.
-struct ColumnLine {
-  Index unit = 0;  ///< from number to number, in values
+/// The distinct columns behind a view, evenly spaced in memory: column (t, b) of the view is
+/// distinct column t * step + b * sample. Where windows overlap they share columns, and there are
+/// fewer than T * B.
+struct SharedColumns {
+  Index unit = 0;  ///< from one distinct column to the next, in values
   Index step = 0, sample = 0;
-  Index count = 0;  ///< numbers that occur, from 0 on; 0: the columns are not on one line
+  Index count = 0;  ///< distinct columns, counted from 0; 0: the view is not evenly spaced
 
   Index at(Index t, Index b) const noexcept { return t * step + b * sample; }
 };
 
+/// The distinct columns of a view; none where its strides are negative or no multiples of each
+/// other.
 template <class Scalar>
-ColumnLine line_of(const Sequence<Scalar>& x) noexcept {
+SharedColumns shared_columns(const Sequence<Scalar>& x) noexcept {
   const Index t = x.steps > 1 ? x.step_stride : 0, b = x.batch > 1 ? x.sample_stride : 0;
   const Index unit = t == 0 || b == 0 ? std::max(t, b) : std::min(t, b);
   if (t < 0 || b < 0 || unit == 0 || t % unit != 0 || b % unit != 0) return {};
-  ColumnLine line{unit, t / unit, b / unit, 0};
-  line.count = line.at(x.steps - 1, x.batch - 1) + 1;
-  return line;
+  SharedColumns shared{unit, t / unit, b / unit, 0};
+  shared.count = shared.at(x.steps - 1, x.batch - 1) + 1;
+  return shared;
 }
 
 }  // namespace TSDL_ABI

@@ -1,5 +1,4 @@
-// What objects remember, as bytes: written by one program, read by the next, which goes on from
-// there.
+// The state of objects as bytes: one program writes it, another reads it and continues from there.
 #pragma once
 
 #include <array>
@@ -16,13 +15,14 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Goes through the state of objects, to write it or to read it back. An object takes part by
-/// naming what changes after its construction, once for both ways:
+/// Writes the state of objects, or reads it back. A class takes part by naming the members that
+/// change after construction, once for both directions:
 ///
 ///     void state(tsdl::StateBytes& bytes) { bytes(average_, count_); }
 ///
-/// Numbers, arrays, vectors and buffers of these, and other such objects can be named. Sizes are
-/// not part of a state: it is read by an object that was constructed as the one that wrote it.
+/// Members may be numbers, arrays, vectors and buffers of numbers, and objects that have a state()
+/// themselves. Sizes are not part of a state: the object that reads it must be constructed like the
+/// one that wrote it.
 class StateBytes {
  public:
   /// Writes: appends to `to`.
@@ -35,7 +35,7 @@ class StateBytes {
     (part(parts), ...);
   }
 
-  /// Whether the bytes were as many as were asked for: nothing is missing, nothing is left.
+  /// Whether reading used exactly the bytes given: none was missing, none is left.
   bool is_complete() const noexcept { return !missing_ && from_.empty(); }
 
  private:

@@ -1,8 +1,8 @@
-// Notation that every other file uses: the index type, Eigen at the surface, assertions.
+// Notation that every other file uses: the index type, Eigen types, assertions, exact comparisons.
 #pragma once
 
-// GCC 12 takes the registers of vector intrinsics for not initialised (its bug 105593), in whatever
-// inlines them.
+// GCC 12 warns of uninitialised registers in vector intrinsics (its bug 105593) wherever they are
+// inlined.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
@@ -15,14 +15,16 @@
 
 #include <bit>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <type_traits>
 
 #include "tsdl/version.hpp"
 
 /// Checks a condition that only a bug in tsdl or a broken precondition can violate. Replace it by
-/// defining TSDL_ASSERT before the first include, in all of a program; it is off under NDEBUG.
-/// Units with it and without may be linked together: of a function that both have, one is taken.
+/// defining TSDL_ASSERT before the first include, in the whole program; it is off under NDEBUG.
+/// Units with and without it can be linked together: the linker then keeps either version of an
+/// inline function.
 #ifndef TSDL_ASSERT
 #include <cassert>
 #define TSDL_ASSERT(condition) assert(condition)
@@ -49,8 +51,8 @@ constexpr Index round_up(Index n, Index unit) { return (n + unit - 1) / unit * u
 
 namespace internal {
 
-/// NaN and infinity. Under -ffast-math they are variables: newer compilers take a constant that
-/// cannot occur for one that nobody asks for, and leave out what would have returned it.
+/// NaN and infinity. Under -ffast-math they are variables: it lets newer compilers drop a NaN
+/// constant, with the code that would have returned it.
 #if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
 #define TSDL_CONSTANT constinit
 #else
@@ -62,8 +64,8 @@ template <class Scalar>
 inline TSDL_CONSTANT Scalar infinity_of = std::numeric_limits<Scalar>::infinity();
 #undef TSDL_CONSTANT
 
-/// The bits of a number, the sign's left out. Under -ffast-math newer compilers conclude that those
-/// of an infinity or NaN cannot occur, unless they are hidden from them.
+/// The bits of a number without its sign. Under -ffast-math newer compilers conclude that the bits
+/// of an infinity or NaN cannot occur; the assembly hides where the bits come from.
 constexpr std::uint64_t magnitude_bits(const double& x) noexcept {
   auto bits = std::bit_cast<std::uint64_t>(x);
 #if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
@@ -74,7 +76,7 @@ constexpr std::uint64_t magnitude_bits(const double& x) noexcept {
 
 }  // namespace internal
 
-/// Whether `x` is neither infinite nor NaN. Looks at the bits: -ffast-math deletes std::isfinite.
+/// Whether `x` is neither infinite nor NaN, by its bits: -ffast-math deletes std::isfinite.
 constexpr bool is_finite(const double& x) noexcept {
   return internal::magnitude_bits(x) < 0x7ff0000000000000u;
 }
@@ -83,6 +85,14 @@ constexpr bool is_finite(const double& x) noexcept {
 constexpr bool is_nan(const double& x) noexcept {
   return internal::magnitude_bits(x) > 0x7ff0000000000000u;
 }
+
+/// a == b, where an exact comparison is meant: of counts, classes and whole numbers in a double, of
+/// a value with its copy or with a sentinel. The standard library compares, so that -Wfloat-equal
+/// still finds the comparisons that are not meant.
+constexpr bool same_value(double a, double b) noexcept { return std::equal_to<double>{}(a, b); }
+
+/// Whether `x` is exactly 0 or -0.
+constexpr bool is_zero(double x) noexcept { return same_value(x, 0.0); }
 
 }  // namespace TSDL_ABI
 }  // namespace tsdl

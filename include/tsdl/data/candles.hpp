@@ -26,7 +26,7 @@ struct Candle {
   double high = 0;
   double low = 0;
   double close = 0;
-  double volume = 0;  ///< 0 where the candles have none
+  double volume = 0;  ///< 0 where the candles have no volume
 };
 
 namespace internal {
@@ -55,15 +55,15 @@ namespace internal {
 
 enum class CandleField : std::uint8_t { open, high, low, close, volume };
 
-/// What makes a candle unusable: which number, and what is wrong with it.
+/// A fault of a candle: the field, and what is wrong with it.
 struct CandleFault {
   enum class Kind : std::uint8_t { not_finite, not_positive, negative, below_low, above_high };
   CandleField field;
   Kind kind;
 };
 
-/// Open and close may lie outside low and high by a relative 1e-9: published prices that were
-/// scaled (for splits, between currencies) carry rounding errors.
+/// Open and close may lie outside low and high by a relative 1e-9: prices that were scaled (for
+/// splits, between currencies) carry rounding errors.
 inline std::optional<CandleFault> find_fault(const Candle& candle, bool has_volume) noexcept {
   using Kind = CandleFault::Kind;
   constexpr double tolerance = 1e-9;
@@ -113,7 +113,7 @@ inline std::string fault_text(const Candle& candle, const CandleFault& fault) {
   return name;
 }
 
-/// The column to read volume from: `volume`, else the first whose name starts with it, else -1.
+/// The index of the volume column: `volume`, else the first whose name starts with it, else -1.
 inline Index find_volume(const CsvReader& csv) {
   if (const Index exact = csv.find("volume"); exact >= 0) return exact;
   for (std::size_t i = 0; i < csv.header().size(); ++i)
@@ -140,16 +140,16 @@ inline void validate(const Candles& candles, std::string_view name = "candles") 
   }
 }
 
-/// Reads candles from CSV text; `name` stands in its messages.
+/// Reads candles from CSV text; messages start with `name`.
 ///
-/// The header's names may be in any case and order, with up to 19 banner lines above it. Required:
-/// open, high, low, close and a time, called date, time, timestamp, datetime, open time, unix or
-/// the like. Optional: volume, or else the first column whose name starts so. Others are ignored.
+/// The header's names may be in any case and order, below up to 19 banner lines. Required: open,
+/// high, low, close and a time, called date, time, timestamp, datetime, open time, unix or similar.
+/// Optional: volume, or else the first column whose name starts with it. Other columns are ignored.
 /// Times: YYYY-MM-DD or YYYY/MM/DD, alone or with T or a space and HH:MM[:SS[.fff]] and a zone
-/// (`Z`, `+00:00`; none is UTC), `2019-10-17 09-AM`, YYYYMMDD, or epoch seconds or milliseconds.
-/// Newest first is reversed.
+/// (`Z`, `+00:00`; UTC when there is none), `2019-10-17 09-AM`, YYYYMMDD, or epoch seconds or
+/// milliseconds. Rows with the newest first are reversed.
 /// Throws: FormatError when a column, field or number is missing or malformed; DataError when a
-/// value cannot be (see validate), times repeat or leave the order. Both name line and column.
+/// value is invalid (see validate), or times repeat or are not in order. Both name line and column.
 inline Candles parse_candles(std::string_view text, std::string_view name) {
   CsvReader csv(text, name);
   const std::vector<CsvColumn> wanted = {internal::time_column(),

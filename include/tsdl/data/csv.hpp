@@ -1,4 +1,4 @@
-// A strict reader of comma-separated text that knows the line and column of every field.
+// A strict reader of comma-separated text, which knows the line and column of every field.
 #pragma once
 
 #include <fcntl.h>
@@ -76,7 +76,7 @@ inline std::string number_text(double value) {
   return {text, std::to_chars(text, text + sizeof text, value).ptr};
 }
 
-/// Text from a file as it may stand in a one-line message: quoted, short, without control bytes.
+/// Text from a file, made safe for a one-line message: quoted, short, without control bytes.
 inline std::string excerpt(std::string_view text) {
   constexpr std::size_t longest = 40;
   std::string shown = "\"";
@@ -95,7 +95,7 @@ std::string joined(const Names& names) {
   return text;
 }
 
-/// The bytes of a file. Throws: Error when it cannot be opened or read.
+/// Reads all bytes of a file. Throws: Error when it cannot be opened or read.
 inline std::string read_text(const std::filesystem::path& path) {
   std::error_code code;
   if (!std::filesystem::exists(path, code)) throw Error(path.string(), ": no such file");
@@ -118,33 +118,34 @@ inline std::string read_text(const std::filesystem::path& path) {
 
 /// A column to look for in a header: any of `spellings` (lower case), best first.
 struct CsvColumn {
-  std::string title;  ///< what messages call it
+  std::string title;  ///< its name in messages
   std::vector<std::string> spellings;
 };
 
-/// Reads records one after another: fields split at commas, optionally in double quotes (then they
-/// may hold commas, line ends and doubled quotes), lines that end in LF or CRLF, a UTF-8 byte order
-/// mark, banner lines before the header, blank lines after the last record. The text must outlive
-/// the reader. Independent of the locale.
+/// Reads one record after another. Fields are split at commas and may be in double quotes (then
+/// they may hold commas, line ends and doubled quotes); lines end in LF or CRLF; a UTF-8 byte order
+/// mark, banner lines before the header and blank lines after the last record are allowed. The text
+/// must outlive the reader. Independent of the locale.
 class CsvReader {
  public:
-  /// One field of a record, and where it stands.
+  /// A field of a record and its position.
   struct Field {
-    std::string text;  ///< unquoted and, where it was not in quotes, without spaces around it
+    std::string text;  ///< unquoted; surrounding spaces are removed outside quotes
     Index line = 0;    ///< from 1
     Index column = 0;  ///< from 1, in bytes
   };
 
-  /// `name` stands in front of every message: a path, usually.
+  /// Every message starts with `name`: usually a path.
   CsvReader(std::string_view text, std::string_view name) : text_(text), name_(name) {
     if (text_.starts_with("\xEF\xBB\xBF")) text_.remove_prefix(3);
     if (text_.empty()) throw FormatError(name_, ": the file is empty");
   }
 
-  /// Finds the header: the first of the leading 20 lines in which every wanted column occurs; lines
-  /// above it are banners. Names match in any case, with spaces around them ignored.
-  /// Returns where each wanted column stands. Throws: FormatError naming the columns that no line
-  /// has, beside those of the line that comes closest, or a wanted column that occurs twice.
+  /// Finds the header: the first of the leading 20 lines that has every wanted column; lines above
+  /// it are banners. Names match in any case, and spaces around them are ignored. Returns the
+  /// position of each wanted column.
+  /// Throws: FormatError when no line has all columns, naming those that are missing from the
+  /// closest line, or when a wanted column occurs twice.
   std::vector<Index> read_header(std::span<const CsvColumn> wanted) {
     struct Closest {
       std::size_t missing = 0;
@@ -174,10 +175,10 @@ class CsvReader {
     throw FormatError(name_, ':', closest.line, ":1: ", closest.message);
   }
 
-  /// The header's names, as they are spelt there.
+  /// The header's names, as spelt in the file.
   const std::vector<std::string>& header() const noexcept { return header_; }
 
-  /// Where the header has a column of that name (any case), or -1.
+  /// The position of the column of that name (any case), or -1.
   Index find(std::string_view column) const {
     const std::string lower = internal::ascii_lower(internal::trimmed(column));
     for (std::size_t i = 0; i < header_.size(); ++i)
@@ -208,7 +209,8 @@ class CsvReader {
   std::span<const Field> fields() const noexcept { return {fields_.data(), count_}; }
   const Field& field(Index i) const noexcept { return fields_[static_cast<std::size_t>(i)]; }
 
-  /// A field as a finite number. Throws: FormatError when it is none, DataError when not finite.
+  /// A field as a finite number. Throws: FormatError when it is not a number, DataError when it is
+  /// not finite.
   double number(Index i) const {
     std::string_view text = internal::trimmed(field(i).text);
     if (text.empty()) fail_field<FormatError>(i, "expected a number, found an empty field");
@@ -243,7 +245,7 @@ class CsvReader {
  private:
   static constexpr int banner_limit = 20;
 
-  /// Reads one line; false when it cannot be a header (blank, or quotes that do not pair).
+  /// Reads one line. Returns false when it cannot be a header (blank, or with unpaired quotes).
   bool read_banner_or_header() {
     const std::size_t line_end = std::min(text_.find('\n', position_), text_.size());
     const Index line = line_;
@@ -283,8 +285,8 @@ class CsvReader {
     }
   }
 
-  /// Splits the record at position_. With `one_line`, text that is no record of one line gives
-  /// false; otherwise it throws.
+  /// Splits the record at position_. Where the text is not a record on one line, `one_line` makes
+  /// it return false; otherwise it throws.
   bool read_record(bool one_line) {
     count_ = 0;
     std::size_t line_start = position_;

@@ -1,4 +1,4 @@
-// Features by name and in order, made of indicators: what they are, and the stream that makes them
+// Feature sets: named features, in order, made of indicators, and the stream that computes them
 // candle by candle.
 #pragma once
 
@@ -29,19 +29,19 @@ namespace internal {
 class AnyIndicator {
  public:
   virtual ~AnyIndicator() = default;
-  /// Writes the numbers that are wanted from `row` on; returns one past the last.
+  /// Writes the wanted numbers from `row` on. Returns one past the last.
   virtual double* push(const Candle& candle, double* row) noexcept = 0;
   virtual std::unique_ptr<AnyIndicator> clone() const = 0;
-  /// Writes or reads what it remembers; returns false where that is not known.
+  /// Writes or reads its state. Returns false for an indicator whose state is not known.
   virtual bool state(StateBytes& bytes) = 0;
 };
 
 template <Indicator I>
-class Held final : public AnyIndicator {
+class HeldIndicator final : public AnyIndicator {
  public:
   static constexpr std::size_t count = I::names.size();
 
-  Held(I indicator, std::array<bool, count> wanted)
+  HeldIndicator(I indicator, std::array<bool, count> wanted)
       : indicator_(std::move(indicator)), wanted_(wanted) {}
 
   double* push(const Candle& candle, double* row) noexcept override {
@@ -50,9 +50,9 @@ class Held final : public AnyIndicator {
       if (wanted_[i]) *row++ = values[i];
     return row;
   }
-  // Not make_unique, nor make_shared below: for a hundred indicators they take seconds to compile.
+  // Not make_unique, nor make_shared below: with a hundred indicators they take seconds to compile.
   std::unique_ptr<AnyIndicator> clone() const override {
-    return std::unique_ptr<AnyIndicator>(new Held(*this));
+    return std::unique_ptr<AnyIndicator>(new HeldIndicator(*this));
   }
   bool state(StateBytes& bytes) override {
     if constexpr (requires { indicator_.state(bytes); } || std::is_trivially_copyable_v<I>) {
@@ -70,8 +70,8 @@ class Held final : public AnyIndicator {
 
 }  // namespace internal
 
-/// Named features in order, as a recipe for streams; it holds no state of its own. One expression
-/// makes a set:
+/// Named features in order: a description from which streams are made, without state of its own.
+/// One expression makes a set:
 ///
 ///     auto set = FeatureSet("mine")
 ///                    .add(RSI(21))
@@ -81,9 +81,8 @@ class FeatureSet {
  public:
   explicit FeatureSet(std::string name) : name_(std::move(name)) {}
 
-  /// Adds an indicator's numbers under these names; those named "" are left out.
-  /// Throws: ShapeError when there are not as many names as numbers, DataError when a name is
-  /// taken.
+  /// Adds an indicator's numbers under these names, without those whose name is "". Throws:
+  /// ShapeError when names and numbers differ in number, DataError when a name is taken.
   template <Indicator I>
   FeatureSet& add(I indicator, std::initializer_list<std::string_view> names) {
     return add_as(std::move(indicator), {names.begin(), names.size()});
@@ -113,7 +112,7 @@ class FeatureSet {
     return names;
   }
 
-  /// The names of the features that cannot be made without volume.
+  /// The names of the features that need volume.
   std::vector<std::string> volume_names() const {
     std::vector<std::string> names;
     for (const Column& column : columns_)
@@ -135,7 +134,7 @@ class FeatureSet {
     std::array<bool, I::names.size()> wanted{};
     for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] = !names[i].empty();
     indicators_.push_back(std::unique_ptr<const internal::AnyIndicator>(
-        new internal::Held<I>(std::move(indicator), wanted)));
+        new internal::HeldIndicator<I>(std::move(indicator), wanted)));
     return *this;
   }
 
@@ -162,8 +161,8 @@ class FeatureSet {
   std::vector<Column> columns_;
 };
 
-/// A set at work: takes candles one at a time and gives a row of features for each. A copy goes on
-/// from where the original was.
+/// Computes a set's features: takes candles one at a time and gives a row of features for each. A
+/// copy continues from the original's state.
 class FeatureStream {
  public:
   /// Throws: DataError when the set has no features.
@@ -182,9 +181,9 @@ class FeatureStream {
   }
   ~FeatureStream() = default;
 
-  /// Writes the features of the next candle, NaN where one is not warm yet; `row` has features()
-  /// places. The candle is valid (see validate) and later than the one before; with
-  /// set.volume_names not empty it has volume. Allocates: nothing.
+  /// Writes the features of the next candle, NaN where a feature is not warm yet; `row` has
+  /// features() places. The candle must be valid (see validate) and later than the one before, and
+  /// have volume when set.volume_names is not empty. Allocates: nothing.
   void push(const Candle& candle, std::span<double> row) noexcept {
     TSDL_ASSERT(static_cast<Index>(row.size()) == features_);
     double* next = row.data();
@@ -193,8 +192,7 @@ class FeatureStream {
 
   Index features() const noexcept { return features_; }
 
-  /// Throws: Error when an indicator can neither be copied byte by byte nor has a state() of its
-  /// own.
+  /// Throws: Error when an indicator is neither trivially copyable nor has a state().
   void state(StateBytes& bytes) {
     for (const auto& indicator : indicators_)
       if (!indicator->state(bytes))

@@ -1,5 +1,5 @@
-// The named feature sets, and features of whole series. Every row is made from that row and rows
-// above it only: a series is a loop over the same stream that runs live.
+// The named feature sets, and the features of whole series. Every row depends on that row and
+// earlier rows only: a series is computed by the same stream that runs live.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +13,7 @@
 #include "tsdl/data/candles.hpp"
 #include "tsdl/data/csv.hpp"
 #include "tsdl/data/feature_set.hpp"
+#include "tsdl/data/indicators/direction.hpp"
 #include "tsdl/data/indicators/ichimoku.hpp"
 #include "tsdl/data/indicators/momentum.hpp"
 #include "tsdl/data/indicators/psar.hpp"
@@ -29,15 +30,15 @@ namespace internal {
 
 /// The 86 columns of the Python package `ta` 0.11, with its names, order and window lengths.
 ///
-/// They equal its values but for what looks ahead there, is not always defined, or is not finite:
-/// - A column is NaN until its own window is full, where ta gives parts of a window or 0 (bbhi,
-/// bbli,
-///   kch, kcl, kcp, kchi, kcli, atr, ichimoku_b, adx, adx_pos, adx_neg, psar_*_indicator).
+/// They equal ta's values except where ta looks ahead, or is undefined or not finite:
+/// - A column is NaN until its own window is full, where ta gives values of partial windows or 0
+///   (bbhi, bbli, kch, kcl, kcp, kchi, kcli, atr, ichimoku_b, adx, adx_pos, adx_neg,
+///   psar_*_indicator).
 /// - kst, kst_sig, kst_diff, visual_ichimoku_a, visual_ichimoku_b: ta fills the first rows with the
 ///   mean of the whole series; here they start later.
 /// - psar_up and psar_down are both always defined (see PSAR); in ta one of them is missing.
 /// - Flat bars and empty volume have a defined value (see each indicator) where ta divides by 0.
-/// - stoch_rsi is 0.5 where the RSI stands still, stc counts two rows more as warm (see both).
+/// - stoch_rsi is 0.5 where the RSI stands still, and stc is warm two rows later (see both).
 template <class Set>
 Set make_ta86() {
   Set set("ta86");
@@ -95,13 +96,13 @@ Set make_ta86() {
   return set;
 }
 
-/// The same 86 without units, so that years and markets can be compared: the names say what was
-/// done. _to_close: a price as distance from the close, in parts of it; _over_close: in parts of
-/// the close; _over_atr: a price difference in units of the ATR; _change_over_volume: a running
-/// total's change in units of the mean volume; _over_turnover: price times volume in units of both;
-/// _log_change: an index's change in percent. volume_em is RelativeEaseOfMovement; the change since
-/// the first candle (others_cr) becomes the one over 63 candles (others_roc63). The rest is without
-/// units as it is.
+/// The same 86 without units, so that years and markets can be compared; a suffix names the change.
+/// _to_close: a price as distance from the close, in parts of it; _over_close: in parts of the
+/// close; _over_atr: a price difference in units of the ATR; _change_over_volume: a running total's
+/// change in units of the mean volume; _over_turnover: price times volume in units of both;
+/// _log_change: an index's change in percent. volume_em becomes RelativeEaseOfMovement, and the
+/// change since the first candle (others_cr) the change over 63 candles (others_roc63). The other
+/// columns have no units.
 template <class Set>
 Set make_ta86_relative() {
   Set set("ta86_relative");
@@ -184,7 +185,7 @@ Set make_hybrid() {
   return Set("hybrid").add(make_ta86_relative<Set>()).add(make_ohlcv<Set>());
 }
 
-/// 23 indicators without units, none a plain difference of two others.
+/// 23 indicators without units; none is a plain difference of two others.
 template <class Set>
 Set make_technical23() {
   return Set("technical23")
@@ -208,7 +209,7 @@ Set make_technical23() {
       .add(Returns(), {"", "dlr", ""});
 }
 
-/// Every set there is. A set is added by adding it here.
+/// All sets. Add a new set here.
 template <class Set>
 const std::vector<Set>& feature_table() {
   static const std::vector<Set> table = {make_hybrid<Set>(), make_ta86_relative<Set>(),
@@ -227,7 +228,7 @@ std::vector<std::string> feature_sets() {
   return names;
 }
 
-/// A set by its name:
+/// The set of this name:
 ///   ta86           the 86 columns of the Python package `ta`, causal and always finite
 ///   ta86_relative  the same without units: prices relative to the close or the ATR, running totals
 ///                  of volume as changes
@@ -253,9 +254,9 @@ std::vector<std::string> feature_names(std::string_view set) {
   return feature_set<Set>(set).names();
 }
 
-/// The features of every candle. A number that is not warm yet is NaN; once warm it is finite for
-/// good. The first n rows are, bit for bit, those that the first n candles alone give, and those
-/// that a FeatureStream gives one candle at a time.
+/// The features of every candle. A number that is not warm yet is NaN; once warm it stays finite.
+/// The first n rows have the same bits as the rows of the first n candles alone, and as a
+/// FeatureStream gives them one candle at a time.
 /// Throws: DataError when the set has no features, when it needs volume and the candles have none
 /// (naming the features), when the candles are not valid (see validate), or when a feature is not
 /// finite after it was (feature and row named: prices or volumes near the limits of a double).
@@ -287,7 +288,7 @@ inline Series<double> engineer_features(const Candles& candles, const FeatureSet
   return series;
 }
 
-/// The same by the set's name. Throws: also DataError when there is no such set.
+/// The same by the set's name. Throws: also DataError when there is no set of that name.
 template <class Set = FeatureSet>
 Series<double> engineer_features(const Candles& candles, std::string_view set) {
   return engineer_features(candles, feature_set<Set>(set));

@@ -1,4 +1,4 @@
-// Gaps in time: candles that are missing where the market is usually open.
+// Gaps in time: missing candles at times when the market is usually open.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,7 @@ inline namespace TSDL_ABI {
 
 /// What find_gaps found. Times are milliseconds since the epoch.
 struct TimeGaps {
-  std::int64_t step = 0;  ///< the usual time between candles, in ms; 0: too few rows to say
+  std::int64_t step = 0;  ///< the usual time between candles, in ms; 0: too few rows
   Index count = 0;        ///< gaps
   Index missing = 0;      ///< candles missing in all of them
   Index largest = 0;      ///< candles missing in the largest gap, the first of that size
@@ -31,17 +31,17 @@ namespace internal {
 
 inline constexpr std::int64_t week_ms = 7 * day_ms;
 
-/// How many weeks before and after a week tell which of its slots are open; at either end of the
-/// data, as many weeks in all.
+/// The weeks before and after a week that decide which of its slots are open; near either end of
+/// the data, the nearest weeks, as many in total.
 inline constexpr Index weeks_beside = 4;
 
 struct UsualStep {
   std::int64_t step;
-  bool regular;  ///< a third of the differences are this step
+  bool regular;  ///< at least a third of the differences equal the step
 };
 
-/// The most common difference of ascending times, the least where several are; where fewer than a
-/// third of the differences agree, their median.
+/// The most common difference of ascending times, the smallest of several; where fewer than a third
+/// of the differences agree, their median.
 inline UsualStep usual_step(std::span<const std::int64_t> times) {
   std::vector<std::int64_t> steps;
   steps.reserve(times.size());
@@ -57,7 +57,7 @@ inline UsualStep usual_step(std::span<const std::int64_t> times) {
   return {steps[steps.size() / 2], false};
 }
 
-/// Adds up gaps, row by row.
+/// Adds gaps up, row by row.
 class GapCounter {
  public:
   GapCounter(std::span<const std::int64_t> times, std::int64_t step) : times_(times) {
@@ -67,12 +67,12 @@ class GapCounter {
   /// Whether the time from `row` to the next is more than one and a half steps.
   bool is_wide(Index row) const noexcept { return interval(row) > step() + step() / 2; }
 
-  /// How many steps, beyond one, lie between `row` and the next.
+  /// The number of steps, beyond one, between `row` and the next.
   Index steps_between(Index row) const noexcept {
     return static_cast<Index>((interval(row) + step() / 2) / step()) - 1;
   }
 
-  /// That many candles are missing between `row` and the next.
+  /// Records that many missing candles between `row` and the next.
   void add(Index row, Index missing) noexcept {
     if (missing <= 0 || !is_wide(row)) return;
     ++found_.count;
@@ -95,8 +95,8 @@ class GapCounter {
   TimeGaps found_;
 };
 
-/// The times as numbers of steps since the first, to the nearest. The grid stands where the first
-/// two rows that are one step apart stand.
+/// The times in steps since the first, rounded. The grid is aligned to the first two rows that are
+/// one step apart.
 inline std::vector<Index> slot_numbers(std::span<const std::int64_t> times, std::int64_t step) {
   std::size_t anchor = 0;
   while (anchor + 2 < times.size() && times[anchor + 1] - times[anchor] != step) ++anchor;
@@ -110,14 +110,14 @@ inline std::vector<Index> slot_numbers(std::span<const std::int64_t> times, std:
   return numbers;
 }
 
-/// A week that holds rows, as numbered from the first row's.
+/// A week that has rows, numbered from the first row's week.
 struct WeekRows {
   Index week;
   Index first, last;  ///< rows first, ..., last - 1
 };
 
-/// Which slots of the week are open: those that hold a candle in more than half of the weeks around
-/// one. Weeks without any candle do not count: they are missing, not closed.
+/// The open slots of the week: those that have a candle in more than half of the weeks around one
+/// week. Weeks without any candle do not count: they are missing, not closed.
 class OpenSlots {
  public:
   OpenSlots(const std::vector<Index>& numbers, Index slots_per_week)
@@ -134,7 +134,7 @@ class OpenSlots {
   const std::vector<WeekRows>& weeks() const noexcept { return weeks_; }
   Index slot(Index row) const noexcept { return number(row) % slots_; }
 
-  /// Looks at the weeks around weeks()[i].
+  /// Considers the weeks around weeks()[i].
   void look_around(Index i) {
     const auto total = static_cast<Index>(weeks_.size());
     const Index width = std::min(total, 2 * weeks_beside + 1);
@@ -144,7 +144,7 @@ class OpenSlots {
     last_slot_ = end_ == total ? slot(weeks_.back().last - 1) : slots_;
   }
 
-  /// How many of the slots first, ..., last - 1 are open.
+  /// The number of open slots among first, ..., last - 1.
   Index count(Index first, Index last) const noexcept {
     Index open = 0;
     for (Index s = first; s < last; ++s) {
@@ -198,19 +198,19 @@ inline void require_ascending(std::span<const std::int64_t> times) {
 }  // namespace internal
 
 /// Finds where candles are missing. The usual step is the most common difference of neighbouring
-/// times. When the market is open is learnt from the data: a slot of the week, one step long, is
-/// open around a week when more than half of the nine weeks about it (empty ones left out) hold a
-/// candle in it. A gap is a time of more than one and a half steps between neighbours with open
-/// slots in it, and that many candles are missing. So weekends of daily candles and nights of
-/// intraday ones are no gaps; holidays are.
+/// times. The market's hours are learnt from the data: a slot of the week, one step long, is open
+/// around a week when more than half of the nine weeks around it (without empty ones) have a candle
+/// in it. A gap is more than one and a half steps between neighbours with open slots in between,
+/// and each of these slots is a missing candle. So weekends of daily candles and nights of intraday
+/// candles are no gaps; holidays are.
 ///
-/// Since openness is learnt nearby, a session that daylight saving moves, or trading hours that
-/// change for good, make no gaps; within four weeks of either end of the data they may.
-/// Where a week cannot be learnt (the step does not divide a week, is below a second or is that of
-/// fewer than a third of the differences, or the data spans less than three weeks), a gap is an
-/// interval of more than one and a half usual steps, nights and weekends included; where fewer than
-/// a third of the differences agree, the usual step is their median. Fewer than five rows: none.
-/// Units: milliseconds. Time: n log n in rows, linear in the slots of the weeks that hold rows.
+/// Since hours are learnt locally, a session that daylight saving moves, or hours that change for
+/// good, make no gaps, except within four weeks of either end of the data. Where a week cannot be
+/// learnt (the step does not divide a week, is below a second or is the difference of fewer than a
+/// third of the rows, or the data spans less than three weeks), a gap is an interval of more than
+/// one and a half usual steps, nights and weekends included; where fewer than a third of the
+/// differences agree, the usual step is their median. Fewer than five rows have no gaps.
+/// Units: milliseconds. Time: n log n in rows, linear in the slots of the weeks that have rows.
 /// Allocates. Throws: DataError when times do not ascend.
 inline TimeGaps find_gaps(std::span<const std::int64_t> times) {
   internal::require_ascending(times);
@@ -244,7 +244,8 @@ inline std::string to_string(const TimeGaps& gaps) {
          std::to_string(gaps.largest) + " after " + format_time(gaps.last_before);
 }
 
-/// Throws: DataError when there are gaps, naming their number and the largest; `name` stands first.
+/// Throws: DataError when there are gaps, naming their number and the largest; the message starts
+/// with `name`.
 inline void refuse_gaps(const TimeGaps& gaps, std::string_view name) {
   if (gaps.count == 0) return;
   throw DataError(name, ": expected no gaps in time, found ", gaps.count, " with ", gaps.missing,

@@ -1,4 +1,4 @@
-// The kinds of label: what a window's last row is asked about the rows after it.
+// The kinds of label: the question about later rows that a window's last row is labelled with.
 #pragma once
 
 #include <algorithm>
@@ -28,25 +28,26 @@ struct DirectionLabel {
   Index horizon = 1;
 };
 
-/// Whether the close `horizon` candles ahead leaves a dead band about the row's close: 1 above it,
-/// -1 below it, 0 inside it and on its edge. Equations: r = ln(close[t + horizon] / close[t]); 1
-/// where r > band, -1 where r < -band, with band = width * sigma[t] * sqrt(horizon) and sigma[t]
-/// the standard deviation (about the mean, ddof 0) of the `lookback` log returns that end at row t;
-/// undefined before row `lookback`. Where sigma is 0 any change of the close is outside the band.
+/// Whether the close `horizon` candles ahead leaves a dead band around the row's close: 1 above it,
+/// -1 below it, 0 inside it and on its edge.
+/// Equations: r = ln(close[t + horizon] / close[t]); 1 where r > band, -1 where r < -band, with
+/// band = width * sigma[t] * sqrt(horizon) and sigma[t] the standard deviation (about the mean,
+/// ddof 0) of the `lookback` log returns that end at row t; undefined before row `lookback`. Where
+/// sigma is 0, any change of the close is outside the band.
 struct ThresholdLabel {
   Index horizon = 1;
   double width = 0.5;
   Index lookback = 20;
 };
 
-/// Which barrier the closes after the row touch first, within `horizon` candles: 1 take-profit
+/// The barrier that the closes after the row touch first, within `horizon` candles: 1 take-profit
 /// (above), -1 stop-loss (below), 0 neither.
 /// Equations: with r[s] = ln(close[s] / close[t]) and sigma[t] as in ThresholdLabel, close s
 /// touches the upper barrier where r[s] >= take_profit * sigma[t] and r[s] > 0, the lower one where
 /// r[s] <= -stop_loss * sigma[t] and r[s] < 0. So where sigma is 0 (a flat stretch) the first
-/// change of the close decides, and no change touches nothing.
-/// Undefined before row `lookback` and for the last `horizon` rows, whatever these touched: to keep
-/// those that touched and lose those that did not yet would favour fast touches.
+/// change of the close decides, and without a change no barrier is touched. Undefined before row
+/// `lookback`, and for the last `horizon` rows even where a barrier was touched: keeping only rows
+/// whose barrier was touched in time would favour fast touches.
 /// Source: Lopez de Prado, Advances in Financial Machine Learning, 2018, ch. 3.
 struct TripleBarrierLabel {
   Index horizon = 10;
@@ -55,17 +56,17 @@ struct TripleBarrierLabel {
   Index lookback = 20;
 };
 
-/// The value of a table's column `offset` rows below the row: 0 when the label stands on the
-/// window's last row, 1 when on the row after it.
+/// The value of a table's column `offset` rows below the row: 0 when the label is in the window's
+/// last row, 1 when it is in the row after.
 struct ColumnLabel {
   std::string column = {};
   Index offset = 0;
 };
 
-/// Numbers: the values of columns `ahead` rows after the row. Of a table its own columns; of
-/// candles open, high, low, close, volume, and close_return: the return of the close over `ahead`
-/// candles, close[t] / close[t - ahead] - 1, so that its value `ahead` candles later is the return
-/// until then.
+/// Numbers: the values of columns `ahead` rows after the row. A table has its own columns; candles
+/// have open, high, low, close, volume, and close_return, the return of the close over `ahead`
+/// candles, close[t] / close[t - ahead] - 1: read `ahead` candles later, it is the return until
+/// then.
 struct ColumnTargets {
   std::vector<std::string> columns = {};
   Index ahead = 1;
@@ -74,17 +75,17 @@ struct ColumnTargets {
 using Label = std::variant<RangeLabel, DirectionLabel, ThresholdLabel, TripleBarrierLabel,
                            ColumnLabel, ColumnTargets>;
 
-/// A label for every row, and the last row that each of them reads.
-/// Shapes: one entry per row; of ColumnTargets `count` values a row, and ends one.
+/// A label for every row, and the last row that each label reads. Shapes: one entry per row; for
+/// ColumnTargets `count` values per row and one end.
 struct Labels {
   std::vector<double> values;  ///< NaN where the label is undefined
   std::vector<Index> ends;     ///< row + horizon, or the touch of a TripleBarrierLabel; the row
                                ///< itself where the label is undefined
-  Index count = 1;             ///< values a row
-  std::vector<double> last;    ///< of numbers, the values of the row itself; else empty
+  Index count = 1;             ///< values per row
+  std::vector<double> last;    ///< for numbers, the row's own values; else empty
 };
 
-/// How many rows ahead of its own row a label looks at most.
+/// The largest number of rows that a label looks ahead.
 inline Index horizon(const RangeLabel&) noexcept { return 1; }
 inline Index horizon(const DirectionLabel& label) noexcept { return label.horizon; }
 inline Index horizon(const ThresholdLabel& label) noexcept { return label.horizon; }
@@ -96,13 +97,13 @@ Index horizon(const Any& label) noexcept {
   return std::visit([](const auto& one) { return horizon(one); }, label);
 }
 
-/// Whether a label is numbers, whatever a recipe says of it.
+/// Whether a label is always numbers, whatever the recipe says.
 inline bool is_numbers(const Label& label) noexcept {
   return std::holds_alternative<ColumnTargets>(label);
 }
 
-/// The values that a label takes, ascending; none for numbers, and for a ColumnLabel, whose table
-/// decides.
+/// The values that a label takes, ascending. None for numbers, and for a ColumnLabel, whose values
+/// are in the table.
 inline std::vector<double> class_values(const Label& label) {
   if (std::holds_alternative<ColumnLabel>(label) || is_numbers(label)) return {};
   if (std::holds_alternative<ThresholdLabel>(label) ||

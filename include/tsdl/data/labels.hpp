@@ -1,4 +1,4 @@
-// Labels: what a window's last row is asked about the rows after it.
+// Computes the labels of every row from the rows after it.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,7 @@ inline namespace TSDL_ABI {
 
 namespace internal {
 
-/// The first label of candles reads `before` rows, its own and `ahead` more.
+/// Throws unless there are enough rows: a label reads `before` rows, its own and `ahead` more.
 inline void require_rows(std::string_view label, Index rows, Index before, Index ahead) {
   if (before >= rows || ahead >= rows - before)
     throw DataError(label, ": its horizon is beyond the end: of ", rows,
@@ -126,7 +126,7 @@ inline Labels labels_of(const Candles& candles, const TripleBarrierLabel& label)
   for (Index row = label.lookback; row < candles.size() - label.horizon; ++row) {
     const double above = label.take_profit * sigma[static_cast<std::size_t>(row)];
     const double below = -label.stop_loss * sigma[static_cast<std::size_t>(row)];
-    double touched = 0;
+    int touched = 0;
     Index end = row;
     while (touched == 0 && end < row + label.horizon) {
       const double r = log_return(candles, row, ++end);
@@ -153,8 +153,8 @@ inline Labels labels_of(const Table& table, const ColumnLabel& label) {
 
 }  // namespace internal
 
-/// The label of every row; undefined in the first `lookback` rows of the labels that have one, and
-/// in the last horizon rows of all. The label of row r reads rows up to ends[r] only.
+/// The label of every row. Undefined in the first `lookback` rows of labels that have a lookback,
+/// and in the last horizon rows of all labels. The label of row r reads rows up to ends[r] only.
 /// Throws: DataError when the label's options are out of range, when no row can have a label, for a
 /// ColumnLabel, and when the candles are not valid (see validate).
 template <class Any = Label>
@@ -170,9 +170,9 @@ Labels make_labels(const Candles& candles, const std::type_identity_t<Any>& labe
       label);
 }
 
-/// The columns of a table that are forecast, of every row, undefined where a cell is empty or
+/// The columns of a table that are forecast, for every row; undefined where a cell is empty or
 /// beyond the end. Throws: DataError when the rows ahead are negative or beyond the end, when the
-/// table was read with other target columns, and what validate throws.
+/// table was read with other target columns, and as validate.
 template <std::same_as<ColumnTargets> Any>
 Labels make_labels(const Table& table, const Any& label) {
   validate(table, "make_labels");
@@ -182,9 +182,9 @@ Labels make_labels(const Table& table, const Any& label) {
   return internal::labels_of(table, label);
 }
 
-/// The label of every row of a table, undefined where its cell is empty or beyond the end.
-/// Throws: DataError when the offset is negative or beyond the end, when the table has no label
-/// column or one of another name, and what validate throws.
+/// The label of every row of a table; undefined where its cell is empty or beyond the end. Throws:
+/// DataError when the offset is negative or beyond the end, when the table has no label column or
+/// another one, and as validate.
 inline Labels make_labels(const Table& table, const ColumnLabel& label) {
   validate(table, "make_labels");
   internal::check(label);

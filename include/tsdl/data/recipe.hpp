@@ -31,24 +31,25 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// How data becomes what a model reads: plain data, made by prepare, carried by model files.
+/// How data becomes a model's input: plain data that prepare completes and model files hold.
 struct Recipe {
   std::string features = "ohlcv";  ///< a feature set; empty for the columns of a table
   Index length = 50;               ///< rows per window
   Label label = RangeLabel{};
   Index stride = 1;  ///< rows between training windows
   /// The label of each class, ascending: class k is label class_values[k]. When empty, prepare
-  /// fills them in: those of the label, or those found in a table's label column, which are 0 and
-  /// 1, or three or more whole numbers without a gap; name others, such as -1 and 1, here.
+  /// fills it: with the label's own values, or with those found in a table's label column, which
+  /// must be 0 and 1, or three or more whole numbers without a gap; name others, such as -1 and 1,
+  /// here.
   std::vector<double> class_values = {};
-  bool regression = false;  ///< labels are numbers: no classes. ColumnTargets always are
-  bool every_step = false;  ///< each row of a window has a target, as pooling each asks
+  bool regression = false;                ///< labels are numbers, as ColumnTargets always are
+  bool every_step = false;                ///< each row of a window has a target, for pooling each
   std::vector<std::string> columns = {};  ///< the features' names; prepare fills them in
   StandardScaler scaler = {};             ///< prepare fits it; its options stay
 };
 
-/// What prepare makes: the windows of each part, over one shared series. Their targets are class
-/// indices, 0 for the first of recipe.class_values, or the numbers of a regression, as they are.
+/// The result of prepare: the windows of each part, over one shared series. Their targets are class
+/// indices, 0 for the first of recipe.class_values, or the numbers of a regression.
 template <class Scalar>
 struct Prepared {
   Windows<Scalar> train;
@@ -57,25 +58,25 @@ struct Prepared {
   Recipe recipe;                    ///< as given, with columns, classes and the fitted scaler
   Split split;                      ///< the end rows of each part
   std::vector<std::int64_t> times;  ///< of every row of the series; empty for a table without time
-  TargetScale scale;                ///< of numbers, fitted on the training windows
-  Index missing_targets = 0;  ///< windows left out as a target is empty, those at the end apart
+  TargetScale scale;                ///< for numbers, fitted on the training windows
+  Index missing_targets = 0;        ///< windows left out for an empty target, except at the end
 
   /// The number of features of a row: the input size of a model.
   Index inputs() const noexcept { return train.inputs(); }
-  /// How many values a target has.
+  /// The number of values of a target.
   Index targets() const noexcept { return train.target_count(); }
-  /// The outputs of a model: one per class, but a single one for two classes; one a target of a
+  /// The outputs of a model: one for two classes, else one per class; one per target of a
   /// regression.
   Index outputs() const noexcept {
     if (recipe.regression) return targets();
     return recipe.class_values.size() > 2 ? std::ssize(recipe.class_values) : 1;
   }
-  /// What such outputs mean: classes, or numbers on the scale of the training windows.
+  /// The task of such outputs: classes, or numbers on the scale of the training windows.
   Task task() const {
     if (recipe.regression) return Regression{.targets = targets(), .scale = scale};
     return default_task(outputs());
   }
-  /// Quantiles of the numbers. Throws: OptionError when the targets are classes, or as Quantiles.
+  /// Quantiles of the numbers. Throws: OptionError when the targets are classes; as Quantiles.
   Task quantiles(std::vector<double> levels) const {
     if (!recipe.regression) throw OptionError("quantiles are of numbers, and these are classes");
     return Quantiles{.levels = std::move(levels), .targets = targets(), .scale = scale};
@@ -106,7 +107,7 @@ inline void require_columns(const Recipe& recipe, const std::vector<std::string>
                     joined(names));
 }
 
-/// The labels of a table. `known`: whether its label columns must be there.
+/// The labels of a table. `known`: whether its label columns must exist.
 template <class = void>
 Labels table_labels(const Recipe& recipe, const Table& table, bool known) {
   check(recipe.label);
@@ -118,8 +119,8 @@ Labels table_labels(const Recipe& recipe, const Table& table, bool known) {
       "recipe: a table needs a ColumnLabel or ColumnTargets; the others are made of candles");
 }
 
-/// Each row's label, or NaN where one of its values is not known, or for every step one of the
-/// `steps` rows that end with it.
+/// Each row's label; NaN where one of its values is unknown or, with every_step, a value of one of
+/// the `steps` rows that end with it.
 template <class = void>
 std::vector<double> known_labels(const Labels& labels, Index steps) {
   const auto K = static_cast<std::size_t>(labels.count);
@@ -134,7 +135,7 @@ std::vector<double> known_labels(const Labels& labels, Index steps) {
   return known;
 }
 
-/// Rows that end a complete window, and could have a target but for an empty cell.
+/// The number of rows that end a complete window and lack a target only because a cell is empty.
 template <class = void>
 Index missing_targets(const Series<double>& features, const Labels& labels,
                       const std::vector<double>& known, Index length) {
@@ -163,7 +164,7 @@ inline void apply_classes(Recipe& recipe, std::span<const Index> rows, Labels& l
   labels_to_classes(labels.values, rows, recipe.class_values, times);
 }
 
-/// Splits windows that end at `ends` by what they and their labels read.
+/// Splits the windows that end at `ends` by the rows that they and their labels read.
 inline Split split_of(const std::vector<Index>& ends, const Labels& labels, Index length,
                       SplitFractions fractions) {
   std::vector<Index> label_ends;
@@ -178,7 +179,7 @@ inline void check_balance(const Split& split, const std::vector<double>& labels,
   const auto label_of = [&](Index end) { return labels[static_cast<std::size_t>(end)]; };
   const double first = label_of(split.train.front());
   for (const Index end : split.train)
-    if (recipe.regression || label_of(end) != first) return;
+    if (recipe.regression || !same_value(label_of(end), first)) return;
   const double value = recipe.class_values[static_cast<std::size_t>(first)];
   throw DataError("recipe: one class only in the training rows: all ", split.train.size(),
                   " labels are ", number_text(value));
@@ -206,7 +207,7 @@ Prepared<Scalar> assemble(const Series<double>& features, Labels labels,
                           SplitFractions fractions) {
   std::vector<double> known = known_labels(labels, recipe.every_step ? recipe.length : 1);
   const std::vector<Index> ends = window_ends(features, known, recipe.length, recipe.stride);
-  // All that apply will see, so that a stride cannot hide a class from it.
+  // All rows that apply will label, so that a stride cannot hide a class.
   const std::vector<Index> all = asked_rows(recipe, window_ends(features, known, recipe.length, 1));
   apply_classes(recipe, all, labels, times);
   Prepared<Scalar> data;
@@ -250,18 +251,18 @@ Prepared<Scalar> prepare(const Candles&, const FeatureSet&, Recipe, SplitFractio
 template <class Scalar>
 Windows<Scalar> apply(const Recipe&, const Candles&, const FeatureSet&);
 
-/// Features, labels, split, scaler and windows in one call. The scaler is fitted on the rows that
-/// the training windows cover, and on no other.
+/// Features, labels, split, scaler and windows in one call. The scaler is fitted on the rows of the
+/// training windows only.
 /// Throws: DataError, ShapeError as engineer_features, make_labels, window_ends,
-/// chronological_split and StandardScaler do; DataError when a label is none of the classes (row
-/// named), class_values do not ascend, or the training rows hold one class only.
+/// chronological_split and StandardScaler; DataError when a label is not one of the classes (row
+/// named), class_values do not ascend, or the training rows have one class only.
 template <class Scalar>
 Prepared<Scalar> prepare(const Candles& candles, Recipe recipe, SplitFractions fractions = {}) {
   const FeatureSet& set = internal::recipe_set(recipe);
   return prepare<Scalar>(candles, set, std::move(recipe), fractions);
 }
 
-/// The same with a set of one's own, whose name becomes recipe.features: apply wants it again.
+/// The same with a set of your own, whose name becomes recipe.features. apply needs the set again.
 template <class Scalar>
 Prepared<Scalar> prepare(const Candles& candles, const FeatureSet& set, Recipe recipe,
                          SplitFractions fractions) {
@@ -272,10 +273,9 @@ Prepared<Scalar> prepare(const Candles& candles, const FeatureSet& set, Recipe r
                                     std::move(recipe), fractions);
 }
 
-/// The same from a table: its columns are the features, and recipe.features becomes empty.
-/// Throws: as above, and DataError when the label is neither ColumnLabel nor ColumnTargets, when
-/// recipe.columns names other columns than the table has, or when the label is itself among the
-/// features (offset 0).
+/// The same from a table: its columns are the features, and recipe.features becomes empty. Throws:
+/// as above; DataError when the label is neither ColumnLabel nor ColumnTargets, when recipe.columns
+/// names other columns than the table has, or when the label is itself a feature (offset 0).
 template <class Scalar>
 Prepared<Scalar> prepare(const Table& table, Recipe recipe, SplitFractions fractions = {}) {
   Labels labels = internal::table_labels(recipe, table, true);
@@ -291,17 +291,17 @@ Prepared<Scalar> prepare(const Table& table, Recipe recipe, SplitFractions fract
                                     std::move(recipe), fractions);
 }
 
-/// Every complete window of other candles, one row apart, made by a recipe that prepare has fitted:
-/// for predictions. Labels are filled in, as prepare's, where the candles know them, else NaN.
-/// Throws: DataError when the recipe is not fitted or made from a table, when a label is none of
-/// its classes (row named), and as engineer_features and window_ends do.
+/// For predictions: all complete windows of other candles, one row apart, by a recipe that prepare
+/// has fitted. Labels are those of prepare where the candles determine them, else NaN. Throws:
+/// DataError when the recipe is not fitted or was made from a table, or when a label is not one of
+/// its classes (row named); as engineer_features and window_ends.
 template <class Scalar>
 Windows<Scalar> apply(const Recipe& recipe, const Candles& candles) {
   return apply<Scalar>(recipe, candles, internal::recipe_set(recipe));
 }
 
-/// The same with the set of one's own that the recipe was prepared with.
-/// Throws: also DataError when the recipe names another set.
+/// The same with the set of your own with which the recipe was prepared. Throws: also DataError
+/// when the recipe names another set.
 template <class Scalar>
 Windows<Scalar> apply(const Recipe& recipe, const Candles& candles, const FeatureSet& set) {
   if (recipe.features != set.name())
@@ -315,9 +315,9 @@ Windows<Scalar> apply(const Recipe& recipe, const Candles& candles, const Featur
                                        internal::times_of(candles));
 }
 
-/// The same from a table, which may lack the label column.
-/// Throws: DataError when the recipe is not fitted or made from candles, the columns are others, or
-/// a label is none of its classes (row named).
+/// The same from a table, which may lack the label column. Throws: DataError when the recipe is not
+/// fitted or was made from candles, the columns differ, or a label is not one of its classes (row
+/// named).
 template <class Scalar>
 Windows<Scalar> apply(const Recipe& recipe, const Table& table) {
   if (!recipe.features.empty())

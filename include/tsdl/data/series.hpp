@@ -14,7 +14,7 @@ inline namespace TSDL_ABI {
 
 namespace internal {
 
-/// What stands where a feature is not warm yet or a label is not known.
+/// The value of a feature that is not warm yet, and of an unknown label.
 inline constexpr const double& undefined = nan_of<double>;
 
 }  // namespace internal

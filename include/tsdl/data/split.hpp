@@ -1,10 +1,10 @@
-// Training, validation and test by time, without a row in common between what they read.
+// Training, validation and test parts by time, which read no row in common.
 //
 // A window that ends at row r reads rows r-T+1 to r and, for its label, rows up to label_end(r).
 // With v0 the first end row of the next part, whose windows read from row v0-T+1 on, the earlier
 // part keeps r if and only if label_end(r) < v0-T+1. Where every label looks h rows ahead,
-// label_end(r) = r+h, that drops T+h-1 end rows at each of the two boundaries; where labels end
-// when they end (a touched barrier), fewer, and the rows kept near a boundary have holes.
+// label_end(r) = r+h, this drops T+h-1 end rows at each of the two boundaries. Labels of varying
+// length (a touched barrier) drop fewer, and the rows kept near a boundary have holes.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +22,7 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Which part of the samples validates and tests; the rest, the earliest, trains.
+/// The shares of the samples for validation and test; the rest, the earliest, is for training.
 struct SplitFractions {
   double validation = 0.15;
   double test = 0.15;  ///< may be 0
@@ -56,7 +56,7 @@ struct Samples {
   }
 };
 
-/// Those of `part` that read nothing that windows from `next_end` on read.
+/// The ends of `part` whose windows read nothing that windows from `next_end` on read.
 inline std::vector<Index> purged(const Samples& part, Index next_end, Index length) {
   std::vector<Index> kept;
   for (std::size_t i = 0; i < part.ends.size(); ++i)
@@ -64,8 +64,8 @@ inline std::vector<Index> purged(const Samples& part, Index next_end, Index leng
   return kept;
 }
 
-/// The farthest that a label looks ahead of its row.
-/// Throws: ShapeError when there is not one end per sample, or a label ends before its row.
+/// The farthest that a label looks ahead of its row. Throws: ShapeError when there is not one end
+/// per sample, or a label ends before its row.
 inline Index farthest(const Samples& samples) {
   if (samples.label_ends.size() != samples.ends.size())
     throw ShapeError("split: expected a label end for each of ", samples.ends.size(),
@@ -84,13 +84,13 @@ inline Index farthest(const Samples& samples) {
 }  // namespace internal
 
 /// Splits windows by time. The fractions apply to the samples (validation and test take theirs,
-/// rounded to the nearest number, from the end); then the samples near the boundaries are purged so
-/// that no part reads, through inputs or labels, a row that a later part's inputs read.
-/// `ends` ascends, as from window_ends; label_ends has the last row that the label of each of them
-/// reads, as in Labels; length is that of the windows.
-/// Throws: DataError when a fraction is out of range or a part is left empty (a test part of
-/// fraction 0 may be); ShapeError when length is below 1, there is not one label end per sample, or
-/// a label ends before its row.
+/// rounded to the nearest number, from the end). Then the samples near the boundaries are purged,
+/// so that no part reads, through inputs or labels, a row that a later part's inputs read. `ends`
+/// ascends, as from window_ends; label_ends has the last row that each label reads, as in Labels;
+/// length is the windows' length.
+/// Throws: DataError when a fraction is out of range or a part is empty (the test part may be, with
+/// fraction 0); ShapeError when length is below 1, there is not one label end per sample, or a
+/// label ends before its row.
 inline Split chronological_split(std::span<const Index> ends, std::span<const Index> label_ends,
                                  Index length, SplitFractions fractions = {}) {
   internal::check(fractions);

@@ -1,5 +1,5 @@
-// Features to zero mean and unit variance, with the mean and variance of the rows it was fitted on,
-// at once or chunk by chunk.
+// Scales features to zero mean and unit variance, by the mean and variance of the rows it was
+// fitted on, at once or chunk by chunk.
 #pragma once
 
 #include <algorithm>
@@ -25,10 +25,9 @@ struct StandardScalerOptions {
 
 /// Standardises each feature by the mean and standard deviation of the rows it was fitted on.
 /// Equations: y = (x - mean) / scale; mean and variance over the n values that are not NaN, divided
-/// by n; scale = sqrt(variance), or 1 for a constant feature, one with
-/// variance <= n eps variance + (n mean eps)^2.
-/// With a clip, y is then held in [-clip, clip]; fitting does not look at it.
-/// NaN is left out of the fit and stays NaN in the transform; infinity is refused in both.
+/// by n; scale = sqrt(variance), or 1 for a constant feature, whose variance <= n eps variance + (n
+/// mean eps)^2. With a clip, y is then limited to [-clip, clip]; fitting ignores it. NaN is left
+/// out of the fit and stays NaN in the transform; infinity is refused in both.
 /// Source: scikit-learn, sklearn.preprocessing.StandardScaler.
 class StandardScaler {
  public:
@@ -41,9 +40,9 @@ class StandardScaler {
       throw DataError("StandardScaler: expected a clip of 0 (none) or more, found ", options.clip);
   }
 
-  /// From stored values, as in a model file; one entry per feature in each.
-  /// Throws: DataError when sizes disagree, a value is not finite, a variance is negative, or a
-  /// scale or count is not above zero, or for the options.
+  /// From stored values, as in a model file; one entry per feature in each. Throws: DataError when
+  /// sizes disagree, a value is not finite, a variance is negative, a scale or count is not above
+  /// zero, or an option is out of range.
   StandardScaler(std::vector<std::string> names, std::vector<double> mean,
                  std::vector<double> variance, std::vector<double> scale, std::vector<Index> count,
                  StandardScalerOptions options = {})
@@ -68,10 +67,10 @@ class StandardScaler {
     mean_rest_.resize(n);
   }
 
-  /// Fits on the rows in `ranges`, which do not overlap; the options stay. On an exception nothing
-  /// changes.
-  /// Throws: DataError naming feature and row for infinity, and the feature when it has no value in
-  /// these rows or its variance overflows; ShapeError when a range is outside the series.
+  /// Fits on the rows in `ranges`, which do not overlap; the options stay. After an exception
+  /// nothing has changed.
+  /// Throws: DataError naming feature and row of an infinity, and the feature when it has no value
+  /// in these rows or its variance overflows; ShapeError when a range is outside the series.
   void fit(const Series<double>& series, std::span<const RowRange> ranges) {
     StandardScaler fitted(options_);
     fitted.partial_fit(series, ranges);
@@ -88,16 +87,17 @@ class StandardScaler {
     fit(series, std::span<const RowRange>(&all, 1));
   }
 
-  /// Fits on the rows in `ranges` beside those of earlier calls of fit and partial_fit: other rows,
-  /// of the same features; the first call fits as fit does. A feature without a value in these rows
-  /// stays as it was, and transform refuses it until it has had one. On an exception nothing
-  /// changes.
+  /// Adds the rows in `ranges` to those of earlier calls of fit and partial_fit: other rows of the
+  /// same features. The first call is the same as fit. A feature without a value in these rows
+  /// stays as it was, and transform refuses it until it has had one. After an exception nothing has
+  /// changed.
   /// Equations: of rows a and rows b, n = n_a + n_b, d = mean_b - mean_a:
   ///   mean = mean_a + d n_b / n
   ///   variance = (n_a variance_a + n_b (variance_b + d^2 n_a / n)) / n
-  /// What a double cannot hold of a mean is kept beside it (model files leave it out), so that
-  /// chunks agree with one fit on all rows to 1e-12 also at an offset of 1e9 standard deviations.
-  /// Throws: DataError when the features are others than before, naming feature and row for
+  /// The part of a mean that a double cannot hold is kept beside it (model files leave it out), so
+  /// that chunks agree with one fit on all rows to 1e-12 even at an offset of 1e9 standard
+  /// deviations.
+  /// Throws: DataError when the features differ from those before, naming feature and row of an
   /// infinity, and the feature when its variance overflows; ShapeError when a range is outside the
   /// series.
   /// Source: Chan, Golub and LeVeque, Algorithms for computing the sample variance (1983), eq. 1.5.
@@ -117,16 +117,15 @@ class StandardScaler {
     *this = std::move(fitted);
   }
 
-  /// Fits on every row beside those of earlier calls.
+  /// Adds every row to those of earlier calls.
   void partial_fit(const Series<double>& series) {
     const RowRange all{0, series.rows};
     partial_fit(series, std::span<const RowRange>(&all, 1));
   }
 
-  /// The series, standardised and clipped, computed in double and rounded once.
-  /// Allocates: the result.
-  /// Throws: DataError when the scaler is not fitted, was fitted on other features, or a value is
-  /// infinite or, once scaled and clipped, leaves the range of Scalar (feature and row named).
+  /// The series, standardised and clipped, computed in double and rounded once. Allocates: the
+  /// result. Throws: DataError when the scaler is not fitted, was fitted on other features, or a
+  /// value is infinite or, once scaled and clipped, beyond Scalar's range (feature and row named).
   template <class Scalar>
   Series<Scalar> transform(const Series<double>& series) const {
     require_features(series);
@@ -141,12 +140,12 @@ class StandardScaler {
     return result;
   }
 
-  /// One row of a fitted scaler's features, for streams. Returns -1, or the first feature that is
-  /// infinite or, once scaled and clipped, leaves the range of Scalar: the row is then written up
-  /// to there. Shapes: in, out names().size().
+  /// Transforms one row, for streams; the scaler must be fitted. Returns -1, or the first feature
+  /// that is infinite or, once scaled and clipped, beyond Scalar's range: the row is then written
+  /// up to that feature. Shapes: in, out names().size().
   template <class Scalar>
   Index transform_row(const double* in, Scalar* out) const noexcept {
-    constexpr double largest = std::numeric_limits<Scalar>::max();
+    constexpr auto largest = static_cast<double>(std::numeric_limits<Scalar>::max());
     const double clip = options_.clip;
     for (std::size_t i = 0; i < names_.size(); ++i) {
       const double value = in[i];
@@ -162,8 +161,8 @@ class StandardScaler {
     return -1;
   }
 
-  /// The features that do not vary over the rows fitted on, by the rule above: they have scale 1
-  /// and tell a model nothing.
+  /// The features that are constant over the rows fitted on, by the rule above: their scale is 1,
+  /// and they tell a model nothing.
   std::vector<std::string> constant_columns() const {
     std::vector<std::string> constant;
     for (std::size_t i = 0; i < names_.size(); ++i)
@@ -183,7 +182,8 @@ class StandardScaler {
   const std::vector<Index>& count() const noexcept { return count_; }
 
  private:
-  /// Of one feature over some rows; the mean is mean + rest, rest being below its rounding.
+  /// The moments of one feature over some rows. The mean is mean + rest, rest being below its
+  /// rounding.
   struct Moments {
     Index count = 0;
     double mean = 0;
@@ -207,9 +207,9 @@ class StandardScaler {
       }
   }
 
-  /// Of a feature in the ranges. Both passes add differences (from the first value, then from the
-  /// mean), so that a large offset costs no accuracy; the second also finds what rounding left in
-  /// the mean.
+  /// The moments of a feature in the ranges. Both passes add differences (from the first value,
+  /// then from the mean), so that a large offset costs no accuracy; the second pass also finds the
+  /// rounding error of the mean.
   static Moments moments_of(const Series<double>& series, std::span<const RowRange> ranges,
                             Index feature) {
     Index count = 0;
@@ -233,7 +233,7 @@ class StandardScaler {
     return {count, mean, rest / n, is_finite(variance) ? std::max(variance, 0.0) : variance};
   }
 
-  /// Of the rows of both; a side without values changes no bit of the other.
+  /// The moments of both sets of rows; a side without values leaves the other's bits unchanged.
   static Moments merged(const Moments& a, const Moments& b) {
     if (a.count == 0) return b;
     if (b.count == 0) return a;

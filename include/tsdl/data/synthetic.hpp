@@ -1,7 +1,7 @@
-// Candles made by a formula: calm and wild stretches, heavy tails, volume that follows the range.
+// Synthetic candles: calm and wild stretches, heavy tails, volume that follows the range.
 //
-// For runs of any size without data. Prices have no memory of their direction, so no model can
-// learn which way they go; how far they go does persist, and that can be learnt.
+// For runs of any size without data. The direction of prices is random, so no model can learn it;
+// the size of moves persists, and can be learnt.
 #pragma once
 
 #include <algorithm>
@@ -19,14 +19,14 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// What synthetic_candles makes.
+/// The options of synthetic_candles.
 struct SyntheticOptions {
   /// The standard deviation of a candle's log return in each state of the market.
   std::vector<double> volatilities = {0.005, 0.010, 0.022};
-  double persistence = 0.98;      ///< the chance that a candle's state is that of the one before
-  double degrees_of_freedom = 4;  ///< of Student's t; above 2, so that the variance is finite
-  double price = 100;             ///< the first open
-  double volume = 1e6;            ///< of a candle of typical range
+  double persistence = 0.98;          ///< the probability that a candle keeps the state before it
+  double degrees_of_freedom = 4;      ///< of Student's t; above 2, so that the variance is finite
+  double price = 100;                 ///< the first open
+  double volume = 1e6;                ///< the volume of a candle of typical range
   std::int64_t start = 946857600000;  ///< milliseconds: Monday, 3 January 2000
   /// Milliseconds between candles; 0: one candle a day from Monday to Friday.
   std::int64_t interval = 0;
@@ -59,7 +59,7 @@ inline double unit_student_t(RandomStream& random, double nu) {
   return t * std::sqrt((nu - 2.0) / nu);
 }
 
-/// The day after `time`, Saturdays and Sundays left out.
+/// The next day after `time` that is not a Saturday or Sunday.
 inline std::int64_t next_business_day(std::int64_t time) {
   constexpr std::int64_t day = 86400000;
   const auto is_weekend = [](std::int64_t t) {
@@ -74,19 +74,20 @@ inline std::int64_t next_business_day(std::int64_t time) {
 
 }  // namespace internal
 
-/// `count` candles. The first n of them are those of every longer series of the same options and
-/// seed. Random numbers are the same on every platform; prices and volumes agree where exp, log,
-/// cos and pow of the standard library do.
+/// Makes `count` candles. The first n are the same in every longer series of the same options and
+/// seed. Random numbers are the same on every platform; prices and volumes are where the standard
+/// library's exp, log, cos and pow agree.
 ///
-/// Equations: s[t] a Markov chain over the states that stays with probability `persistence`, else
-/// moves to one of the others, each as likely as the next; sigma = volatilities[s[t]];
+/// Equations: s[t] a Markov chain over the states, which stays with probability `persistence` and
+/// else moves to one of the others, all equally likely; sigma = volatilities[s[t]];
 ///   ln open  = ln close[t-1] + 0.3 sigma e1
 ///   ln close = ln open - 1e-4 ln(open / price) + 0.95 sigma e2
 ///   high = max(open, close) exp(0.5 sigma |n1|),  low = min(open, close) exp(-0.5 sigma |n2|)
 ///   volume = volume0 (0.25 + 0.75 ln(high/low) / r0) exp(0.2 n3), to a whole number
-/// with e Student's t of variance 1 held to [-12, 12], n normal, and r0 the mean of the
-/// volatilities times 1.6, about the mean of ln(high/low). Throws: DataError when count is negative
-/// or an option is out of range, or when so many candles of this drift leave [1e-9, 1e15].
+/// with e Student's t of variance 1 limited to [-12, 12], n normal, and r0 the mean of the
+/// volatilities times 1.6, about the mean of ln(high/low).
+/// Throws: DataError when count is negative, an option is out of range, or so many candles with
+/// this drift leave [1e-9, 1e15].
 inline Candles synthetic_candles(Index count, const SyntheticOptions& options = {},
                                  std::uint64_t seed = 0) {
   if (count < 0) throw DataError("synthetic_candles: expected a count of 0 or more, found ", count);
@@ -122,7 +123,7 @@ inline Candles synthetic_candles(Index count, const SyntheticOptions& options = 
     candle.time = time;
     candle.open = std::exp(log_open);
     candle.close = std::exp(log_close);
-    // exp need not be monotone in its last bit, and low <= open, close <= high must hold.
+    // exp need not be monotone in its last bit, but low <= open, close <= high must hold.
     candle.high = std::max({std::exp(log_high), candle.open, candle.close});
     candle.low = std::min({std::exp(log_low), candle.open, candle.close});
     candle.volume = std::round(options.volume * activity * std::exp(0.2 * random.normal()));

@@ -18,12 +18,12 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Which columns to read, by name, in any case. An empty label_column, or no target_columns, reads
+/// The columns to read, by name, in any case. An empty label_column or no target_columns reads
 /// none: for predictions. A target may be a feature too.
 struct TableOptions {
   std::vector<std::string> feature_columns = {};
   std::string label_column = {};
-  std::vector<std::string> target_columns = {};  ///< numbers to be forecast
+  std::vector<std::string> target_columns = {};  ///< numbers to forecast
 };
 
 /// Rows in ascending order of time, or in the order given where there is no time.
@@ -33,7 +33,7 @@ struct Table {
   Series<double> features;         ///< NaN where a cell was empty
   std::vector<double> label;       ///< NaN where a cell was empty
   std::string label_name;
-  Series<double> targets;  ///< the columns to be forecast; none without target_columns
+  Series<double> targets;  ///< the columns to forecast; none without target_columns
 
   Index size() const noexcept { return features.rows; }
 };
@@ -63,7 +63,7 @@ inline std::vector<CsvColumn> table_columns(const TableOptions& options) {
   return wanted;
 }
 
-/// Where the header has a time that is not itself asked for as a number, or -1.
+/// The position of a time column that is not itself asked for as a number, or -1.
 inline Index find_time(const CsvReader& csv, const std::vector<Index>& taken) {
   for (const std::string& spelling : time_column().spellings)
     if (const Index place = csv.find(spelling);
@@ -100,12 +100,12 @@ inline void validate(const Table& table, std::string_view name = "table") {
                       ": its time is not after that of the row before");
 }
 
-/// Reads the named columns from CSV text; `name` stands in its messages. The header is found and
-/// times are read as in parse_candles, but a time column is optional. An empty cell is NaN. The
-/// features are named as in the options, in that order.
-/// Throws: DataError when the options name no feature or one twice; FormatError when a column is
-/// missing (beside those found) or a cell holds text; DataError when a number is not finite or
-/// times repeat or leave the order. The last two name line and column.
+/// Reads the named columns from CSV text; messages start with `name`. The header and times are read
+/// as in parse_candles, but a time column is optional. An empty cell is NaN. The features are named
+/// as in the options, in that order.
+/// Throws: DataError when the options name no feature, or one twice; FormatError when a column is
+/// missing (the message lists those found) or a cell holds text; DataError when a number is not
+/// finite, or times repeat or are not in order. The last two name line and column.
 inline Table parse_table(std::string_view text, std::string_view name,
                          const TableOptions& options) {
   const std::vector<CsvColumn> wanted = internal::table_columns(options);

@@ -27,7 +27,7 @@ inline const std::vector<std::string>& candle_targets() {
 
 namespace internal {
 
-/// Labels of `rows` rows, all undefined.
+/// `rows` undefined labels.
 inline Labels unlabelled(Index rows) {
   Labels labels;
   labels.values.assign(static_cast<std::size_t>(rows), undefined);
@@ -41,7 +41,7 @@ inline void set_label(Labels& labels, Index row, double value, Index end) {
   labels.ends[static_cast<std::size_t>(row)] = end;
 }
 
-/// The labels of columns, `column(row, k)` being the value of column k.
+/// The labels from columns; `column(row, k)` gives the value of column k.
 template <class Column>
 Labels labels_of_columns(Index rows, const ColumnTargets& label, const Column& column) {
   const Index K = std::ssize(label.columns);
@@ -59,7 +59,7 @@ Labels labels_of_columns(Index rows, const ColumnTargets& label, const Column& c
   return labels;
 }
 
-/// Throws: DataError when one of the columns is none that candles have.
+/// Throws: DataError when candles do not have one of the columns.
 template <std::same_as<ColumnTargets> Any>
 Labels labels_of(const Candles& candles, const Any& label) {
   enum Source { open, high, low, close, volume, close_return };
@@ -109,7 +109,7 @@ void require_targets(const Table& table, const Any& label) {
                     found.empty() ? std::string("none") : joined(table.targets.names));
 }
 
-/// A table that was read without them has no labels.
+/// A table that was read without target columns has no labels.
 template <std::same_as<ColumnTargets> Any>
 Labels labels_of(const Table& table, const Any& label) {
   const bool known = !table.targets.names.empty();

@@ -45,7 +45,7 @@ class Scanner {
     text_.remove_prefix(word.size());
     return true;
   }
-  /// Exactly `digits` digits.
+  /// Takes exactly `digits` digits.
   std::optional<int> digits(std::size_t digits) noexcept {
     if (text_.size() < digits) return {};
     int value = 0;
@@ -56,7 +56,7 @@ class Scanner {
     text_.remove_prefix(digits);
     return value;
   }
-  /// The digits of a fraction, one or more, cut to milliseconds.
+  /// Takes the digits of a fraction, one or more, cut to milliseconds.
   std::optional<int> milliseconds() noexcept {
     int value = 0;
     int unit = 100;
@@ -73,32 +73,32 @@ class Scanner {
   std::string_view text_;
 };
 
-/// A day of the Gregorian calendar, in the years 0 to 9999. (Not <chrono>'s: with its time zones
-/// and formats, that header takes as long to compile as all of this library's data.)
+/// A day of the Gregorian calendar, in the years 0 to 9999. (Not from <chrono>: with its time zones
+/// and formats, that header takes as long to compile as all data headers of this library.)
 struct Date {
   int year, month, day;
 };
 
-/// Days from 1 January of year 0 to that of 1970.
+/// Days from 1 January of year 0 to 1 January 1970.
 inline constexpr int days_to_epoch = 719528;
 
 constexpr bool is_leap(int year) noexcept {
   return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
 }
 
-/// Days from 1 January of year 0, a leap year, to that of `year`.
+/// Days from 1 January of year 0, a leap year, to 1 January of `year`.
 constexpr int days_before_year(int year) noexcept {
   return year == 0 ? 0 : 365 * year + (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400 + 1;
 }
 
-/// Days of a year before the first of a month, 1 to 13.
+/// Days of a year before the first day of a month, 1 to 13.
 constexpr int days_before_month(int year, int month) noexcept {
   constexpr std::array<int, 13> before = {0,   31,  59,  90,  120, 151, 181,
                                           212, 243, 273, 304, 334, 365};
   return before[static_cast<std::size_t>(month - 1)] + (month > 2 && is_leap(year) ? 1 : 0);
 }
 
-/// The date so many days, 0 or more, after 1 January of year 0.
+/// The date `days` days, 0 or more, after 1 January of year 0.
 constexpr Date date_of(int days) noexcept {
   Date date{days / 366, 1, 0};
   while (days_before_year(date.year + 1) <= days) ++date.year;
@@ -115,7 +115,8 @@ inline std::optional<std::int64_t> days_ms(int year, int month, int day) noexcep
   return std::int64_t{days_before_year(year) + first + day - 1 - days_to_epoch} * day_ms;
 }
 
-/// `09-AM`: an hour of the twelve-hour clock. `09:30`, `09:30:15`, `09:30:15.250`: up to 23:59:59.
+/// A clock time: `09-AM`, an hour of the twelve-hour clock, or `09:30`, `09:30:15`, `09:30:15.250`,
+/// up to 23:59:59.
 inline std::optional<std::int64_t> clock_ms(Scanner& scan) noexcept {
   const std::optional<int> hour = scan.digits(2);
   if (!hour) return {};
@@ -137,7 +138,7 @@ inline std::optional<std::int64_t> clock_ms(Scanner& scan) noexcept {
   return *hour * hour_ms + *minute * minute_ms + *second * second_ms + *fraction;
 }
 
-/// `Z`, `+00:00` or `-0500` at the end: what to subtract to reach UTC.
+/// `Z`, `+00:00` or `-0500` at the end: the offset to subtract to get UTC.
 inline std::optional<std::int64_t> zone_ms(Scanner& scan) noexcept {
   if (scan.accept('Z') || scan.accept('z')) return 0;
   const bool west = scan.accept('-');
@@ -204,7 +205,7 @@ inline std::string format_time(std::int64_t ms) {
 
 namespace internal {
 
-/// What a column of times may be called, best first.
+/// The accepted names of a column of times, best first.
 inline const CsvColumn& time_column() {
   static const CsvColumn column{
       "date",
@@ -213,13 +214,14 @@ inline const CsvColumn& time_column() {
   return column;
 }
 
-/// Reads one column of times, record after record. The first decides between calendar dates, epoch
+/// Reads a column of times, record after record. The first decides between calendar dates, epoch
 /// seconds (below 1e11 in magnitude: up to the year 5138) and epoch milliseconds (from there to
-/// below 1e14); the others must be of its kind, and all strictly ascending or strictly descending.
+/// below 1e14); the others must be of the same kind, and all strictly ascending or strictly
+/// descending.
 class TimeColumn {
  public:
-  /// The time in field `i`. Throws: FormatError when it is none or of another kind than the first,
-  /// DataError when it repeats or leaves the order, naming both lines.
+  /// The time in field `i`. Throws: FormatError when it is not a time or of another kind than the
+  /// first, DataError when it repeats or is not in order, naming both lines.
   std::int64_t read(const CsvReader& csv, Index i) {
     const std::string_view text = trimmed(csv.field(i).text);
     const Kind first_kind = kind_;
@@ -314,7 +316,7 @@ class TimeColumn {
   Index count_ = 0;
 };
 
-/// How messages name a row: by its number from 0 and, where it is known, its time.
+/// The name of a row in messages: its number from 0 and, where it is known, its time.
 inline std::string row_text(Index row, const std::vector<std::int64_t>& times) {
   std::string text = "row " + std::to_string(row);
   if (static_cast<std::size_t>(row) < times.size())

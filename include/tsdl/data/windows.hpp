@@ -1,4 +1,4 @@
-// Sliding windows over a series, as views: which rows end one, and batches of them.
+// Sliding windows over a series, as views: the rows that end a window, and batches of windows.
 #pragma once
 
 #include <algorithm>
@@ -26,7 +26,7 @@ inline void check_window(Index length, Index stride) {
   if (stride < 1) throw ShapeError("windows: expected a stride of 1 or more, found ", stride);
 }
 
-/// Says why no row of a series can end a window.
+/// The reason why no row of a series can end a window.
 template <class Scalar>
 [[noreturn]] void throw_no_window(const Series<Scalar>& series, std::span<const double> labels,
                                   Index length) {
@@ -57,11 +57,11 @@ template <class Scalar>
 }  // namespace internal
 
 /// The rows that end a window: those where all `length` rows are finite and the label is defined
-/// (labels may be empty: none is needed). Of each run of consecutive such rows it takes the first
-/// and every stride-th after it; a run that starts less than `stride` after the last one taken
-/// starts where that distance is reached.
+/// (`labels` may be empty: no label is needed). Each run of consecutive such rows gives its first
+/// row and every stride-th row after it; a run that starts less than `stride` after the last row
+/// taken starts where that distance is reached.
 /// Throws: ShapeError when length or stride is below 1 or labels are not one per row; DataError
-/// when there is no such row, saying why.
+/// when there is no such row, with the reason.
 template <class Scalar>
 std::vector<Index> window_ends(const Series<Scalar>& series, std::span<const double> labels,
                                Index length, Index stride) {
@@ -95,28 +95,28 @@ inline std::vector<RowRange> covered_rows(std::span<const Index> ends, Index len
   return ranges;
 }
 
-/// What is asked of each row of a series: `count` numbers, NaN where they are not known. In double,
-/// whatever a network computes in.
+/// The targets of each row of a series: `count` numbers, NaN where they are not known. In double,
+/// whatever type a network computes in.
 struct Targets {
   Index count = 1;             ///< K
-  std::vector<double> values;  ///< rows x K, those of one row adjacent
-  std::vector<double> last;    ///< the same, what is known of them at the row itself; may be empty
+  std::vector<double> values;  ///< rows x K, the values of one row adjacent
+  std::vector<double> last;    ///< the same, the values known at the row itself; may be empty
 
   std::span<const double> row(Index r) const noexcept {
     return {values.data() + r * count, static_cast<std::size_t>(count)};
   }
 };
 
-/// Windows of one length over a shared series: their last rows and targets, no copy of the data.
+/// Windows of one length over a shared series: their last rows and targets, without a copy of the
+/// data.
 template <class Scalar>
 class Windows {
  public:
   Windows() = default;
 
-  /// Ends ascend, consecutive ones at least `stride` apart. One label per window, or none at all:
-  /// then all are NaN.
-  /// Throws: ShapeError when length or stride is below 1, the series is missing, ends are nearer
-  /// than the stride or reach outside the series, or the number of labels is another.
+  /// Ends ascend, consecutive ones at least `stride` apart. One label per window, or no labels:
+  /// then all are NaN. Throws: ShapeError when length or stride is below 1, the series is missing,
+  /// ends are closer than the stride or outside the series, or there is not one label per window.
   Windows(std::shared_ptr<const Series<Scalar>> series, Index length, Index stride,
           std::vector<Index> ends, const std::vector<Scalar>& labels)
       : Windows(std::move(series), length, stride, std::move(ends),
@@ -131,9 +131,9 @@ class Windows {
     targets_ = std::make_shared<const Targets>(std::move(targets));
   }
 
-  /// The same with targets for every row of the series, shared; null: none are known.
-  /// Throws: also ShapeError when there are not K for each row.
-  template <std::convertible_to<std::shared_ptr<const Targets>> Shared>  // so that {} is no labels
+  /// The same with shared targets for every row of the series; null: no target is known. Throws:
+  /// also ShapeError when there are not K values for each row.
+  template <std::convertible_to<std::shared_ptr<const Targets>> Shared>  // {} means no labels
   Windows(std::shared_ptr<const Series<Scalar>> series, Index length, Index stride,
           std::vector<Index> ends, Shared targets)
       : series_(std::move(series)),
@@ -168,30 +168,30 @@ class Windows {
   Index end_row(Index i) const { return ends_[checked(i)]; }
   const std::vector<Index>& ends() const noexcept { return ends_; }
 
-  /// How many values a target has: K; 1 where none are known.
+  /// The number of values of a target: K; 1 where none are known.
   Index target_count() const noexcept { return targets_ ? targets_->count : 1; }
-  /// The target of window `i`, its last row's: K values; none where none are known.
+  /// The target of window `i`, that is, of its last row: K values; empty where none are known.
   /// Throws: ShapeError when there is no window i.
   std::span<const double> target(Index i) const {
     const Index end = ends_[checked(i)];
     return targets_ ? targets_->row(end) : std::span<const double>();
   }
-  /// The first value of it, NaN where it is not known. Throws: ShapeError.
+  /// The first value of that target, NaN where it is not known. Throws: ShapeError.
   double label(Index i) const {
     const std::span<const double> values = target(i);
     return values.empty() ? internal::nan_of<double> : values.front();
   }
   /// The targets of all windows, n x K; NaN where they are not known.
   std::vector<double> targets() const { return of_ends(targets_ ? &targets_->values : nullptr); }
-  /// What was known of the targets at the windows' last rows: n x K, or none.
+  /// The values of the targets known at the windows' last rows: n x K, or none.
   std::vector<double> last_known() const {
     if (!targets_ || targets_->last.empty()) return {};
     return of_ends(&targets_->last);
   }
 
   /// Windows first, ..., first + count - 1 as a batch. Where their ends are exactly a stride apart
-  /// it is a view of the series; otherwise they are gathered into `scratch`. It is valid as long as
-  /// this object and, when gathered, until scratch changes.
+  /// it is a view of the series; otherwise they are gathered into `scratch`. Valid as long as this
+  /// object and, when gathered, until scratch changes.
   /// Shapes: T = length, B = count, I = inputs.
   /// Allocates/threads: only while scratch grows; concurrent calls with separate scratch are safe.
   /// Throws: ShapeError when count is below 1 or a window is outside the set.
@@ -200,7 +200,7 @@ class Windows {
     return view_or_gather({series_->values.data(), inputs()}, first, count, length_, scratch);
   }
 
-  /// The targets of the same windows, of the last `steps` rows of each: a view or gathered, as
+  /// The targets of the same windows, for the last `steps` rows of each: a view or gathered, as
   /// batch. Shapes: T = steps, B = count, I = K.
   /// Throws: as batch; ShapeError when no targets are known, or a window has fewer steps.
   Sequence<const double> batch_targets(Index first, Index count, Index steps,
@@ -250,7 +250,7 @@ class Windows {
     return all;
   }
 
-  /// A matrix whose rows in time are `width` adjacent values.
+  /// A matrix whose rows, one per time, are `width` adjacent values.
   template <class Value>
   struct Rows {
     const Value* data;
@@ -268,7 +268,7 @@ class Windows {
     const Index* ends = ends_.data() + first;
     const Value* start = rows.first(ends[0], steps);
     if (count == 1) return Sequence<const Value>::dense(start, rows.width, steps, 1);
-    // No two ends are nearer than the stride, so the total distance tells all of them.
+    // No two ends are closer than the stride, so the total distance decides for all of them.
     if (ends[count - 1] - ends[0] == (count - 1) * stride_)
       return {start, rows.width, steps, count, rows.width, rows.width * stride_};
     return gather_ends(rows, count, steps, scratch, [ends](Index b) { return ends[b]; });

@@ -1,5 +1,6 @@
-// Model files: one safetensors file holds weights, configuration, task, recipe and seed, and is all
-// that a prediction needs. Also the Checkpoint callback, which writes it during training.
+// Model files: one safetensors file with all that a prediction needs, that is weights,
+// configuration, task, recipe and seed. Also the Checkpoint callback, which writes it during
+// training.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,7 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// What a model file says beside its weights.
+/// The metadata of a model file.
 struct ModelInfo {
   Config model;
   Config task;
@@ -30,7 +31,7 @@ struct ModelInfo {
   std::uint64_t seed = 0;
 };
 
-/// A model and what it was trained with.
+/// A model and what belongs to it in its file.
 template <class M>
 struct LoadedModel {
   M model;
@@ -46,13 +47,13 @@ inline constexpr const char* task_key = "tsdl.task";
 inline constexpr const char* recipe_key = "tsdl.recipe";
 inline constexpr const char* seed_key = "tsdl.seed";
 
-/// The task of a file of format 1, which had classes, or numbers as they are.
+/// The task of a file of format 1, which knew classes, and numbers without a scale.
 inline Task task_of_format_1(const Config& model, const Recipe& recipe) {
   const Index outputs = model.index("outputs");
   return recipe.regression ? Task(Regression{.targets = outputs}) : default_task(outputs);
 }
 
-/// Throws: FormatError where a task has other targets than the recipe, or other classes.
+/// Throws: FormatError when a task has other targets or classes than the recipe.
 inline void check_task(const std::string& path, const TaskKind& task, const Recipe& recipe) {
   const bool numbers = task.classes() == 0;
   const auto* columns = std::get_if<ColumnTargets>(&recipe.label);
@@ -90,8 +91,8 @@ inline ModelInfo model_info(const TensorFile& file) {
   return info;
 }
 
-/// Refuses a configuration that the file's own tensors do not bear out, before anything is
-/// allocated on its word.
+/// Refuses a configuration that contradicts the file's own tensors, before anything is allocated by
+/// its sizes.
 template <class M>
 void check_sizes(const TensorFile& file, const Config& config) {
   if constexpr (requires { M::tensors(config); })
@@ -108,7 +109,7 @@ void check_sizes(const TensorFile& file, const Config& config) {
 
 }  // namespace internal
 
-/// Writes a model file, whole or not at all. Equal models and recipes give equal bytes.
+/// Writes a model file, completely or not at all. Equal models and recipes give equal bytes.
 /// Throws: Error when it cannot be written.
 template <Model M>
 void save_model(const std::filesystem::path& path, const M& model, const Recipe& recipe,
@@ -128,15 +129,15 @@ void save_model(const std::filesystem::path& path, const M& model, const Recipe&
   write_safetensors(path, file);
 }
 
-/// What a model file says of itself, without its weights' values being used.
-/// Throws: Error when it cannot be read; FormatError when it is not a model file.
+/// Reads the metadata of a model file, without its weights. Throws: Error when it cannot be read;
+/// FormatError when it is not a model file.
 inline ModelInfo read_model_info(const std::filesystem::path& path) {
   return internal::model_info(read_safetensors(path));
 }
 
 namespace internal {
 
-/// Makes the model with `make(config, seed)`, and gives it the file's weights and task.
+/// Makes the model with `make(config, seed)`, then loads the file's weights and task.
 template <class M, class Make>
 LoadedModel<M> load_from(TensorFile& file, ModelInfo info, const std::optional<Task>& own_task,
                          const Make& make) {
@@ -165,9 +166,9 @@ LoadedModel<M> load_from(TensorFile& file, ModelInfo info, const std::optional<T
 }  // namespace internal
 
 /// Reads a model file. M is made from (Config, seed), and refuses a configuration of another kind.
-/// A task of a kind of one's own is given: files name it, but only its program knows it.
+/// A task kind of your own must be given: the file has its name only.
 /// Throws: Error when the file cannot be read; FormatError when it is not a model file, holds
-/// another kind of model or task, or its tensors are not those that its configuration asks for.
+/// another kind of model or task, or its tensors do not match its configuration.
 template <Model M>
 LoadedModel<M> load_model(const std::filesystem::path& path,
                           const std::optional<Task>& task = std::nullopt) {
@@ -193,8 +194,8 @@ LoadedModel<AnyModel<Scalar>> load_any_model(const std::filesystem::path& path) 
       });
 }
 
-/// Writes the model file whenever the monitored loss is the best so far, and, when `last_state` is
-/// not empty, all that resuming needs after every epoch.
+/// Writes the model file whenever the monitored loss is the best so far and, when `last_state` is
+/// not empty, everything that resuming needs after every epoch.
 struct Checkpoint {
   std::filesystem::path best;
   Recipe recipe;
@@ -204,7 +205,7 @@ struct Checkpoint {
 
 namespace internal {
 
-/// Refers to its trainer, which owns it and stays where it is.
+/// Refers to its trainer, which owns it and does not move.
 template <class Trainer>
 class CheckpointCallback final : public Callback {
  public:

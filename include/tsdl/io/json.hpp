@@ -23,7 +23,8 @@ namespace internal {
 
 using Json = nlohmann::json;
 
-/// The whole number under `key`; a fraction, or one that Index cannot hold, is not cut to fit.
+/// The whole number under `key`. A fraction, or a number beyond Index's range, is refused and not
+/// truncated.
 inline Index index_at(const Json& json, const char* key) {
   const Json& value = json.at(key);
   if (!value.is_number_integer() ||
@@ -111,7 +112,7 @@ inline Json scaler_to_json(const StandardScaler& scaler) {
           {"clip", scaler.options().clip}};
 }
 
-/// Files from before there was clipping have no clip: none.
+/// Files that are older than clipping have no clip, and are scaled without.
 inline StandardScaler scaler_from_json(const Json& json, const std::vector<std::string>& names) {
   return StandardScaler(names, json.at("mean").get<std::vector<double>>(),
                         json.at("variance").get<std::vector<double>>(),
@@ -120,7 +121,8 @@ inline StandardScaler scaler_from_json(const Json& json, const std::vector<std::
                         {.clip = json.contains("clip") ? number_at(json, "clip") : 0.0});
 }
 
-/// Files from before classes had values say how many there are: 0, 1, ...; or 0 for a regression.
+/// Files that are older than class_values hold the number of classes instead, which are 0, 1, ...;
+/// a number of 0 stands for a regression.
 inline void classes_from_json(const Json& json, Recipe& recipe) {
   if (json.contains("class_values") || !json.contains("classes")) {
     recipe.class_values = json.at("class_values").get<std::vector<double>>();
@@ -136,7 +138,7 @@ inline void classes_from_json(const Json& json, Recipe& recipe) {
   check_class_values(recipe.class_values, recipe.regression);
 }
 
-/// Names that are newer than the format are written where they say something.
+/// Keys that are newer than the format are written only where they differ from the default.
 inline Json recipe_to_json(const Recipe& recipe) {
   Json json = {{"features", recipe.features},
                {"columns", recipe.columns},
@@ -213,7 +215,7 @@ inline std::string to_text(const Json& json) {
   }
 }
 
-/// Runs read(json) on the text of a metadata entry; whatever is wrong becomes one FormatError.
+/// Runs read(json) on the text of a metadata entry. Any error becomes one FormatError.
 template <class Read>
 auto parse_metadata(const std::string& path, const std::string& key, const std::string& text,
                     const Read& read) {

@@ -1,5 +1,5 @@
-// Models as ONNX files, which ONNX Runtime and whatever else reads ONNX can run. Needs protozero
-// beside what io/json.hpp needs.
+// Models as ONNX files, for ONNX Runtime and other readers of ONNX. Needs protozero and what
+// io/json.hpp needs.
 #pragma once
 
 #include <cstdint>
@@ -22,19 +22,19 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// What a file is to hold.
+/// What an ONNX file is to hold.
 struct OnnxOptions {
-  /// The file takes features as they are, in float64, and scales them as the recipe says. Without,
-  /// it takes scaled ones in float32: for runtimes that have no float64, such as a browser's GPU.
+  /// The file takes raw features in float64 and scales them by the recipe. Without, it takes scaled
+  /// features in float32: for runtimes that have no float64, such as a browser's GPU.
   bool include_scaler = true;
-  /// Windows may have any length. Without, recipe.length only: what the model has learnt, and a
-  /// runtime refuses a window that was cut wrongly.
+  /// Windows may have any length. Without, only recipe.length, with which the model was trained: a
+  /// runtime then refuses a window of the wrong length.
   bool dynamic_length = false;
 };
 
 namespace internal {
 
-/// Protobuf holds 2 GiB a message; 4 bytes a weight, and some room for what is said about them.
+/// Protobuf holds 2 GiB per message: 4 bytes per weight, and some room for the rest.
 inline constexpr Index max_onnx_parameters = 500'000'000;
 
 inline void check_onnx_size(Index parameters) {
@@ -51,9 +51,9 @@ inline void check_onnx_size(Index parameters) {
 ///   encoder and pooling                   [batch, E]        onnx_encoders.hpp; [batch, T, E] where
 ///                                                           every step is read
 ///   Gemm, or MatMul and Add               [batch, K]        outputs
-///   what the task makes of them           [batch, P]        onnx_tasks.hpp
+///   the task's operators                  [batch, P]        onnx_tasks.hpp
 ///
-/// No shape in it depends on the batch or on T, so either may vary.
+/// No shape in the graph depends on the batch or on T, so both may vary.
 class OnnxExport {
  public:
   /// Throws: as save_onnx.
@@ -104,7 +104,7 @@ class OnnxExport {
           "save_onnx: the recipe's scaler was fitted on other features than its columns");
   }
 
-  /// "batch", and the steps of a window where there is an output for each.
+  /// "batch" and, where every step has an output, the steps of a window.
   std::vector<std::variant<Index, std::string>> rows(bool steps) const {
     std::vector<std::variant<Index, std::string>> shape = {"batch"};
     if (steps && options_.dynamic_length) shape.emplace_back("length");
@@ -134,8 +134,8 @@ class OnnxExport {
     output(task_kind_.prediction, predictions_);
   }
 
-  /// StandardScaler::transform in double and rounded once, but for the division, which is a product
-  /// with the reciprocal: that moves a value by 2^-52 of itself before it becomes a float.
+  /// StandardScaler::transform in double and rounded once, with a product with the reciprocal in
+  /// place of the division: that moves a value by 2^-52 of itself before it becomes a float.
   std::string add_scaler(std::string x) {
     const StandardScaler& scaler = recipe_.scaler;
     const std::vector<Index> shape = {inputs_};
@@ -182,7 +182,8 @@ class OnnxExport {
            " rows of " + std::to_string(inputs_) + " features";
   }
 
-  /// What a model file says too, and what a reader of features needs most by itself, as JSON.
+  /// The metadata of a model file and, each as JSON of its own for readers without the recipe's
+  /// format, the feature columns and class values.
   std::map<std::string, std::string> metadata() const {
     return {{"tsdl.version", version},
             {"tsdl.model", to_text(config_to_json(writer_.model()))},
@@ -204,13 +205,13 @@ class OnnxExport {
 
 }  // namespace internal
 
-/// Writes a model as an ONNX file (operator set 17, weights in float32), whole or not at all. Equal
-/// models, recipes and options give equal bytes.
-/// Shapes: input "features" is batch x T x I. Of classes there are the outputs "logits" and
-/// "probabilities", batch x K; of numbers and quantiles "prediction", in float64 and the targets'
-/// own units. Where every step has a target, they are batch x T x K.
-/// Range: a runtime gives predict's numbers to 1e-5, of a target to 1e-5 of its scale. It does not
-/// refuse what transform refuses, such as an infinite feature.
+/// Writes a model as an ONNX file (operator set 17, weights in float32), completely or not at all.
+/// Equal models, recipes and options give equal bytes.
+/// Shapes: input "features" is batch x T x I. A model of classes has the outputs "logits" and
+/// "probabilities", batch x K; a model of numbers or quantiles "prediction", in float64 and the
+/// targets' own units. Where every step has a target, they are batch x T x K.
+/// Largest error: a runtime gives predict's numbers to 1e-5, those of a target to 1e-5 of its
+/// scale. It does not refuse what transform refuses, such as an infinite feature.
 /// Throws: Error when it cannot be written, or a weight is beyond float's range; OptionError when
 /// the model or its task has no ONNX form; ShapeError when model and recipe disagree about columns
 /// or classes, or there are too many parameters for a file; DataError when the scaler is wanted but
@@ -221,7 +222,7 @@ void save_onnx(const std::filesystem::path& path, const M& model, const Recipe& 
                const OnnxOptions& options = {}) {
   using Scalar = typename M::Scalar;
   const Config config = model.describe();
-  internal::onnx_encoder(config.kind);  // before anything is copied
+  internal::onnx_encoder(config.kind);  // throws before anything is copied
   internal::check_onnx_size(parameter_count(model));
   std::map<std::string, internal::OnnxTensor> tensors;
   model.visit([&](const Parameter<Scalar>& parameter) {

@@ -1,5 +1,5 @@
-// Encoders and their poolings as ONNX operators, by the kind that a configuration names: the list
-// to which a new one is added.
+// Encoders and their poolings as ONNX operators, by the kind in a configuration. A new kind of
+// encoder is added to this list.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ inline namespace TSDL_ABI {
 
 namespace internal {
 
-/// A cell's operator, and its gates: block g of ONNX's weights is block gates[g] of PyTorch's. The
-/// only place of that permutation.
+/// A cell's operator, and the order of its gates: block g of ONNX's weights is block gates[g] of
+/// PyTorch's. This is the only place of that permutation.
 /// Source: https://onnx.ai/onnx/operators/onnx__LSTM.html (LSTM-14: i o f c; ours i f g o),
 /// https://onnx.ai/onnx/operators/onnx__GRU.html (GRU-14: z r h; ours r z n)
 struct OnnxCell {
@@ -43,7 +43,7 @@ class OnnxRecurrent {
         H_(writer.model().index("hidden_size")),
         pooling_(writer.model().text("pooling")) {}
 
-  /// From scaled windows [batch, T, I] to what the head reads.
+  /// Adds the operators from scaled windows [batch, T, I] to what the head reads.
   std::string add(const std::string& windows) {
     const Index L = writer_.model().index("num_layers");
     std::string x = writer_.transpose(windows, {1, 0, 2}, "by_step");
@@ -52,8 +52,8 @@ class OnnxRecurrent {
   }
 
  private:
-  /// Adds a layer's weights, both directions of each stacked, and its operator. Returns the name of
-  /// Y, every step's output, or of Y_h, each direction's last one.
+  /// Adds a layer's weights, with its directions stacked, and its operator. Returns the name of Y,
+  /// every step's output, or of Y_h, each direction's last output.
   std::string add_layer(Index l, const std::string& x, bool every_step) {
     const Index gates = std::ssize(cell_.gates), rows = gates * H_;
     const Index in = l == 0 ? writer_.model().index("input_size") : D_ * H_;
@@ -83,7 +83,7 @@ class OnnxRecurrent {
     return name + (every_step ? "_Y" : "_Y_h");
   }
 
-  /// Both directions side by side, as the next layer reads them.
+  /// Puts both directions side by side, as the next layer reads them.
   std::string add_joined(const std::string& y, Index l) {
     const std::string name = "output_l" + std::to_string(l);
     const std::string swapped = writer_.transpose(y, {0, 2, 1, 3}, name + "_by_sample");
@@ -91,7 +91,7 @@ class OnnxRecurrent {
                               {swapped, writer_.integers(name + "_shape", {0, 0, D_ * H_})}, name);
   }
 
-  /// From what the top layer gives to one row a sample, or for each one a step of it.
+  /// Turns the top layer's output into one row per sample or, for pooling each, one per step.
   std::string add_pooling(std::string y) {
     OnnxGraph& graph = writer_.graph;
     if (pooling_ == "each") {
@@ -109,7 +109,7 @@ class OnnxRecurrent {
     return graph.node("Reshape", {y, writer_.integers("pooled_shape", {0, D_ * H_})}, "pooled");
   }
 
-  /// Appends a parameter whose rows are blocks, one a gate, in ONNX's order of gates.
+  /// Appends a parameter whose rows are blocks, one per gate, in ONNX's order of gates.
   void append_gates(std::vector<float>& out, const std::string& name) const {
     for (const Index gate : cell_.gates) writer_.append_rows(out, name, gate * H_, H_);
   }

@@ -1,5 +1,5 @@
 // ONNX files as protobuf: the few messages and fields that a network needs, and a graph that is
-// written from its inputs to its outputs.
+// built from its inputs to its outputs.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ inline namespace TSDL_ABI {
 
 namespace internal {
 
-/// The messages by their names in ONNX, and the numbers of their fields.
+/// The messages by their names in ONNX, with their field numbers.
 /// Source: https://github.com/onnx/onnx/blob/v1.12.0/onnx/onnx.proto
 namespace onnx_proto {
 
@@ -54,7 +54,7 @@ using Builder = protozero::pbf_builder<Message>;
 
 }  // namespace onnx_proto
 
-/// The type of a tensor's values, as ONNX numbers them.
+/// The type of a tensor's values, by ONNX's numbers.
 enum class OnnxType : std::int32_t { f32 = 1, i64 = 7, f64 = 11 };
 
 template <class Value>
@@ -69,17 +69,18 @@ constexpr OnnxType onnx_type() {
 struct OnnxValue {
   std::string name;
   OnnxType type = OnnxType::f32;
-  std::vector<std::variant<Index, std::string>> shape;  ///< a size, or the name of one that varies
+  std::vector<std::variant<Index, std::string>> shape;  ///< a size, or the name of a varying one
   std::string doc;
 };
 
-/// What a node is told beside its inputs.
+/// An attribute of a node.
 struct OnnxAttribute {
   std::string name;
   std::variant<std::int64_t, std::vector<std::int64_t>, std::string> value;
 };
 
-/// A graph as it grows: each call appends a message. Nodes are added after what they read.
+/// A graph under construction: each call appends a message. A node is added after the nodes that it
+/// reads.
 class OnnxGraph {
  public:
   explicit OnnxGraph(const std::string& name) {
@@ -92,7 +93,7 @@ class OnnxGraph {
   void add_input(const OnnxValue& value) { add_value(onnx_proto::GraphProto::input, value); }
   void add_output(const OnnxValue& value) { add_value(onnx_proto::GraphProto::output, value); }
 
-  /// Adds a tensor of row-major values that do not change. Returns its name.
+  /// Adds a constant tensor of row-major values. Returns its name.
   template <class Value>
   std::string constant(const std::string& name, const std::vector<Index>& shape,
                        const std::vector<Value>& values) {
@@ -107,8 +108,7 @@ class OnnxGraph {
     return name;
   }
 
-  /// Adds a node. Its outputs, in the operator's order, are named by the caller; one that is not
-  /// wanted is "".
+  /// Adds a node. The caller names its outputs, in the operator's order; "" marks an unwanted one.
   void add_node(const std::string& op, const std::vector<std::string>& inputs,
                 const std::vector<std::string>& outputs,
                 const std::vector<OnnxAttribute>& attributes = {}) {
@@ -122,7 +122,7 @@ class OnnxGraph {
     for (const OnnxAttribute& attribute : attributes) add_attribute(node, attribute);
   }
 
-  /// The same for one output. Returns its name.
+  /// The same for a single output. Returns its name.
   std::string node(const std::string& op, const std::vector<std::string>& inputs,
                    const std::string& output, const std::vector<OnnxAttribute>& attributes = {}) {
     add_node(op, inputs, {output}, attributes);
@@ -177,13 +177,13 @@ class OnnxGraph {
   std::string bytes_;
 };
 
-/// What a model says of itself beside its graph.
+/// The properties of a model beside its graph.
 struct OnnxHeader {
   std::string producer, version, doc;
   std::map<std::string, std::string> metadata;
 };
 
-/// The ModelProto of a graph: operator set 17 of ONNX's own domain, as ONNX 1.12 brought it.
+/// The ModelProto of a graph: operator set 17 of ONNX's own domain, from ONNX 1.12.
 inline std::string onnx_model(const OnnxGraph& graph, const OnnxHeader& header) {
   using namespace onnx_proto;
   std::string bytes;

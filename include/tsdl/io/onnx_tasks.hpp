@@ -1,5 +1,5 @@
-// What tasks make of a model's outputs, as ONNX operators, by their kind: the list to which a new
-// one is added.
+// Decoding of a model's outputs as ONNX operators, by the kind of task. A new kind of task is added
+// to this list.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ struct OnnxPrediction {
   std::string doc;
 };
 
-/// Mean and scale of each output in double: `each` outputs a target.
+/// Applies mean and scale to each output in double: `each` outputs per target.
 inline std::string onnx_restored(OnnxWriter& writer, const std::string& x, const Config& task,
                                  Index each) {
   const TargetScale scale = TargetScale::from(task);
@@ -54,8 +54,8 @@ inline void onnx_regression(OnnxWriter& writer, const std::string& outputs, cons
   onnx_restored(writer, onnx_double(writer, outputs), task, 1);
 }
 
-/// The middle output of each target is free, softplus of the others are distances; a product with a
-/// matrix of 0, 1 and -1 adds them up (task/quantiles.hpp).
+/// The middle output of each target is free, and softplus of the others are distances; a product
+/// with a matrix of 0, 1 and -1 adds them (task/quantiles.hpp).
 inline void onnx_quantiles(OnnxWriter& writer, const std::string& outputs, const Config& task) {
   const Index Q = std::ssize(task.numbers("levels")), K = task.index("targets"), n = K * Q;
   const Index m = (Q - 1) / 2;
@@ -87,10 +87,10 @@ inline void onnx_quantiles(OnnxWriter& writer, const std::string& outputs, const
 
 struct OnnxTask {
   std::string_view kind;
-  const char* outputs;  ///< what the head's outputs are called
+  const char* outputs;  ///< the name of the head's outputs
   void (*add)(OnnxWriter&, const std::string& outputs, const Config& task);
   OnnxPrediction prediction;
-  bool shows_outputs;  ///< they are an output of the graph too
+  bool shows_outputs;  ///< whether they are an output of the graph too
 };
 
 /// Throws: OptionError when a task of this kind has no ONNX form here.

@@ -1,5 +1,5 @@
-// What parts of an ONNX export share: the graph as it grows, and the model's configuration and
-// tensors, by name.
+// Shared by the parts of an ONNX export: the graph under construction, and the model's
+// configuration and tensors by name.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,8 @@ class OnnxWriter {
 
   const Config& model() const noexcept { return model_; }
 
-  /// Appends `count` rows of a parameter. Throws: OptionError when the model has none of this name.
+  /// Appends `count` rows of a parameter. Throws: OptionError when the model has no parameter of
+  /// this name.
   void append_rows(std::vector<float>& out, const std::string& name, Index first,
                    Index count) const {
     const auto found = tensors_.find(name);

@@ -1,11 +1,11 @@
-// The safetensors format: how a TensorFile is written and read.
+// The safetensors format: reading and writing a TensorFile.
 //
 //   u64 N, little-endian | N bytes of JSON | data
 //   JSON: {"__metadata__": {text: text}, name: {"dtype", "shape", "data_offsets": [begin, end]},
 //   ...}
 //
-// A file that is read is somebody else's: nothing that its header claims is believed, and nothing
-// is allocated for it, before it has been compared with the size of the file.
+// Files may be hostile: nothing in a header is trusted, and nothing is allocated for it, before it
+// has been compared with the size of the file.
 #pragma once
 
 #include <fcntl.h>
@@ -42,8 +42,8 @@ namespace internal {
 
 inline constexpr std::uint64_t max_header_bytes = 100'000'000;
 
-/// Receives a header's JSON token by token, which is how duplicate keys are seen and nesting has
-/// no depth: any value that the format has no place for ends the parse at once.
+/// Receives a header's JSON token by token, so that duplicate keys are seen and nesting needs no
+/// stack: a value that the format does not allow ends the parse at once.
 class SafetensorsHeader {
  public:
   struct Entry {
@@ -175,8 +175,8 @@ class SafetensorsHeader {
   bool has_metadata_ = false;
 };
 
-/// The entries of a header in the order of their bytes, once each is as long as its shape says and
-/// together they fill `data_bytes` without hole or overlap. Throws: FormatError.
+/// The entries of a header in the order of their bytes. Checks that each is as long as its shape
+/// says, and that together they fill `data_bytes` without gap or overlap. Throws: FormatError.
 inline std::vector<SafetensorsHeader::Item*> entries_in_file_order(SafetensorsHeader& header,
                                                                    const std::string& path,
                                                                    Index data_bytes) {
@@ -218,7 +218,7 @@ class InputFile {
     remaining_ = static_cast<Index>(status.st_size);
   }
 
-  /// The bytes not read yet, by the size that the file had when it was opened.
+  /// The number of bytes not read yet, by the size of the file when it was opened.
   Index remaining() const noexcept { return remaining_; }
 
   /// Reads exactly `bytes`. Throws: Error.
@@ -241,14 +241,15 @@ class InputFile {
   Index remaining_ = 0;
 };
 
-/// Whether a file begins as those of torch.save do: a zip archive, or before PyTorch 1.6 a pickle
-/// of the number 0x1950a86a20f9469cfc6c.
+/// Whether a file begins like one of torch.save: with a zip archive or, before PyTorch 1.6, a
+/// pickle of the number 0x1950a86a20f9469cfc6c.
 inline bool begins_like_torch_save(std::uint64_t first_bytes) {
   const std::uint64_t four = first_bytes & 0xffffffffu;
   return four == 0x04034b50 || (four & 0xffff00ffu) == 0x0a8a0080;
 }
 
-/// Reads and parses the header; afterwards `file` stands at the data. Throws: Error, FormatError.
+/// Reads and parses the header; afterwards `file` is at the first byte of the data. Throws: Error,
+/// FormatError.
 inline SafetensorsHeader read_safetensors_header(InputFile& file, const std::string& path) {
   if (file.remaining() < 8)
     throw FormatError(path, ": at least 8 bytes expected, ", file.remaining(), " found");
@@ -273,7 +274,7 @@ inline SafetensorsHeader read_safetensors_header(InputFile& file, const std::str
   return header;
 }
 
-/// The bytes before the data. Throws: Error when a text is not UTF-8, or they are too many.
+/// The bytes before the data. Throws: Error when a text is not UTF-8, or there are too many bytes.
 inline std::string safetensors_header(
     const TensorFile& file, std::span<const std::pair<const std::string, Tensor>* const> order,
     const std::string& path) {
@@ -318,8 +319,8 @@ inline std::string safetensors_header(
 
 }  // namespace internal
 
-/// Writes `file` to `path`, whole or not at all. Equal contents give equal bytes.
-/// Throws: Error, an older file of that name left as it was.
+/// Writes `file` to `path`, completely or not at all. Equal contents give equal bytes. Throws:
+/// Error; an older file of that name then stays as it was.
 inline void write_safetensors(const std::filesystem::path& path, const TensorFile& file) {
   std::vector<const std::pair<const std::string, Tensor>*> order;
   for (const auto& item : file.tensors()) order.push_back(&item);
@@ -332,8 +333,8 @@ inline void write_safetensors(const std::filesystem::path& path, const TensorFil
   out.commit();
 }
 
-/// Reads every tensor and the metadata of a file.
-/// Throws: Error when it cannot be read; FormatError when it is not what the format demands.
+/// Reads all tensors and the metadata of a file.
+/// Throws: Error when it cannot be read; FormatError when it violates the format.
 /// Source: https://github.com/huggingface/safetensors#format
 inline TensorFile read_safetensors(const std::filesystem::path& path) {
   TensorFile result(path.string());

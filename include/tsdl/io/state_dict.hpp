@@ -1,5 +1,4 @@
-// State dicts: the weights of a model by PyTorch's names, read from a safetensors file and written
-// to one.
+// State dicts: the weights of a model under PyTorch's names, in a safetensors file.
 #pragma once
 
 #include <algorithm>
@@ -25,36 +24,37 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// How the names of a model and of a file go together.
+/// How the names in a file correspond to those of a model.
 struct StateDictOptions {
-  /// What our names begin with, and what the file's begin with in its place; of those that fit a
-  /// name the longest counts. For a network with an nn.LSTM `encoder.rnn` and an nn.Linear
-  /// `head.1`:
+  /// Prefixes of our names, and the prefix that the file has in place of each; the longest that
+  /// matches a name counts. For a network with an nn.LSTM `encoder.rnn` and an nn.Linear `head.1`:
   ///   {{"lstm.", "encoder.rnn."}, {"fc.", "head.1."}}
-  /// For one in DataParallel {{"", "module."}}; for a classifier's layers from an nn.LSTM alone
-  /// {{"lstm.", ""}}, and a tsdl::LSTM from a network's {{"", "lstm."}}, both not strict.
+  /// For a network in DataParallel {{"", "module."}}. To read a classifier's layers from an nn.LSTM
+  /// alone {{"lstm.", ""}}, and a tsdl::LSTM from a network's file {{"", "lstm."}}, both not
+  /// strict.
   std::vector<std::pair<std::string, std::string>> prefixes{};
-  /// When reading: whether the file must hold all tensors of the model and no others. If not, those
-  /// that are missing keep their values (biases too, when the file was made with bias=False).
+  /// When reading: whether the file must hold all tensors of the model and no others. If not,
+  /// tensors that are missing keep their values (biases too, when the file was made with
+  /// bias=False).
   bool strict = true;
 };
 
-/// What a reading that is not strict left as it was, in the file's spelling.
+/// The tensors that a non-strict reading did not use, in the file's spelling.
 struct IncompatibleKeys {
-  std::vector<std::string> missing_keys;     ///< of the model and not in the file
-  std::vector<std::string> unexpected_keys;  ///< in the file and not of the model
+  std::vector<std::string> missing_keys;     ///< in the model but not in the file
+  std::vector<std::string> unexpected_keys;  ///< in the file but not in the model
 };
 
 namespace internal {
 
-/// A tensor of a model, by its own name and the file's.
+/// A tensor of a model, under its own name and the file's.
 struct WantedTensor {
   std::string name, in_file;
   std::vector<Index> shape;
 };
 
-/// The tensors of a model, in its order, as a file spells them. Throws: Error when a prefix is
-/// given twice or begins no name, or two tensors get one name.
+/// The tensors of a model, in its order, under the file's names. Throws: Error when a prefix is
+/// given twice or matches no name, or two tensors get one name.
 template <class Model>
 std::vector<WantedTensor> wanted_tensors(
     const Model& model, const std::vector<std::pair<std::string, std::string>>& prefixes) {
@@ -87,8 +87,8 @@ std::vector<WantedTensor> wanted_tensors(
   return wanted;
 }
 
-/// Sentences for a message about a file that does not fit: nothing, or each with a full stop before
-/// it.
+/// Sentences for a message about a file that does not match: each starts with a full stop. May be
+/// empty.
 inline std::string state_dict_hints(const std::vector<WantedTensor>& wanted,
                                     const TensorFile& file) {
   Modules ours, asked_for;
@@ -106,8 +106,8 @@ inline std::string state_dict_hints(const std::vector<WantedTensor>& wanted,
   return hints;
 }
 
-/// What a file and a model do not share. Throws: FormatError naming everything that refuses the
-/// file.
+/// The tensors that only the file or only the model has. Throws: FormatError naming every reason to
+/// refuse the file.
 inline IncompatibleKeys compare(const std::vector<WantedTensor>& wanted, const TensorFile& file,
                                 bool strict) {
   IncompatibleKeys keys;
@@ -147,11 +147,12 @@ inline IncompatibleKeys compare(const std::vector<WantedTensor>& wanted, const T
 }  // namespace internal
 
 /// Copies a state dict into a model or into layers, tsdl::LSTM or tsdl::GRU; F32 and F64 convert.
-/// The model is changed whole or not at all. Returns what was left alone: nothing when strict.
-/// Throws: Error when `prefixes` are of no use; FormatError naming all tensors that are misshapen,
-/// of another type and, when strict, missing or not expected, or one with a value that is not
-/// finite or beyond Scalar's range. Also when not strict: if the file has no tensor of the model's,
-/// or has layers or a direction that the model lacks. Source: torch.nn.Module.load_state_dict
+/// The model changes completely or not at all. Returns the tensors that were not used: none when
+/// strict. Throws: Error when `prefixes` cannot be used; FormatError naming all tensors of a wrong
+/// shape or type and, when strict, all that are missing or not expected, or one with a value that
+/// is not finite or beyond Scalar's range. Also when not strict: when the file has no tensor of the
+/// model, or has layers or a direction that the model lacks. Source:
+/// torch.nn.Module.load_state_dict
 template <Module M>
 IncompatibleKeys load_state_dict(M& model, TensorFile& file, const StateDictOptions& options = {}) {
   using Scalar = typename M::Scalar;
@@ -176,7 +177,7 @@ IncompatibleKeys load_state_dict(M& model, TensorFile& file, const StateDictOpti
   return keys;
 }
 
-/// The same from a file, for instance one that PyTorch wrote.
+/// The same from a file, for example one that PyTorch wrote.
 template <class M>
 IncompatibleKeys load_state_dict(M& model, const std::filesystem::path& path,
                                  const StateDictOptions& options = {}) {
@@ -191,8 +192,8 @@ IncompatibleKeys load_state_dict(M& model, const std::filesystem::path& path,
   }
 }
 
-/// Writes the weights of a model or of layers, whole or not at all; `prefixes` as when they are
-/// read. Throws: Error when it cannot be written, or `prefixes` are of no use.
+/// Writes the weights of a model or of layers, completely or not at all; `prefixes` as in reading.
+/// Throws: Error when it cannot be written, or `prefixes` cannot be used.
 template <Module M>
 void save_state_dict(const std::filesystem::path& path, const M& model,
                      const StateDictOptions& options = {}) {

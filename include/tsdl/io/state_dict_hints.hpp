@@ -1,5 +1,5 @@
-// What a message says of a state dict that does not fit: the recurrent layers that were asked for
-// and those that were found, and the prefixes with which the names would fit.
+// Hints in messages about a state dict that does not match: the recurrent layers that were expected
+// and found, and the prefixes with which the names would match.
 #pragma once
 
 #include <algorithm>
@@ -20,12 +20,12 @@ namespace tsdl {
 inline namespace TSDL_ABI {
 namespace internal {
 
-/// The shapes of one module's tensors by what follows the module's name: `weight_ih_l0`, `bias`.
+/// The shapes of one module's tensors by the rest of their names: `weight_ih_l0`, `bias`.
 using ModuleShapes = std::map<std::string, std::vector<Index>, std::less<>>;
-/// Modules by their names, each with its dot: `encoder.rnn.`.
+/// Modules by name, with the dot: `encoder.rnn.`.
 using Modules = std::map<std::string, ModuleShapes, std::less<>>;
 
-/// Where in a name its module's ends: after the last dot.
+/// The length of the module's name in a tensor's name: up to and with the last dot.
 inline std::size_t module_end(std::string_view name) {
   const std::size_t dot = name.rfind('.');
   return dot == std::string_view::npos ? 0 : dot + 1;
@@ -42,7 +42,7 @@ inline Modules modules_of(const TensorFile& file) {
   return modules;
 }
 
-/// The layer of nn.LSTM's `weight_ih_l1_reverse` and the like; nothing for another tensor.
+/// The layer of nn.LSTM's `weight_ih_l1_reverse` and similar names; nothing for another tensor.
 inline std::optional<Index> recurrent_layer(std::string_view tail) {
   for (const std::string_view kind :
        {"weight_ih_l", "weight_hh_l", "weight_hr_l", "bias_ih_l", "bias_hh_l"}) {
@@ -57,8 +57,8 @@ inline std::optional<Index> recurrent_layer(std::string_view tail) {
   return std::nullopt;
 }
 
-/// A module of recurrent layers as PyTorch prints it, "LSTM(86, 128, num_layers=2,
-/// bidirectional=True)"; nothing for another module.
+/// A recurrent module as PyTorch prints it, "LSTM(86, 128, num_layers=2, bidirectional=True)";
+/// nothing for another module.
 inline std::optional<std::string> recurrent_text(const ModuleShapes& module) {
   const auto shape = [&](std::string_view tail) -> const std::vector<Index>* {
     const auto found = module.find(tail);
@@ -98,8 +98,8 @@ inline bool holds(const ModuleShapes& found, const ModuleShapes& wanted, bool wi
   });
 }
 
-/// The one module of the file that can be `wanted`: by names and shapes, or, when there is none
-/// such and the module is not recurrent, by names. Those that `taken` names are not looked at.
+/// The only module of the file that can be `wanted`: by names and shapes or, when none matches and
+/// the module is not recurrent, by names. Modules in `taken` are ignored.
 inline const std::string* only_match(const ModuleShapes& wanted, const Modules& file,
                                      const std::vector<std::string>& taken) {
   const bool recurrent = recurrent_text(wanted).has_value();
@@ -118,8 +118,8 @@ inline const std::string* only_match(const ModuleShapes& wanted, const Modules& 
   return nullptr;
 }
 
-/// Options with which modules of other names would be found, "{{\"lstm.\", \"rnn.\"}}", where each
-/// that is not found under its own name can be only one of the file's; else nothing.
+/// Options that would make other module names match, such as "{{\"lstm.\", \"rnn.\"}}", when each
+/// module that is not found under its own name can be only one of the file's; else nothing.
 inline std::optional<std::string> prefixes_that_fit(const Modules& ours, const Modules& file) {
   std::vector<std::string> taken;
   for (const auto& [name, module] : ours)

@@ -28,8 +28,8 @@ inline namespace TSDL_ABI {
 
 static_assert(std::endian::native == std::endian::little, "tensors are stored little-endian");
 
-/// What one value of a tensor is, in the order in which a writer sorts by it. Only f32 and f64 can
-/// be added and copied; the others are known so that they can be refused by name.
+/// The type of a tensor's values, in the order by which a writer sorts. Only f32 and f64 can be
+/// added and copied; the others are known so that messages can name them.
 enum class DType : std::uint8_t {
   boolean,
   u8,
@@ -51,7 +51,7 @@ enum class DType : std::uint8_t {
 /// A named, row-major array of values.
 struct Tensor {
   DType dtype = DType::f32;
-  std::vector<Index> shape;      ///< no dimension: one value
+  std::vector<Index> shape;      ///< empty: one value
   std::vector<std::byte> bytes;  ///< little-endian
   bool used = false;             ///< whether copy_to has read it
 };
@@ -86,8 +86,8 @@ inline const DTypeEntry& dtype_entry(DType dtype) {
 
 inline constexpr std::string_view metadata_key = "__metadata__";
 
-/// A name out of a file as it may stand in a message of one line: control characters replaced, cut
-/// to 100 bytes.
+/// A name from a file, made safe for a one-line message: control characters replaced, cut to 100
+/// bytes.
 inline std::string printable(std::string_view name) {
   constexpr std::size_t limit = 100;
   std::string text;
@@ -98,7 +98,7 @@ inline std::string printable(std::string_view name) {
 
 inline std::string quoted_name(std::string_view name) { return "'" + printable(name) + "'"; }
 
-/// "tensor 'a'" or "tensors 'a', 'b'", up to `limit` names and then how many more there are.
+/// "tensor 'a'" or "tensors 'a', 'b'": up to `limit` names, and then the number of the others.
 inline std::string tensor_list(const std::vector<std::string>& names, std::size_t limit = 20) {
   std::string text = names.size() > 1 ? "tensors " : "tensor ";
   for (std::size_t i = 0; i < std::min(names.size(), limit); ++i)
@@ -107,7 +107,7 @@ inline std::string tensor_list(const std::vector<std::string>& names, std::size_
          (names.size() > limit ? " and " + std::to_string(names.size() - limit) + " more" : "");
 }
 
-/// A shape as text, of sixteen dimensions at most.
+/// A shape as text, with at most sixteen dimensions.
 inline std::string shape_text(std::span<const Index> shape) {
   constexpr std::size_t limit = 16;
   std::string text = "[";
@@ -116,7 +116,7 @@ inline std::string shape_text(std::span<const Index> shape) {
   return text + (shape.size() > limit ? ", ...]" : "]");
 }
 
-/// The product of sizes, or nothing when one is negative or Index cannot hold it.
+/// The product of sizes; nothing when one is negative or Index cannot hold the product.
 inline std::optional<Index> checked_product(std::span<const Index> sizes) {
   Index product = 1;
   for (const Index size : sizes) {
@@ -127,18 +127,18 @@ inline std::optional<Index> checked_product(std::span<const Index> sizes) {
   return product;
 }
 
-/// The bytes of a tensor, or nothing when the number of values or of bytes overflows.
+/// The number of bytes of a tensor; nothing when the number of values or of bytes overflows.
 inline std::optional<Index> tensor_bytes(std::span<const Index> shape, DType dtype) {
   const std::optional<Index> count = checked_product(shape);
   if (!count) return std::nullopt;
   return checked_product(std::array{*count, dtype_entry(dtype).bytes});
 }
 
-/// Whether a double may become a float: it is not finite, or not beyond float's largest value. On
-/// bits, so that -ffast-math cannot delete it.
+/// Whether a double may become a float: it is not finite, or at most float's largest value. By its
+/// bits, so that -ffast-math cannot delete the check.
 inline bool fits_float(double value) {
   const std::uint64_t magnitude = std::bit_cast<std::uint64_t>(value) & ~(std::uint64_t{1} << 63);
-  return magnitude <= std::bit_cast<std::uint64_t>(double{FLT_MAX}) ||
+  return magnitude <= std::bit_cast<std::uint64_t>(static_cast<double>(FLT_MAX)) ||
          magnitude >= std::bit_cast<std::uint64_t>(std::numeric_limits<double>::infinity());
 }
 
@@ -151,11 +151,11 @@ Stored load_value(const std::byte* bytes) {
 
 }  // namespace internal
 
-/// What a safetensors file holds: tensors by name, and metadata. Sorted, so that equal contents
-/// are equal bytes when written.
+/// The contents of a safetensors file: tensors by name, and metadata. Sorted, so that equal
+/// contents give equal bytes.
 class TensorFile {
  public:
-  /// `path` only names the file in messages.
+  /// `path` is used in messages only.
   explicit TensorFile(std::string path = "tensors") : path_(std::move(path)) {}
 
   std::map<std::string, std::string> metadata;
@@ -164,7 +164,7 @@ class TensorFile {
   const std::map<std::string, Tensor>& tensors() const noexcept { return tensors_; }
   bool contains(const std::string& name) const { return tensors_.contains(name); }
 
-  /// Adds a tensor. Throws: ShapeError when its bytes are not as many as its shape and dtype say;
+  /// Adds a tensor. Throws: ShapeError when the number of bytes does not match its shape and dtype;
   /// Error when the name is taken.
   void add(const std::string& name, Tensor tensor) {
     if (name == internal::metadata_key || tensors_.contains(name))
@@ -187,9 +187,9 @@ class TensorFile {
   }
 
   /// Copies a tensor's values, row-major, and marks it as used; F32 and F64 convert. `out` is
-  /// written whole or not at all.
-  /// Throws: FormatError when the tensor is missing, has another shape, is neither F32 nor F64, or
-  /// has a finite value beyond Scalar's range; ShapeError when `out` is not as large as `shape`.
+  /// written completely or not at all. Throws: FormatError when the tensor is missing, has another
+  /// shape, is neither F32 nor F64, or has a finite value beyond Scalar's range; ShapeError when
+  /// `out` does not have the size of `shape`.
   template <class Scalar>
   void copy_to(const std::string& name, std::span<const Index> shape, std::span<Scalar> out) {
     if (internal::checked_product(shape) != std::ssize(out))
@@ -209,7 +209,8 @@ class TensorFile {
     copy_to(name, std::span<const Index>(shape.begin(), shape.size()), out);
   }
 
-  /// Why copy_to would refuse a tensor of this name and shape without looking at its values, if so.
+  /// The reason for which copy_to would refuse a tensor of this name and shape before looking at
+  /// its values, if any.
   std::optional<std::string> refusal(const std::string& name, std::span<const Index> shape) const {
     const std::string tensor_name = "tensor " + internal::quoted_name(name);
     const auto found = tensors_.find(name);
@@ -232,7 +233,7 @@ class TensorFile {
     return found->second;
   }
 
-  /// Throws: FormatError naming the tensors that no copy_to has read, up to five of them.
+  /// Throws: FormatError naming the tensors that copy_to has not read, up to five of them.
   void refuse_unused() const {
     std::vector<std::string> names;
     for (const auto& [name, tensor] : tensors_)

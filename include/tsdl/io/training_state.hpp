@@ -1,8 +1,9 @@
-// A run that was cut off, as a file: written after each epoch, read to go on to the same bits.
+// The state of an unfinished run as a file: written after each epoch, read to continue with the
+// same bits.
 //
 // Tensors: weights.*, best.*, m.*, v.* in the model's own type, state.* as F64 numbers, history as
-// an F64 matrix of one row an epoch. A version and a fingerprint of data and options stand in the
-// metadata.
+// an F64 matrix of one row per epoch. The metadata has a version and a fingerprint of data and
+// options.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,7 @@ namespace internal {
 
 inline constexpr const char* state_key = "tsdl.training_state";
 inline constexpr const char* fingerprint_key = "tsdl.fingerprint";
-/// 2: callbacks by key, every figure in the history. 1 was that of tsdl 0.1.
+/// Version 2 has callbacks by key, and every figure in the history. Version 1 was that of tsdl 0.1.
 inline constexpr const char* state_version = "2";
 
 inline Json trainer_options_to_json(const TrainerOptions& options) {
@@ -115,7 +116,7 @@ class TensorArchive final : public StateArchive {
 
 }  // namespace internal
 
-/// A fingerprint of data, recipe, model and training options; `more` takes what only the program
+/// A fingerprint of data, recipe, model and training options; `more` adds what only the program
 /// knows, such as the options of its callbacks.
 template <class Scalar, class Trainer>
 std::string fingerprint(const Prepared<Scalar>& data, const Trainer& trainer,
@@ -134,7 +135,8 @@ std::string fingerprint(const Prepared<Scalar>& data, const Trainer& trainer,
   return result.add(more).text();
 }
 
-/// Writes all that resume() needs, whole or not at all. Throws: Error when it cannot be written.
+/// Writes everything that resume() needs, completely or not at all. Throws: Error when it cannot be
+/// written.
 template <class Trainer>
 void save_training_state(const std::filesystem::path& path, Trainer& trainer,
                          const std::string& fingerprint) {
@@ -146,10 +148,11 @@ void save_training_state(const std::filesystem::path& path, Trainer& trainer,
   write_safetensors(path, file);
 }
 
-/// Puts a trainer, its model and its callbacks where the file's run was; fit() then goes on to the
-/// bits of a run that was never cut off. Add the same callbacks first. Changes everything or
-/// nothing. Throws: Error when the file cannot be read or was written with other data or options;
-/// FormatError when it is not such a file or does not fit the model and callbacks.
+/// Restores a trainer, its model and its callbacks to the state of the file's run; fit() then
+/// continues to the bits of an uninterrupted run. Add the same callbacks first. Changes everything
+/// or nothing.
+/// Throws: Error when the file cannot be read or was written with other data or options;
+/// FormatError when it is not such a file or does not match the model and callbacks.
 template <class Trainer>
 void resume(const std::filesystem::path& path, Trainer& trainer, const std::string& fingerprint) {
   TensorFile file = read_safetensors(path);

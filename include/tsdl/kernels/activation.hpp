@@ -6,8 +6,8 @@
 //   sigmoid(x) = E / (1 + E)         E = exp(x)
 //   tanh(x) = E / (E + 2)            E = expm1(2 |x|) = 2^n t + (2^n - 1), with the sign of x
 //
-// so that near 0 tanh has t's relative error and far out sigmoid has that of exp. The coefficients
-// of q and their errors: tests/goldens/exp_coefficients.py.
+// so that tanh has t's relative error near 0, and sigmoid has exp's relative error far below 0. The
+// coefficients of q and their errors: tests/goldens/exp_coefficients.py.
 #pragma once
 
 #include <array>
@@ -33,8 +33,8 @@ struct ExpConstants<float> {
   static constexpr int mantissa_bits = 23;
   static constexpr float bias = 0x1.8p23f + 127;  ///< n + bias has n's exponent as its low bits
   static constexpr float log2_e = 0x1.715476p0f, ln2_high = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f;
-  static constexpr float vanishing = -88.0f;  ///< exp of it, no normal number, comes out as 0
-  static constexpr float saturated = 9.1f;    ///< from it on tanh is 1, and sigmoid from twice it
+  static constexpr float vanishing = -88.0f;  ///< exp of it is below the normal numbers: gives 0
+  static constexpr float saturated = 9.1f;    ///< tanh is 1 from here on, sigmoid from twice this
   static constexpr std::array<float, 5> accurate = {0.5f, 0.16666577f, 0.041666555f, 0.0083631791f,
                                                     0.0013926184f};
   static constexpr std::array<float, 3> fast = {0.5f, 0.16741914f, 0.041792011f};
@@ -59,25 +59,25 @@ struct ExpConstants<double> {
                                                  0.0013926183587713494542};
 };
 
-/// exp(y) = scale * (1 + t), of N numbers side by side: one after the other they would leave the
-/// multipliers idle, since each operation of a chain waits for the last.
+/// exp(y) = scale * (1 + t), of N vectors at once: the operations of one chain wait for each other,
+/// and N interleaved chains keep the multipliers busy.
 /// Range: from ExpConstants::vanishing to its negative; NaN goes into t.
-template <class V, Index N, std::size_t Terms>
+template <class V, std::size_t N, std::size_t Terms>
 TSDL_INLINE void exponential(const V (&y)[N], V (&scale)[N], V (&t)[N],
                              const std::array<typename V::value_type, Terms>& q) noexcept {
   using C = ExpConstants<typename V::value_type>;
   using Bits = xsimd::batch<typename C::Integer, typename V::arch_type>;
   V n[N], r[N], r_squared[N];
   TSDL_UNROLL
-  for (Index j = 0; j < N; ++j) {
+  for (std::size_t j = 0; j < N; ++j) {
     const V biased = opaque(multiply_add(y[j], V(C::log2_e), V(C::bias)));  // rounds to n + bias
     n[j] = biased - V(C::bias);
     scale[j] = std::bit_cast<V>(std::bit_cast<Bits>(biased) << C::mantissa_bits);
   }
   TSDL_UNROLL
-  for (Index j = 0; j < N; ++j) r[j] = multiply_add(n[j], V(-C::ln2_high), y[j]);
+  for (std::size_t j = 0; j < N; ++j) r[j] = multiply_add(n[j], V(-C::ln2_high), y[j]);
   TSDL_UNROLL
-  for (Index j = 0; j < N; ++j) {
+  for (std::size_t j = 0; j < N; ++j) {
     r[j] = multiply_add(n[j], V(-C::ln2_low), r[j]);
     r_squared[j] = r[j] * r[j];
   }
@@ -85,22 +85,23 @@ TSDL_INLINE void exponential(const V (&y)[N], V (&scale)[N], V (&t)[N],
   constexpr std::size_t last = (Terms - 1) / 2 * 2;
   V high[N];
   TSDL_UNROLL
-  for (Index j = 0; j < N; ++j) {
+  for (std::size_t j = 0; j < N; ++j) {
     high[j] = last + 1 < Terms ? multiply_add(V(q[Terms - 1]), r[j], V(q[last])) : V(q[last]);
     t[j] = multiply_add(r_squared[j], multiply_add(V(q[1]), r[j], V(q[0])), r[j]);
   }
   TSDL_UNROLL
   for (std::size_t k = last; k > 2; k -= 2) {
     TSDL_UNROLL
-    for (Index j = 0; j < N; ++j)
+    for (std::size_t j = 0; j < N; ++j)
       high[j] = multiply_add(high[j], r_squared[j], multiply_add(V(q[k - 1]), r[j], V(q[k - 2])));
   }
   TSDL_UNROLL
-  for (Index j = 0; j < N; ++j) t[j] = multiply_add(V(r_squared[j] * r_squared[j]), high[j], t[j]);
+  for (std::size_t j = 0; j < N; ++j)
+    t[j] = multiply_add(V(r_squared[j] * r_squared[j]), high[j], t[j]);
 }
 
-/// f(x), or NaN where x is. Only -ffast-math needs it: under it compilers exchange the operands of
-/// min and max, and a bound takes NaN's place.
+/// f, or NaN where x is NaN. Needed under -ffast-math only: compilers then swap the operands of min
+/// and max, and a bound replaces NaN.
 template <class V>
 TSDL_INLINE V keep_nan(const V& f, [[maybe_unused]] const V& x) noexcept {
 #if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
@@ -118,21 +119,21 @@ TSDL_INLINE V keep_nan(const V& f, [[maybe_unused]] const V& x) noexcept {
 
 }  // namespace kernels::internal
 
-/// The logistic function and the hyperbolic tangent by one exponential and one division each, whose
-/// quality is Precision's. Saturates; NaN in, NaN out. A value depends neither on its lane nor on
-/// its neighbours.
+/// The logistic function and the hyperbolic tangent, by one exponential and one division each;
+/// Precision sets how exact these are. Saturates; NaN in, NaN out. A value depends neither on its
+/// lane nor on its neighbours.
 template <class Precision>
 struct ExpActivation {
-  /// In place, side by side: sigmoid of the first S of N vectors, tanh of the others.
-  template <Index S, Index N, class V>
+  /// In place: sigmoid of the first S of N vectors, tanh of the others.
+  template <std::size_t S, std::size_t N, class V>
   static TSDL_INLINE void apply(V (&x)[N]) noexcept {
     using Scalar = typename V::value_type;
     using C = kernels::internal::ExpConstants<Scalar>;
     const V one(Scalar{1});
     V y[N], scale[N], t[N];
     TSDL_UNROLL
-    for (Index j = 0; j < N; ++j) {
-      // The bound comes first in min and max: NaN, as the second, stays.
+    for (std::size_t j = 0; j < N; ++j) {
+      // min and max return their second operand where one is NaN: the bound comes first.
       if (j < S) {
         y[j] = xsimd::max(V(C::vanishing), xsimd::min(V(2 * C::saturated), x[j]));
       } else {
@@ -142,8 +143,8 @@ struct ExpActivation {
     }
     kernels::internal::exponential(y, scale, t, Precision::template coefficients<Scalar>());
     TSDL_UNROLL
-    for (Index j = 0; j < N; ++j) {
-      // E, and E + 1 or E + 2, each from scale and t: neither waits for the other.
+    for (std::size_t j = 0; j < N; ++j) {
+      // E, and E + 1 or E + 2, are each made from scale and t, so that neither waits.
       const V e = kernels::multiply_add(scale[j], t[j], j < S ? scale[j] : V(scale[j] - one));
       const V ratio = Precision::ratio(e, kernels::multiply_add(scale[j], t[j], V(scale[j] + one)));
       x[j] = kernels::internal::keep_nan(j < S ? ratio : V(xsimd::copysign(ratio, x[j])), x[j]);
@@ -193,13 +194,13 @@ struct FastPrecision {
 /// the smallest normal number.
 using Accurate = ExpActivation<kernels::internal::AccuratePrecision>;
 
-/// Largest error: 1e-5 absolute in float, 1e-7 in double. No relative accuracy near 0 and below.
+/// Largest error: 1e-5 absolute in float, 1e-7 in double. Results near 0 have no relative accuracy.
 using Fast = ExpActivation<kernels::internal::FastPrecision>;
 
-/// The identity in place of both functions: with it a network is a polynomial of its inputs, so a
-/// test can check wiring, gate order and direction of time almost exactly. For tests.
+/// For tests: the identity in place of both functions. A network is then a polynomial of its
+/// inputs, so a test can check wiring, gate order and direction of time almost exactly.
 struct LinearGates {
-  template <Index S, Index N, class V>
+  template <std::size_t S, std::size_t N, class V>
   static TSDL_INLINE void apply(V (&)[N]) noexcept {}
   template <class V>
   static TSDL_INLINE V sigmoid_slope(const V&) noexcept {

@@ -11,9 +11,9 @@ namespace tsdl {
 inline namespace TSDL_ABI {
 namespace kernels {
 
-/// The scalars of one update, worked out in double.
+/// The scalars of one update, computed in double.
 struct AdamWStep {
-  double gradient_scale;  ///< of clipping
+  double gradient_scale;  ///< from clipping
   double keep;            ///< 1 - lr * weight_decay
   double beta1, beta2;
   double step_size;             ///< lr / (1 - beta1^t)

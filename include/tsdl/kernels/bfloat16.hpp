@@ -1,8 +1,8 @@
 // Weights of half the width: bfloat16, the upper half of a float.
 //
-// Arithmetic stays in float; what is saved is memory to read, which is what a step of one sample
-// waits for when its weights do not fit the first-level cache. Two rows of a pack share a vector of
-// words, so that a word gives both numbers with one shift and one mask.
+// Arithmetic stays in float. Half-width weights halve the memory that is read, and a step of one
+// sample waits for memory when its weights do not fit the first-level cache. Two rows of a pack
+// share a vector of words, so that one shift and one mask give both numbers.
 #pragma once
 
 #include <bit>
@@ -14,12 +14,13 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// A number of 8 bits of exponent and 8 of precision.
+/// A floating-point number with 8 bits of exponent and 8 of precision.
 struct BFloat16 {
   std::uint16_t bits;
 
   BFloat16() = default;
-  /// Rounds to the nearest, ties to even; what is too large becomes infinite, and NaN stays NaN.
+  /// Rounds to the nearest, ties to even; a value that is too large becomes infinite, NaN stays
+  /// NaN.
   explicit constexpr BFloat16(float value) noexcept : bits(0) {
     const auto word = std::bit_cast<std::uint32_t>(value);
     const bool nan = (word & 0x7fffffffu) > 0x7f800000u;
@@ -33,7 +34,7 @@ struct BFloat16 {
 
 namespace kernels {
 
-/// Two rows' weights of one column: that of the even row in the low half.
+/// The weights of two rows in one column: the even row's in the low half.
 struct BFloat16Pair {
   std::uint32_t bits;
   constexpr BFloat16Pair(BFloat16 even, BFloat16 odd) noexcept
@@ -41,7 +42,7 @@ struct BFloat16Pair {
   constexpr BFloat16Pair() noexcept : bits(0) {}
 };
 
-/// Rows of a pack that hold k rows of weights.
+/// The number of rows of a pack that hold k rows of weights.
 template <class Weight>
 constexpr Index packed_rows(Index k) noexcept {
   return std::is_same_v<Weight, BFloat16Pair> ? (k + 1) / 2 : k;

@@ -1,114 +1,47 @@
-// Matrix products on packed weights: the tile that every layer's forward and backward pass runs in.
+// Matrix products on packed weights (pack.hpp), which every layer's forward and backward pass uses.
 //
 // Two products cover a network:
 //   multiply      out[j][n] = start[n] + sum_k a[j][k] * B[k][n]      (forward, dh_prev, dx)
 //   add_outer     dB[k][n] += sum_j a[j][k] * d[j][n]                 (weight gradients)
-// where j runs over samples or over (step, sample), k over what is contracted, n over lanes.
+// where j runs over samples or over (step, sample), k over the dimension that is summed, n over
+// lanes.
 //
-// B is packed once per update into panels of four vectors, and two and one where fewer are left:
-//   [panel][k][vector][W],   column n = (first vector of the panel + vector) * W + lane,
-// so that a tile of M rows by V vectors reads it strictly forward, one aligned load per vector,
-// while a[j][k] is broadcast. Each out[j][n] is one chain of fused multiply-adds by ascending k; it
-// depends neither on M nor on V nor on which rows share the tile.
+// B is packed. A register block keeps M rows by V vectors of sums in registers: it reads B strictly
+// forward, one aligned load per vector, and broadcasts a[j][k]. Each out[j][n] is one chain of
+// fused multiply-adds by ascending k; it depends neither on M nor on V nor on the other rows of the
+// block.
 #pragma once
 
 #include <algorithm>
 #include <type_traits>
 
 #include "tsdl/kernels/bfloat16.hpp"
+#include "tsdl/kernels/pack.hpp"
 #include "tsdl/kernels/simd.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
 namespace kernels {
 
-/// Vectors in a full panel: the four gates of an LSTM, and enough to hide the latency of a load.
-inline constexpr Index panel_vectors = 4;
+/// Rows in a full register block: 4 * M accumulators, one operand, and a broadcast or two.
+inline constexpr Index register_rows = vector_registers == 32 ? 6 : 2;
 
-template <class Scalar>
-inline constexpr Index panel_width = panel_vectors* lanes<Scalar>;
-
-/// Rows in a full register tile: 4 * M accumulators, one operand, and a broadcast or two.
-inline constexpr Index tile_samples = vector_registers == 32 ? 6 : 2;
-
-/// Calls f(M, j) for the register tiles that cover rows 0 ... count - 1: full ones and then, for
-/// few sizes to compile, 4, 2 and 1 rows. M is a std::integral_constant.
-template <Index M = tile_samples, class F>
+/// Calls f(M, j) for the register blocks that cover rows 0 ... count - 1: full ones, and then
+/// blocks of 4, 2 and 1 rows, so that few sizes are compiled. M is a std::integral_constant.
+template <Index M = register_rows, class F>
 TSDL_INLINE void for_each_rows(Index count, const F& f, Index j = 0) noexcept {
   for (; j + M <= count; j += M) f(std::integral_constant<Index, M>{}, j);
   if constexpr (M > 1) for_each_rows<(M > 4 ? 4 : M / 2)>(count, f, j);
 }
 
-/// Vectors in the panel at whose beginning `left` of them are left, in a pack of panels of `most`.
-constexpr Index vectors_of_panel(Index left, Index most) noexcept {
-  return left >= most ? most : left >= 2 ? std::min<Index>(most, 2) : 1;
-}
-
-/// Values in the pack of a K x N matrix.
-template <class Scalar>
-constexpr Index packed_size(Index K, Index N) noexcept {
-  return K * round_up(N, lanes<Scalar>);
-}
-
-/// Where element (k, n) of a K x N matrix stands in its pack.
-template <class Scalar, Index V = panel_vectors>
-constexpr Index packed_offset(Index K, Index N, Index k, Index n) noexcept {
-  constexpr Index W = lanes<Scalar>;
-  const Index all = round_up(N, W) / W, vector = n / W;
-  Index first = vector / V * V, vectors = vectors_of_panel(all - first, V);
-  if (vector - first >= vectors) {  // the one after two
-    first += vectors;
-    vectors = 1;
-  }
-  return (K * first + k * vectors + vector - first) * W + n % W;
-}
-
-/// Packs `count` adjacent values as rows k0, k0 + 1, ... of column n.
-template <Index V = panel_vectors, class Scalar>
-void pack_column(Scalar* packed, Index K, Index N, Index k0, Index n, const Scalar* values,
-                 Index count) noexcept {
-  const Index first = packed_offset<Scalar, V>(K, N, k0, n);
-  const Index stride = packed_offset<Scalar, V>(K, N, k0 + 1, n) - first;
-  Scalar* out = packed + first;
-  for (Index i = 0; i < count; ++i) out[i * stride] = values[i];
-}
-
-/// Packs `count` adjacent values as columns n0, n0 + 1, ... of row k.
-template <class Scalar>
-void pack_row(Scalar* packed, Index K, Index N, Index k, Index n0, const Scalar* values,
-              Index count) noexcept {
-  for (Index done = 0; done < count;) {
-    const Index n = n0 + done;
-    const Index run = std::min(count - done, lanes<Scalar> - n % lanes<Scalar>);
-    std::copy_n(values + done, run, packed + packed_offset<Scalar>(K, N, k, n));
-    done += run;
-  }
-}
-
-/// out[c * out_stride + r] = in[r * in_stride + c] for r < rows <= W, c < columns.
-template <class Scalar>
-void transpose(Scalar* out, Index out_stride, const Scalar* in, Index in_stride, Index rows,
-               Index columns) noexcept {
-  for (Index c = 0; c < columns; ++c)
-    for (Index r = 0; r < rows; ++r) out[c * out_stride + r] = in[r * in_stride + c];
-}
-
-/// out[r * out_stride + c] += in[c * in_stride + r] for r < rows <= W, c < columns.
-template <class Scalar>
-void add_transposed(Scalar* out, Index out_stride, const Scalar* in, Index in_stride, Index rows,
-                    Index columns) noexcept {
-  for (Index c = 0; c < columns; ++c)
-    for (Index r = 0; r < rows; ++r) out[r * out_stride + c] += in[c * in_stride + r];
-}
-
-/// A number known when compiling, or one that is not: Eigen::Dynamic.
+/// A size that is known at compile time.
 template <Index N>
 struct Size {
   static constexpr Index known = N;
   constexpr explicit Size(Index) noexcept {}
   constexpr operator Index() const noexcept { return N; }
 };
-/// One that is not known.
+/// A size that is not.
 template <>
 struct Size<Eigen::Dynamic> {
   static constexpr Index known = 0;
@@ -119,17 +52,18 @@ struct Size<Eigen::Dynamic> {
 
 namespace internal {
 
-/// Whether a product over so many rows of `vectors` is written out: it is known and small.
+/// Whether a product over `Count` rows of `vectors` is unrolled: the count is known and small.
 template <class Count, Index vectors>
 inline constexpr bool without_loop = false;
 template <Index N, Index vectors>
 inline constexpr bool without_loop<Size<N>, vectors> =
     N != Eigen::Dynamic&& N <= 64 && N* vectors <= 256;
 
-/// acc[q * M + m][v] += a[m] * b[v], b of panel q.
+/// acc[q * M + m][v] += a[m] * b[v], where b belongs to panel q.
 template <Index M, Index V, Index Q, class Batch>
-TSDL_INLINE void add_products(Batch (&acc)[Q * M][V], Index q, const typename Batch::value_type* a,
-                              Index a_stride, const Batch (&b)[V]) noexcept {
+TSDL_INLINE void add_products(Block<Batch, Q * M, V>& acc, Index q,
+                              const typename Batch::value_type* a, Index a_stride,
+                              const Array<Batch, V>& b) noexcept {
   TSDL_UNROLL
   for (Index m = 0; m < M; ++m) {
     const Batch broadcast(a[m * a_stride]);
@@ -141,17 +75,18 @@ TSDL_INLINE void add_products(Batch (&acc)[Q * M][V], Index q, const typename Ba
 
 }  // namespace internal
 
-/// The inner loop, over Q panels, `panel_stride` values apart, at once: for k < K, an Index or a
-/// Size, acc[q * M + m][v] = multiply_add(a[m * a_stride + k], panel[q][k][v], acc[q * M + m][v]).
+/// The inner loop, over Q panels at once, which are `panel_stride` values apart.
+/// Equations: for k < K, an Index or a Size,
+///   acc[q * M + m][v] = multiply_add(a[m * a_stride + k], panel[q][k][v], acc[q * M + m][v])
 template <Index M, Index V, Index Q = 1, class Batch, class Count>
-TSDL_INLINE void multiply_tile(Batch (&acc)[Q * M][V], const typename Batch::value_type* a,
+TSDL_INLINE void multiply_rows(Block<Batch, Q * M, V>& acc, const typename Batch::value_type* a,
                                Index a_stride, const typename Batch::value_type* panel,
                                const Count& K, Index panel_stride = 0) noexcept {
   constexpr Index W = Batch::size;
   const auto row = [&](Index k) TSDL_INLINE_LAMBDA {
     TSDL_UNROLL
     for (Index q = 0; q < Q; ++q) {
-      Batch b[V];
+      Array<Batch, V> b;
       TSDL_UNROLL
       for (Index v = 0; v < V; ++v)
         b[v] = load_as<Batch>(panel + q * panel_stride + (k * V + v) * W);
@@ -165,9 +100,9 @@ TSDL_INLINE void multiply_tile(Batch (&acc)[Q * M][V], const typename Batch::val
   }
 }
 
-/// The same where the panels hold weights of half the width.
+/// The same with panels of bfloat16 weights.
 template <Index M, Index V, Index Q = 1, class Batch, class Count>
-TSDL_INLINE void multiply_tile(Batch (&acc)[Q * M][V], const float* a, Index a_stride,
+TSDL_INLINE void multiply_rows(Block<Batch, Q * M, V>& acc, const float* a, Index a_stride,
                                const BFloat16Pair* panel, const Count& K,
                                Index panel_stride = 0) noexcept {
   constexpr Index W = Batch::size;
@@ -175,7 +110,7 @@ TSDL_INLINE void multiply_tile(Batch (&acc)[Q * M][V], const float* a, Index a_s
   for (Index pair = 0; pair < pairs + K % 2; ++pair) {
     TSDL_UNROLL
     for (Index q = 0; q < Q; ++q) {
-      Batch even[V], odd[V];
+      Array<Batch, V> even, odd;
       TSDL_UNROLL
       for (Index v = 0; v < V; ++v)
         split_halves(&(panel + q * panel_stride + (pair * V + v) * W)->bits, even[v], odd[v]);
@@ -185,9 +120,8 @@ TSDL_INLINE void multiply_tile(Batch (&acc)[Q * M][V], const float* a, Index a_s
   }
 }
 
-/// The left operand of a product: row j is `blocks` runs of `length` adjacent values,
-/// `block_stride` apart, the first at data + j * stride; together they are its K = blocks * length
-/// values.
+/// The left operand of a product. Row j has K = blocks * length values: `blocks` runs of `length`
+/// adjacent values, `block_stride` apart; the first run is at data + j * stride.
 template <class Scalar>
 struct Rows {
   const Scalar* data;
@@ -206,7 +140,7 @@ enum class Start { zero, bias, previous };
 
 namespace internal {
 
-/// Rows, `stride` values apart, that the accumulators of one panel start from or end in.
+/// The rows that the accumulators of one panel start from or are stored to, `stride` values apart.
 template <class Value>
 struct PanelRows {
   Value* data;
@@ -214,23 +148,23 @@ struct PanelRows {
   PanelRows from(Index j) const noexcept { return {data + j * stride, stride}; }
 };
 
-/// What Start::zero starts from, with a stride of 0.
+/// The row that Start::zero starts every row from.
 template <class Scalar>
 alignas(64) inline constexpr Scalar zeros[panel_width<Scalar>] = {};
 
-/// One tile: M rows of V vectors. `start`, `out` and `a` begin at the tile's first row.
+/// One register block: M rows of V vectors. `start`, `out` and `a` begin at its first row.
 template <Index M, Index V, class Scalar>
-TSDL_INLINE void product_tile(PanelRows<const Scalar> start, PanelRows<Scalar> out,
+TSDL_INLINE void product_rows(PanelRows<const Scalar> start, PanelRows<Scalar> out,
                               const Rows<Scalar>& a, const Scalar* panel) noexcept {
   constexpr Index W = lanes<Scalar>;
-  Vec<Scalar> acc[M][V];
+  Block<Vec<Scalar>, M, V> acc;
   TSDL_UNROLL
   for (Index m = 0; m < M; ++m) {
     TSDL_UNROLL
     for (Index v = 0; v < V; ++v) acc[m][v] = load_unaligned(start.data + m * start.stride + v * W);
   }
   for (Index block = 0; block < a.blocks; ++block)
-    multiply_tile<M, V>(acc, a.data + block * a.block_stride, a.stride,
+    multiply_rows<M, V>(acc, a.data + block * a.block_stride, a.stride,
                         panel + block * a.length * V * W, a.length);
   TSDL_UNROLL
   for (Index m = 0; m < M; ++m) {
@@ -244,11 +178,11 @@ template <Index V, class Scalar>
 void multiply_panel(PanelRows<const Scalar> start, PanelRows<Scalar> out, const Rows<Scalar>& rows,
                     const Scalar* panel, Index J) noexcept {
   for_each_rows(J, [&](auto M, Index j) noexcept {
-    product_tile<M(), V>(start.from(j), out.from(j), rows.from(j), panel);
+    product_rows<M(), V>(start.from(j), out.from(j), rows.from(j), panel);
   });
 }
 
-/// The same for `vectors` of them, V at most.
+/// The same for a panel of `vectors` vectors, at most V.
 template <Index V, class Scalar>
 void multiply_panel(Index vectors, PanelRows<const Scalar> start, PanelRows<Scalar> out,
                     const Rows<Scalar>& rows, const Scalar* panel, Index J) noexcept {
@@ -257,14 +191,15 @@ void multiply_panel(Index vectors, PanelRows<const Scalar> start, PanelRows<Scal
   multiply_panel<V>(start, out, rows, panel, J);
 }
 
-/// The last panel of a product whose rows end inside a vector: through whole vectors of its own.
+/// The last panel of a product whose rows end inside a vector. It is computed in a buffer of whole
+/// vectors, from which the valid columns are copied.
 template <Index V, class Scalar>
 void multiply_edge(Index vectors, PanelRows<const Scalar> start, PanelRows<Scalar> out,
                    const Rows<Scalar>& rows, const Scalar* panel, Index J, Index columns) noexcept {
-  alignas(64) Scalar whole[tile_samples * V * lanes<Scalar>] = {};
+  alignas(64) Array<Scalar, register_rows * V * lanes<Scalar>> whole = {};
   const PanelRows<Scalar> through{whole, vectors * lanes<Scalar>};
-  for (Index j = 0; j < J; j += tile_samples) {
-    const Index count = std::min(tile_samples, J - j);
+  for (Index j = 0; j < J; j += register_rows) {
+    const Index count = std::min(register_rows, J - j);
     const bool previous = start.data == out.data;
     for (Index m = 0; previous && m < count; ++m)
       std::copy_n(start.from(j + m).data, columns, through.from(m).data);
@@ -280,7 +215,7 @@ void multiply_edge(Index vectors, PanelRows<const Scalar> start, PanelRows<Scala
 /// out[j][n] = start + sum_k rows[j][k] * B[k][n].
 /// Shapes: out J rows of N values, `out_stride` apart; packed K x N; bias (Start::bias only) N
 /// values padded to a multiple of W. Memory beyond column N is neither read nor written.
-/// V: vectors in a full panel of the pack, 4, 2 or 1; fewer are less to compile.
+/// V: vectors in a full panel of the pack, 4, 2 or 1; a smaller V compiles faster.
 template <Index V = panel_vectors, class Scalar>
 void multiply(Start start, Scalar* out, Index out_stride, const Rows<Scalar>& rows,
               const Scalar* packed, const Scalar* bias, Index J, Index N) noexcept {
@@ -310,17 +245,18 @@ struct Columns {
   Index sample_stride;
 };
 
-/// Columns that one chain of a weight gradient runs over before it is added to memory. Constant, so
-/// that sums do not depend on the number of threads; two levels keep float's error small.
+/// Columns that one chain of a weight gradient covers before it is added to memory. Constant, so
+/// that sums do not depend on the number of threads; summing in two levels keeps float's error
+/// small.
 inline constexpr Index outer_block = 64;
 
 namespace internal {
 
 template <Index M, Index V, class Scalar>
-TSDL_INLINE void outer_tile(Scalar* out, const Columns<Scalar>& a, const Columns<Scalar>& d,
+TSDL_INLINE void outer_rows(Scalar* out, const Columns<Scalar>& a, const Columns<Scalar>& d,
                             Index steps, Index samples) noexcept {
   constexpr Index W = lanes<Scalar>;
-  Vec<Scalar> acc[M][V];
+  Block<Vec<Scalar>, M, V> acc;
   TSDL_UNROLL
   for (Index m = 0; m < M; ++m) {
     TSDL_UNROLL
@@ -330,7 +266,7 @@ TSDL_INLINE void outer_tile(Scalar* out, const Columns<Scalar>& a, const Columns
     const Scalar* left = a.data + t * a.step_stride;
     const Scalar* right = d.data + t * d.step_stride;
     for (Index b = 0; b < samples; ++b, left += a.sample_stride, right += d.sample_stride) {
-      Vec<Scalar> r[V];
+      Array<Vec<Scalar>, V> r;
       TSDL_UNROLL
       for (Index v = 0; v < V; ++v) r[v] = load(right + v * W);
       TSDL_UNROLL
@@ -353,19 +289,19 @@ TSDL_INLINE void outer_tile(Scalar* out, const Columns<Scalar>& a, const Columns
 
 }  // namespace internal
 
-/// The right operand of a weight gradient, panel by panel, and where the sums go.
+/// The right operand of a weight gradient, panel by panel, and the sums.
 template <class Scalar>
 struct OuterPanels {
   Index count;
-  Scalar* out;  ///< [K][V][W] a panel: its part of a packed gradient
+  Scalar* out;  ///< [K][V][W] for each panel: its part of a packed gradient
   Index out_stride;
   Columns<Scalar> d;  ///< V vectors a column, aligned
   Index d_stride;     ///< from panel to panel
 };
 
 /// dB[k][n] += sum over (t, b) of a[t][b][k] * d[t][b][n]. Shapes: a has K adjacent values a
-/// column. A block of columns is met by all panels before the next is read: it is far larger than a
-/// cache.
+/// column. All panels use a block of columns before the next block is read, since `a` is far larger
+/// than a cache.
 template <Index V = panel_vectors, class Scalar>
 void add_outer(const OuterPanels<Scalar>& panels, const Columns<Scalar>& a, Index steps,
                Index samples, Index K) noexcept {
@@ -377,7 +313,7 @@ void add_outer(const OuterPanels<Scalar>& panels, const Columns<Scalar>& a, Inde
       for_each_rows(K, [&](auto M, Index k) noexcept {
         Columns<Scalar> left = a;
         left.data += t * left.step_stride + k;
-        internal::outer_tile<M(), V>(panels.out + p * panels.out_stride + k * V * lanes<Scalar>,
+        internal::outer_rows<M(), V>(panels.out + p * panels.out_stride + k * V * lanes<Scalar>,
                                      left, right, std::min(steps_at_once, steps - t), samples);
       });
     }
@@ -387,7 +323,7 @@ void add_outer(const OuterPanels<Scalar>& panels, const Columns<Scalar>& a, Inde
 template <Index V, class Scalar>
 void add_rows(Scalar* sum, const Scalar* d, Index d_stride, Index samples) noexcept {
   constexpr Index W = lanes<Scalar>;
-  Vec<Scalar> acc[V];
+  Array<Vec<Scalar>, V> acc;
   TSDL_UNROLL
   for (Index v = 0; v < V; ++v) acc[v] = Vec<Scalar>(Scalar{0});
   for (Index b = 0; b < samples; ++b, d += d_stride) {

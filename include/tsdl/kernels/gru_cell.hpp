@@ -27,7 +27,7 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// The arithmetic of one GRU step, for RecurrentStack: its gates, and where they stand in packs.
+/// The arithmetic of one GRU step, for RecurrentStack, and the order of its gates in packs.
 template <class Scalar_, class Activation = Accurate, Index Lanes = kernels::lanes<Scalar_>>
 struct GRUCell {
   using Scalar = Scalar_;
@@ -45,8 +45,8 @@ struct GRUCell {
   /// is two, joined by r.
   template <class Step>
   static void forward(const Step& s) noexcept {
-    kernels::for_each_tile(s, [&](auto M, auto Q, Index p, Index b)
-                                  TSDL_INLINE_LAMBDA { forward_tile<M(), Q()>(s, p, b); });
+    kernels::for_each_block(s, [&](auto M, auto Q, Index p, Index b)
+                                   TSDL_INLINE_LAMBDA { forward_block<M(), Q()>(s, p, b); });
   }
 
   /// One step backward, up to the gradients of the pre-activations; leaves dh * z in dh.
@@ -74,9 +74,9 @@ struct GRUCell {
   }
 
   template <Index M, Index Q, class Step>
-  static TSDL_INLINE void forward_tile(const Step& s, Index p, Index b) noexcept {
+  static TSDL_INLINE void forward_block(const Step& s, Index p, Index b) noexcept {
     const Scalar* bias = s.bias + p * slots * W;
-    Vec over_x[Q * M][gates], over_h[Q * M][gates];  // n r z, then r z q
+    kernels::Block<Vec, Q * M, gates> over_x, over_h;  // n r z, then r z q
     kernels::start_chains<M, gates, Q>(over_x, s, bias, slots * W, p, b);
     if (!s.projected) kernels::chains_over_x<M, gates, Q>(over_x, s, p, b);
     TSDL_UNROLL
@@ -86,7 +86,7 @@ struct GRUCell {
       over_h[m][2] = load(bias + (m / M * slots + 3) * W);  // b_hn
     }
     kernels::chains_over_h<M, gates, Q>(over_h, s, p, b);
-    Vec a[Q * M][slots];  // n r z q
+    kernels::Block<Vec, Q * M, slots> a;  // n r z q
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) {
       a[m][0] = over_x[m][0];
@@ -97,19 +97,19 @@ struct GRUCell {
       open_gates<M, Q>(s, a, p, b);
       make_h<M, Q>(s, a, p, b);
     } else {
-      alignas(64) Scalar units[Q * M * slots * W];
+      alignas(64) kernels::Array<Scalar, Q * M * slots * W> units;
       kernels::store_all(units, a);
       activate(s, units, M, Q, p, b);
     }
   }
 
-  /// From the pre-activations of M samples and Q panels to h, one unit after the other: one
-  /// function for tiles of all shapes, since each copy of the activations takes long to compile.
-  /// Two loops, so that no unit waits for the second function of the one before.
+  /// Computes h from the pre-activations of M samples and Q panels, unit by unit. One function for
+  /// blocks of all shapes, since each copy of the activations takes long to compile. Two loops, so
+  /// that a unit's gates do not wait for the tanh of the unit before.
   template <class Step>
   [[gnu::noinline]] static void activate(const Step& s, Scalar* units, Index M, Index Q, Index p,
                                          Index b) noexcept {
-    Vec a[1][slots];
+    kernels::Block<Vec, 1, slots> a;
     Scalar* unit = units;
     for (Index q = 0; q < Q; ++q)
       for (Index m = 0; m < M; ++m, unit += slots * W) {
@@ -125,9 +125,10 @@ struct GRUCell {
       }
   }
 
-  /// The gates r and z of their pre-activations, and n's.
+  /// Computes the gates r and z from their pre-activations, and the pre-activation of n.
   template <Index M, Index Q, class Step>
-  static TSDL_INLINE void open_gates(const Step&, Vec (&a)[Q * M][slots], Index, Index) noexcept {
+  static TSDL_INLINE void open_gates(const Step&, kernels::Block<Vec, Q * M, slots>& a, Index,
+                                     Index) noexcept {
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) {
       Vec x[2] = {a[m][1], a[m][2]};
@@ -138,11 +139,11 @@ struct GRUCell {
     }
   }
 
-  /// n and h, from what open_gates left.
+  /// Computes n and h from what open_gates left in `a`.
   template <Index M, Index Q, class Step>
-  static TSDL_INLINE void make_h(const Step& s, const Vec (&a)[Q * M][slots], Index p,
+  static TSDL_INLINE void make_h(const Step& s, const kernels::Block<Vec, Q * M, slots>& a, Index p,
                                  Index b) noexcept {
-    Vec n[Q * M];
+    kernels::Array<Vec, Q * M> n;
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) n[m] = a[m][0];
     Activation::template apply<0>(n);

@@ -25,7 +25,7 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// The arithmetic of one LSTM step, for RecurrentStack: its gates, and where they stand in packs.
+/// The arithmetic of one LSTM step, for RecurrentStack, and the order of its gates in packs.
 template <class Scalar_, class Activation = Accurate, Index Lanes = kernels::lanes<Scalar_>>
 struct LSTMCell {
   using Scalar = Scalar_;
@@ -42,8 +42,8 @@ struct LSTMCell {
   /// One step forward. A pre-activation is one chain: bias, x by ascending k, h by ascending k.
   template <class Step>
   static void forward(const Step& s) noexcept {
-    kernels::for_each_tile(s, [&](auto M, auto Q, Index p, Index b)
-                                  TSDL_INLINE_LAMBDA { forward_tile<M(), Q()>(s, p, b); });
+    kernels::for_each_block(s, [&](auto M, auto Q, Index p, Index b)
+                                   TSDL_INLINE_LAMBDA { forward_block<M(), Q()>(s, p, b); });
   }
 
   /// One step backward, up to the gradients of the pre-activations.
@@ -73,27 +73,27 @@ struct LSTMCell {
   }
 
   template <Index M, Index Q, class Step>
-  static TSDL_INLINE void forward_tile(const Step& s, Index p, Index b) noexcept {
-    Vec a[Q * M][gates];
+  static TSDL_INLINE void forward_block(const Step& s, Index p, Index b) noexcept {
+    kernels::Block<Vec, Q * M, gates> a;
     kernels::start_chains<M, gates, Q>(a, s, s.bias + p * slots * W, slots * W, p, b);
     kernels::chains_over_both<M, gates, Q>(a, s, p, b);
     if constexpr (Step::one_sample) {
       open_gates<M, Q>(s, a, p, b);
       make_h<M, Q>(s, a, p, b);
     } else {
-      alignas(64) Scalar units[Q * M * gates * W];
+      alignas(64) kernels::Array<Scalar, Q * M * gates * W> units;
       kernels::store_all(units, a);
       activate(s, units, M, Q, p, b);
     }
   }
 
-  /// From the pre-activations of M samples and Q panels to h, one unit after the other: one
-  /// function for tiles of all shapes, since each copy of the activations takes long to compile.
-  /// Two loops, so that no unit waits for the second function of the one before.
+  /// Computes h from the pre-activations of M samples and Q panels, unit by unit. One function for
+  /// blocks of all shapes, since each copy of the activations takes long to compile. Two loops, so
+  /// that a unit's gates do not wait for the tanh of the unit before.
   template <class Step>
   [[gnu::noinline]] static void activate(const Step& s, Scalar* units, Index M, Index Q, Index p,
                                          Index b) noexcept {
-    Vec a[1][gates];
+    kernels::Block<Vec, 1, gates> a;
     Scalar* unit = units;
     for (Index q = 0; q < Q; ++q)
       for (Index m = 0; m < M; ++m, unit += gates * W) {
@@ -109,14 +109,14 @@ struct LSTMCell {
       }
   }
 
-  /// The gates i f g o of their pre-activations, and c, which takes i's place.
+  /// Computes the gates i f g o from their pre-activations, and c, which replaces i in `a`.
   template <Index M, Index Q, class Step>
-  static TSDL_INLINE void open_gates(const Step& s, Vec (&a)[Q * M][gates], Index p,
+  static TSDL_INLINE void open_gates(const Step& s, kernels::Block<Vec, Q * M, gates>& a, Index p,
                                      Index b) noexcept {
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) {
       const Index unit = (p + m / M) * s.tile + b + m % M;
-      Vec x[gates] = {a[m][0], a[m][1], a[m][3], a[m][2]};
+      kernels::Array<Vec, gates> x = {a[m][0], a[m][1], a[m][3], a[m][2]};
       Activation::template apply<3>(x);
       const Vec i = x[0], f = x[1], o = x[2], g = x[3];
       const Vec c =
@@ -134,11 +134,11 @@ struct LSTMCell {
     }
   }
 
-  /// h, from what open_gates left.
+  /// Computes h from the c and o that open_gates left in `a`.
   template <Index M, Index Q, class Step>
-  static TSDL_INLINE void make_h(const Step& s, const Vec (&a)[Q * M][gates], Index p,
+  static TSDL_INLINE void make_h(const Step& s, const kernels::Block<Vec, Q * M, gates>& a, Index p,
                                  Index b) noexcept {
-    Vec tanh_c[Q * M];
+    kernels::Array<Vec, Q * M> tanh_c;
     TSDL_UNROLL
     for (Index m = 0; m < Q * M; ++m) tanh_c[m] = a[m][0];
     Activation::template apply<0>(tanh_c);

@@ -3,12 +3,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
 #include "tsdl/core/types.hpp"
 
-// GCC 12 warns of the undefined vectors inside its own intrinsics when they are inlined into ours.
+// GCC 12 warns of the undefined vectors inside its own intrinsics where ours inline them.
 #if defined(__GNUC__) && !defined(__clang__)
 #define TSDL_INTRINSICS_BEGIN                                                          \
   _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wuninitialized\"") \
@@ -23,10 +24,10 @@ TSDL_INTRINSICS_BEGIN
 #include <xsimd/xsimd.hpp>
 TSDL_INTRINSICS_END
 
-// Loops over the registers of a tile must vanish at every optimisation level.
+// Loops over registers must be unrolled at every optimisation level.
 #define TSDL_UNROLL _Pragma("GCC unroll 16")
 #define TSDL_INLINE inline __attribute__((always_inline))
-#ifdef __clang__  // a noexcept lambda: the compilers want the two in different order
+#ifdef __clang__  // the two compilers want noexcept and the attribute in different order
 #define TSDL_INLINE_LAMBDA __attribute__((always_inline)) noexcept
 #else
 #define TSDL_INLINE_LAMBDA noexcept __attribute__((always_inline))
@@ -44,13 +45,14 @@ using Vec = xsimd::batch<Scalar>;
 template <class Scalar>
 inline constexpr Index lanes = static_cast<Index>(Vec<Scalar>::size);
 
-/// A vector of exactly N lanes, or void: AVX-512 also has those of AVX2 and SSE.
+/// A vector of exactly N lanes; void where there is none. AVX-512 also has the vectors of AVX2 and
+/// SSE.
 template <class Scalar, Index N>
 using SizedVec = std::conditional_t<N == lanes<Scalar>, Vec<Scalar>,
                                     xsimd::make_sized_batch_t<Scalar, static_cast<std::size_t>(N)>>;
 
-/// The fewest lanes that hold `count` numbers, or lanes<Scalar>: what is small need not compute
-/// with zeros.
+/// The lanes of the narrowest vector that holds `count` numbers; lanes<Scalar> where none does. A
+/// small layer then computes with fewer padding zeros.
 template <class Scalar, Index N = lanes<Scalar>>
 constexpr Index fewest_lanes(Index count) noexcept {
   if constexpr (N > 2) {
@@ -60,7 +62,14 @@ constexpr Index fewest_lanes(Index count) noexcept {
   return N;
 }
 
-/// How many vectors the register file holds; it sets the shape of a tile.
+/// N values, and R rows of N: registers, where all are vectors and every index is known. Sizes are
+/// Index everywhere, but an array's bound is unsigned.
+template <class T, Index N>
+using Array = T[static_cast<std::size_t>(N)];
+template <class T, Index R, Index N>
+using Block = Array<T, N>[static_cast<std::size_t>(R)];
+
+/// How many vectors the register file holds; it sets the shape of a register block.
 #if defined(__AVX512F__) || defined(__aarch64__)
 inline constexpr Index vector_registers = 32;
 #else
@@ -108,7 +117,8 @@ TSDL_INLINE void store_partial(Scalar* data, const Vec<Scalar>& value, Index cou
   std::copy_n(lane, count, data);
 }
 
-/// Words whose halves are bfloat16: `low` and `high` become what these are as floats.
+/// Splits words of two bfloat16 each: `low` and `high` become their lower and upper halves as
+/// floats.
 template <class V>
 TSDL_INLINE void split_halves(const std::uint32_t* aligned, V& low, V& high) noexcept {
   using Words = xsimd::batch<std::uint32_t, typename V::arch_type>;
@@ -117,12 +127,11 @@ TSDL_INLINE void split_halves(const std::uint32_t* aligned, V& low, V& high) noe
   high = std::bit_cast<V>(Words(words & Words(0xffff0000u)));
 }
 
-/// a * b + c, rounded once where the instruction set can. (Called fma, it would not be found: a
-/// call without a namespace takes the one of xsimd.)
+/// a * b + c, rounded once where the instruction set has a fused instruction. (Not called fma: an
+/// unqualified call would find xsimd's.)
 template <class V>
 TSDL_INLINE V multiply_add(const V& a, const V& b, const V& c) noexcept {
-#if defined(__FMA__)  // xsimd 8.1 does not always choose these: not in AVX-512, nor in narrow
-                      // vectors
+#if defined(__FMA__)  // xsimd 8.1 does not use these in AVX-512, nor in narrow vectors
   constexpr bool is_float = std::is_same_v<typename V::value_type, float>;
 #if defined(__AVX512F__)
   if constexpr (sizeof(V) == 64 && is_float)
@@ -147,7 +156,7 @@ TSDL_INLINE V multiply_add(const V& a, const V& b, const V& c) noexcept {
 /// About 1 / a, to 11 bits or more: the same bits in vectors of every size.
 template <class V>
 TSDL_INLINE V approximate_reciprocal(const V& a) noexcept {
-#if defined(__AVX512VL__)  // xsimd takes another instruction for the narrow ones
+#if defined(__AVX512VL__)  // xsimd uses another instruction for narrow vectors
   if constexpr (sizeof(V) == 32 && sizeof(typename V::value_type) == 4)
     return V(_mm256_rcp14_ps(a));
   else if constexpr (sizeof(V) == 32)
@@ -171,7 +180,7 @@ TSDL_INLINE V approximate_reciprocal(const V& a) noexcept {
 #endif
 }
 
-/// a / b, rounded once. (For floats in NEON xsimd 8.1 improves an estimate: a / a is not always 1.)
+/// a / b, rounded once. (For floats in NEON xsimd 8.1 refines an estimate: a / a is not always 1.)
 template <class V>
 TSDL_INLINE V divide(const V& a, const V& b) noexcept {
 #if defined(__aarch64__)
@@ -182,7 +191,7 @@ TSDL_INLINE V divide(const V& a, const V& b) noexcept {
     return a / b;
 }
 
-/// The square root, rounded once; as with divide, xsimd would improve an estimate.
+/// The square root, rounded once. (As in divide, xsimd would refine an estimate.)
 template <class V>
 TSDL_INLINE V square_root(const V& a) noexcept {
 #if defined(__aarch64__)
@@ -193,8 +202,8 @@ TSDL_INLINE V square_root(const V& a) noexcept {
     return xsimd::sqrt(a);
 }
 
-/// The same value, of which the compiler knows nothing: under -ffast-math it would cancel what is
-/// added and taken away to round.
+/// The same value, hidden from the optimiser: -ffast-math would cancel a constant that is added and
+/// subtracted to round.
 template <class V>
 TSDL_INLINE V opaque(V value) noexcept {
 #if defined(__AVX512F__)
@@ -209,7 +218,7 @@ TSDL_INLINE V opaque(V value) noexcept {
 
 namespace internal {
 
-/// The processor's floating-point mode, and the bits in it that flush denormals to zero.
+/// The processor's floating-point mode, and its bits that flush denormals to zero.
 #if defined(__SSE2__)
 using FloatMode = unsigned;
 inline constexpr FloatMode flush_denormals = 0x8040u;
@@ -243,10 +252,10 @@ inline constinit thread_local DenormalGuards denormal_guards;
 }  // namespace internal
 
 /// Flushes denormals to zero while it lives: a decaying cell state must not cost a hundred cycles a
-/// step. Every public call that computes enters one, and so does every task of a parallel region.
-/// Only a thread's first touches the processor's mode, which stops the pipeline: hold one around a
-/// loop of calls that take less than a microsecond each, such as a stream's. It must end on the
-/// thread that it began on.
+/// step. Every public call that computes holds a guard, and so does every task of a parallel
+/// region. Setting the processor's mode stops the pipeline, so only a thread's outermost guard does
+/// it: hold one around a loop of calls that take less than a microsecond each, such as a stream's.
+/// A guard must end on the thread that it began on.
 class DenormalGuard {
  public:
   DenormalGuard() noexcept {
@@ -264,7 +273,7 @@ class DenormalGuard {
   DenormalGuard& operator=(const DenormalGuard&) = delete;
 
  private:
-  /// Somebody else flushes them already: the mode is theirs, and setting it would only take time.
+  /// Whether a mode flushes denormals already: then it is the caller's, and is left alone.
   static bool flushed(internal::FloatMode mode) noexcept {
     return (mode & internal::flush_denormals) == internal::flush_denormals;
   }

@@ -1,11 +1,10 @@
-// What is beaten before anything was learnt, and what a linear model makes of a window's last row:
-// the predictions that a network's stand beside.
+// Baselines: predictions without learning, and of a linear model on a window's last row, with which
+// a network's predictions are compared.
 //
-//   constant   classes: the shares of the training windows; numbers: their mean, their quantiles
-//   last       numbers: the last known value; quantiles about it of how far that was off
-//   linear     logistic or ridge regression on the window's last row, its penalty that of the
-//   powers
-//              of ten which does best on the validation windows; quantiles about it likewise
+//   constant   classes: their shares in the training windows; numbers: their mean or quantiles
+//   last       numbers: the last known value, plus quantiles of its errors
+//   linear     logistic or ridge regression on the window's last row, with the power of ten as
+//              penalty that does best on the validation windows; plus quantiles of its errors
 #pragma once
 
 #include <algorithm>
@@ -33,10 +32,9 @@ struct Baseline {
   Kind kind = Kind::constant;
   std::string name;                ///< in files and trackers: "constant", "last", "linear"
   std::string title;               ///< for people: "logistic regression, penalty 1000"
-  std::vector<double> constant{};  ///< what it always predicts, P values
-  TargetScale scale{};             ///< of numbers, in which the linear model is
-  /// What is added to a number for each of its predictions: 0, or quantiles of the residuals. K x
-  /// Q.
+  std::vector<double> constant{};  ///< the constant prediction, P values
+  TargetScale scale{};             ///< for numbers: the linear model's units
+  /// Added to a number for each of its predictions: 0, or quantiles of the residuals. K x Q.
   std::vector<double> offsets{};
   LinearModel linear{};
 };
@@ -54,7 +52,8 @@ Matrix<double> last_rows(const Windows<Scalar>& windows) {
   return X;
 }
 
-/// For each of K targets the quantiles of its values; of none, 0. Shapes: values n x K; K x Q.
+/// For each of K targets the quantiles of its values; 0 when there are no quantiles. Shapes: values
+/// n x K; K x Q.
 inline std::vector<double> quantiles_of(std::span<const double> values, Index K,
                                         const std::vector<double>& levels) {
   std::vector<double> all;
@@ -68,7 +67,7 @@ inline std::vector<double> quantiles_of(std::span<const double> values, Index K,
   return all;
 }
 
-/// What a baseline says of K numbers, P / K predictions each.
+/// A baseline's P / K predictions for each of K numbers.
 inline void add_offsets(const Baseline& baseline, const double* numbers, Index K, double* out) {
   const Index Q = std::ssize(baseline.offsets) / K;
   for (Index k = 0; k < K; ++k)
@@ -76,7 +75,7 @@ inline void add_offsets(const Baseline& baseline, const double* numbers, Index K
       out[k * Q + j] = numbers[k] + baseline.offsets[static_cast<std::size_t>(k * Q + j)];
 }
 
-/// Logits of a task's outputs: of two classes with an output each, that of class 0 is 0.
+/// The logits of a task's outputs; with two classes and two outputs, the logit of class 0 is 0.
 inline LinearModel with_outputs(LinearModel model, Index outputs) {
   if (model.weights.rows() == outputs) return model;
   Matrix<double> weights = Matrix<double>::Zero(outputs, model.weights.cols());
@@ -96,7 +95,8 @@ inline std::string penalty_text(double penalty) {
 }  // namespace internal
 
 /// Predictions of every window. Shapes: task.predictions() x N; NaN where the last value is not
-/// known. Throws: ShapeError when the windows have other features than it was fitted on.
+/// known.
+/// Throws: ShapeError when the windows have other features than those it was fitted on.
 template <class Scalar>
 Matrix<double> predict(const Baseline& baseline, const Windows<Scalar>& windows, const Task& task) {
   Matrix<double> result(task->predictions(), windows.size());
@@ -131,9 +131,11 @@ Matrix<double> predict(const Baseline& baseline, const Windows<Scalar>& windows,
   return result;
 }
 
-/// The baselines of a task, each fitted on the training windows: constant, last where it is known,
-/// linear. Deterministic. Allocates: the last rows in double.
-/// Throws: DataError, ShapeError when windows have no targets, or ones that the task cannot take.
+/// The baselines of a task, each fitted on the training windows: constant; last, where last values
+/// are known; linear. Deterministic.
+/// Allocates: the last rows in double.
+/// Throws: DataError, ShapeError when windows have no targets, or targets that the task does not
+/// accept.
 template <class Scalar>
 std::vector<Baseline> fit_baselines(const Windows<Scalar>& train, const Windows<Scalar>& validation,
                                     const Task& task) {
@@ -146,7 +148,7 @@ std::vector<Baseline> fit_baselines(const Windows<Scalar>& train, const Windows<
   const Matrix<double> X = internal::last_rows(train), judge_X = internal::last_rows(judge);
   std::vector<Baseline> all;
   if (classes > 0) {
-    // Shares between two classes count as the nearer one.
+    // A probability as target counts as the nearer class.
     const auto indices = [](const std::vector<double>& of) {
       std::vector<Index> chosen;
       for (const double value : of) chosen.push_back(static_cast<Index>(std::llround(value)));
@@ -211,9 +213,9 @@ std::vector<Baseline> fit_baselines(const Windows<Scalar>& train, const Windows<
   return all;
 }
 
-/// How much of each window's mistake a prediction makes, the lower the better: 0 or 1 of a class,
-/// the distance of a number, the pinball loss of quantiles; of several targets the mean, each in
-/// units of its scale. Shapes: predictions P x N; targets n x K.
+/// The mistake of each prediction, lower being better: 0 or 1 for a class, the absolute error of a
+/// number, the pinball loss of quantiles; of several targets the mean, each in units of its scale.
+/// Shapes: predictions P x N; targets n x K.
 /// Throws: ShapeError when sizes disagree.
 inline std::vector<double> mistakes(const Task& task, const Matrix<double>& predictions,
                                     std::span<const double> targets) {
@@ -233,7 +235,7 @@ inline std::vector<double> mistakes(const Task& task, const Matrix<double>& pred
     double sum = 0;
     if (classes) {
       const Index taken = P == 1 ? Index{p[0] >= 0.5} : std::max_element(p, p + P) - p;
-      sum = static_cast<double>(taken) == y[0] ? 0 : 1;
+      sum = same_value(static_cast<double>(taken), y[0]) ? 0 : 1;
     }
     for (Index k = 0; k < K && !classes; ++k) {
       const Index Q = P / K;
@@ -248,9 +250,10 @@ inline std::vector<double> mistakes(const Task& task, const Matrix<double>& pred
   return all;
 }
 
-/// By how much one prediction's mistakes on the same windows are fewer than another's: the mean of
-/// `others` minus `ours`, and the 95% interval of it under a block bootstrap, as neighbouring
-/// windows are not independent. Throws: ShapeError when sizes disagree; as block_bootstrap_mean.
+/// By how much smaller one prediction's mistakes are than another's on the same windows: the mean
+/// of `others` minus `ours`, and its 95% interval by a block bootstrap, since neighbouring windows
+/// are not independent.
+/// Throws: ShapeError when sizes disagree; as block_bootstrap_mean.
 inline MeanInterval paired_gain(std::span<const double> ours, std::span<const double> others,
                                 const BlockBootstrapOptions& options = {}) {
   if (ours.size() != others.size())

@@ -1,4 +1,4 @@
-// Between which bounds the mean of dependent values lies, as of paired differences of two models.
+// The mean of dependent values with an interval, for example of paired differences of two models.
 #pragma once
 
 #include <algorithm>
@@ -15,23 +15,23 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// How block_bootstrap_mean resamples.
+/// The options of block_bootstrap_mean.
 struct BlockBootstrapOptions {
   Index block_length = 0;  ///< consecutive values kept together; 0: default_block_length
   Index resamples = 2000;
-  double level = 0.95;  ///< probability that the interval is to cover the mean
+  double level = 0.95;  ///< the nominal coverage of the interval
   std::uint64_t seed = 0;
 };
 
-/// A mean, and what it lies between.
+/// A mean and its interval.
 struct MeanInterval {
   double low, high;
   double mean;  ///< of the values themselves
 };
 
-/// The least b with b^3 >= n, but at most n / 2, so that blocks differ, and at least 1. Only the
-/// growth with n is known to be right: the best factor grows with the dependence of the values.
-/// Where they overlap, as returns over h steps do at every step, a block is better several h long.
+/// The smallest b with b^3 >= n, but at most n / 2, so that blocks differ, and at least 1. Theory
+/// gives the growth with n only: the best factor grows with the dependence of the values. Where the
+/// values overlap, as returns over h steps do at every step, a block of several h is better.
 /// Source: Hall, Horowitz and Jing, On blocking rules for the bootstrap with dependent data (1995):
 /// n^(1/3) for the variance of a mean.
 constexpr Index default_block_length(Index n) noexcept {
@@ -42,12 +42,12 @@ constexpr Index default_block_length(Index n) noexcept {
 
 namespace internal {
 
-/// A constant of its own, so that one seed serves several purposes.
+/// The stream of these random numbers, so that one seed can serve several purposes.
 inline constexpr std::uint64_t bootstrap_stream = 0xb007;
 
-/// Means of resamples of n values, less `mean`, which is theirs: each resample is of blocks that
-/// start anywhere and go on at the first value after the last one; its last block is cut so that it
-/// has n values. O(n / length) a resample, by sums[i], that of the first i values less the mean.
+/// The means of resamples of n values, minus `mean`, the mean of the values. A resample consists of
+/// blocks that start anywhere and wrap around at the end; the last block is cut so that there are n
+/// values. O(n / length) per resample, by sums[i], the sum of the first i values less the mean.
 inline std::vector<double> resampled_deviations(std::span<const double> values, double mean,
                                                 Index length, Index resamples, std::uint64_t seed) {
   const std::size_t n = values.size(), block = static_cast<std::size_t>(length);
@@ -67,7 +67,7 @@ inline std::vector<double> resampled_deviations(std::span<const double> values, 
   return deviations;
 }
 
-/// Between the order statistics around q (n - 1), linearly. Source: numpy.quantile.
+/// Linear interpolation between the order statistics around q (n - 1). Source: numpy.quantile.
 inline double quantile_of_sorted(std::span<const double> sorted, double q) noexcept {
   const double at = q * static_cast<double>(sorted.size() - 1);
   const auto below = std::min(static_cast<std::size_t>(at), sorted.size() - 1);
@@ -77,15 +77,15 @@ inline double quantile_of_sorted(std::span<const double> sorted, double q) noexc
 
 }  // namespace internal
 
-/// The mean of values in the order of time, and the percentiles (1 - level) / 2 and (1 + level) / 2
-/// of the means of circular block resamples, which keep the dependence within a block: that of
-/// neighbours makes a mean less certain than as many independent values would. A function of values
-/// and options alone. With blocks as long as the values, or one value, the interval has no width.
+/// The mean of values in time order, and the percentiles (1 - level) / 2 and (1 + level) / 2 of the
+/// means of circular block resamples. Blocks keep the dependence of neighbours, which makes a mean
+/// less certain than that of as many independent values. The result depends on values and options
+/// alone. With blocks as long as the values, or one value, the interval has no width.
 /// Allocates: O(n + resamples). On the calling thread.
 /// Throws: OptionError when the block length is not from 0 to n, there is no resample, or the level
-/// is not between 0 and 1; DataError without values, or naming one that is not finite, or when
-/// their sum is not. Source: Politis and Romano, A circular block-resampling procedure for
-/// stationary data (1992).
+/// is not between 0 and 1; DataError when there are no values, naming one that is not finite, or
+/// when their sum is not finite.
+/// Source: Politis and Romano, A circular block-resampling procedure for stationary data (1992).
 inline MeanInterval block_bootstrap_mean(std::span<const double> values,
                                          const BlockBootstrapOptions& options = {}) {
   const auto n = static_cast<Index>(values.size());

@@ -1,6 +1,6 @@
-// Features about their mean with a row of ones, and systems with their Gram matrix.
+// Centred features with a row of ones, and linear systems with their Gram matrix.
 //
-// Products are of a matrix and a vector or of a matrix and its own transpose: Eigen runs those on
+// Only products of a matrix with a vector or with its own transpose are used: Eigen runs these on
 // the calling thread, so that results do not depend on the number of threads.
 //
 //   symbol   shape        meaning
@@ -20,13 +20,13 @@ inline namespace TSDL_ABI {
 
 namespace internal {
 
-/// The mean of each row, exact for a row of one value.
+/// The mean of each row; exact for a row of equal values.
 inline Vector<double> row_means(const Matrix<double>& X) {
   const Vector<double> first = X.col(0);
   return first + (X.colwise() - first).rowwise().mean();
 }
 
-/// Features ready to fit on.
+/// Features prepared for fitting.
 struct Design {
   explicit Design(const Matrix<double>& X) : mean(row_means(X)), Z(X.rows() + 1, X.cols()) {
     Z.topRows(X.rows()) = X.colwise() - mean;
@@ -41,9 +41,9 @@ struct Design {
   Matrix<double> Z;
 };
 
-/// Cholesky factors of A (its lower half is read), which is positive definite but for rounding:
-/// where that made it indefinite, as columns that are collinear and large can, its diagonal grows
-/// by the least power of ten of epsilon that is enough.
+/// The Cholesky factors of A (its lower half is read), which is positive definite except for
+/// rounding. Where rounding makes it indefinite, as with large collinear columns, the diagonal
+/// grows by the smallest power of ten of epsilon that is enough.
 inline void factorise(Eigen::LLT<Matrix<double>>& cholesky, Matrix<double>& A) {
   double growth = std::numeric_limits<double>::epsilon();
   for (cholesky.compute(A); cholesky.info() != Eigen::Success && growth < 1; growth *= 10) {
@@ -52,8 +52,8 @@ inline void factorise(Eigen::LLT<Matrix<double>>& cholesky, Matrix<double>& A) {
   }
 }
 
-/// Systems with the matrix C C^T + shift I, C being the centred features; the smaller of C C^T and
-/// C^T C is factorised. The design must outlive it.
+/// Solves systems with the matrix C C^T + shift I, C being the centred features; factorises the
+/// smaller of C C^T and C^T C. The design must outlive it.
 class GramSystem {
  public:
   explicit GramSystem(const Design& design)
@@ -73,12 +73,12 @@ class GramSystem {
     factorise(cholesky_, shifted);
   }
 
-  /// The shift from which on solve is accurate: of many features it takes a difference, of which
-  /// rounding would leave nothing for a far smaller one.
+  /// The smallest shift for which solve is accurate: with more features than samples it takes a
+  /// difference, which rounding would spoil for a much smaller shift.
   double least_shift() const { return wide_ ? 1e-10 * gram_.diagonal().maxCoeff() : 0.0; }
 
   /// (C C^T + shift I)^-1 b.
-  /// Equations: of more features than samples, (b - C (C^T C + shift I)^-1 C^T b) / shift.
+  /// Equations: with more features than samples, (b - C (C^T C + shift I)^-1 C^T b) / shift.
   Vector<double> solve(const Vector<double>& b) const {
     if (!wide_) return cholesky_.solve(b);
     const Vector<double> inner = cholesky_.solve(design_->centred().transpose() * b);

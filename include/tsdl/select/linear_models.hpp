@@ -1,4 +1,4 @@
-// Ridge and logistic regression in double: what a linear model makes of the features.
+// Ridge and logistic regression in double: the linear models with which networks are compared.
 #pragma once
 
 #include <algorithm>
@@ -20,9 +20,9 @@ inline namespace TSDL_ABI {
 
 /// A fitted linear model: outputs = weights X + bias.
 struct LinearModel {
-  Matrix<double> weights;  ///< K x d; a logistic model of two classes: one row, logits of class 1
+  Matrix<double> weights;  ///< K x d; for two classes one row, the logits of class 1
   Vector<double> bias;     ///< K
-  double penalty = 0;      ///< that it was fitted with
+  double penalty = 0;      ///< the penalty of the fit
   /// Whether the gradient fell below the solver's tolerance. False: it stopped at the precision of
   /// double, as can happen with values far from 1, or at its limit of iterations.
   bool converged = true;
@@ -41,11 +41,11 @@ struct LinearModel {
   }
 };
 
-/// What choose_penalty tries, in ascending order.
+/// The penalties that choose_penalty tries, ascending.
 inline constexpr std::array<double, 9> penalty_grid = {1e-2, 1e-1, 1e0, 1e1, 1e2,
                                                        1e3,  1e4,  1e5, 1e6};
 
-/// The model whose penalty did best on validation data.
+/// The model with the penalty that did best on validation data.
 struct PenaltyChoice {
   LinearModel model;                                    ///< its `penalty` is the one chosen
   double loss = 0;                                      ///< of the model on the validation data
@@ -79,7 +79,7 @@ inline void check_targets(const char* where, const Matrix<double>& Y, Index K, I
 }
 
 /// Throws: ShapeError when there is not one class for each of n samples; DataError naming a sample
-/// whose class is none of 0 ... K - 1.
+/// whose class is not one of 0 ... K - 1.
 inline void check_classes(const char* where, std::span<const Index> classes, Index K, Index n) {
   if (static_cast<Index>(classes.size()) != n)
     throw ShapeError(where, ": ", n, " samples with ", classes.size(), " classes");
@@ -113,7 +113,7 @@ inline void check_fitted(const char* where, const LinearModel& model) {
     throw_too_large(where);
 }
 
-/// Ridge regressions of the same data with one penalty after the other.
+/// Ridge regressions on the same data with one penalty after another.
 class RidgeFit {
  public:
   RidgeFit(const char* where, const Matrix<double>& X, const Matrix<double>& Y)
@@ -146,8 +146,8 @@ class RidgeFit {
   Matrix<double> targets_;  // n x K, about their mean
 };
 
-/// Logistic regressions of the same data with one penalty after the other, each starting from the
-/// last one's result.
+/// Logistic regressions on the same data with one penalty after another, each starting from the
+/// previous result.
 class LogisticFit {
  public:
   LogisticFit(const char* where, const Matrix<double>& X, std::span<const Index> classes, Index K)
@@ -192,7 +192,7 @@ class LogisticFit {
       model.converged = solver_->minimise(penalty);
       theta = solver_->theta();
     }
-    // A number added to all logits changes nothing; of several, the sum is 0.
+    // A number added to all logits changes nothing; with several logits, their sum is set to 0.
     if (K_ > 2) {
       theta.colwise() -= theta.rowwise().mean().eval();
       model.bias.array() += std::log(theta.row(d).array().exp().sum());
@@ -212,10 +212,10 @@ class LogisticFit {
   Design design_;
   std::vector<Index> present_;  // the classes that occur
   std::vector<Index> targets_;
-  std::optional<LogisticSolver> solver_;  // none where one class alone occurs
+  std::optional<LogisticSolver> solver_;  // none where only one class occurs
 };
 
-/// The model of the penalty in penalty_grid with the least loss; loss(model) is that on validation
+/// The model with the penalty in penalty_grid of least loss; loss(model) is the loss on validation
 /// data.
 template <class Fit, class Loss>
 PenaltyChoice choose_penalty_of(Fit& fit, const Loss& loss) {
@@ -245,19 +245,20 @@ inline LinearModel fit_ridge(const Matrix<double>& X, const Matrix<double>& Y, d
   return internal::RidgeFit("fit_ridge", X, Y).fit(penalty);
 }
 
-/// Logistic regression of K classes: of two, one logit, that of class 1; of more, K logits, whose
-/// softmax are the probabilities.
+/// Logistic regression of K classes: one logit for two classes, that of class 1; else K logits,
+/// whose softmax are the probabilities.
 /// Equations: weights W and bias b minimise
 ///   sum over i of -log p(class_i | x_i) + penalty / 2 |W|^2
-/// A class that does not occur in `classes` would have a bias of minus infinity: it gets weights of
-/// 0 and the bias that gives it, at the mean of X, half a sample's odds, 1 / (2 n); the others are
-/// fitted as if it were not there. Logits of the others sum to 0.
-/// Shapes: X d x n. Allocates: copies of X and, for up to 300 unknowns, the square of their number,
-/// else of the smaller of d and n. On the calling thread.
-/// Throws: as fit_ridge; OptionError when K is below 2; DataError when a class is none of
-/// 0 ... K - 1.
-/// Source: sklearn.linear_model.LogisticRegression with C = 1 / penalty, multi_class="multinomial"
-/// of three classes or more.
+/// A class that does not occur in `classes` would have a bias of minus infinity. It gets weights of
+/// 0 and the bias that gives it, at the mean of X, the odds of half a sample, 1 / (2 n); the others
+/// are fitted as if it did not exist. Their logits sum to 0.
+/// Shapes: X d x n.
+/// Allocates: copies of X and, for up to 300 unknowns, the square of their number, else of the
+/// smaller of d and n. On the calling thread.
+/// Throws: as fit_ridge; OptionError when K is below 2; DataError when a class is not one of 0 ...
+/// K - 1.
+/// Source: sklearn.linear_model.LogisticRegression with C = 1 / penalty, and
+/// multi_class="multinomial" for three classes or more.
 inline LinearModel fit_logistic(const Matrix<double>& X, std::span<const Index> classes, Index K,
                                 double penalty) {
   return internal::LogisticFit("fit_logistic", X, classes, K).fit(penalty);
@@ -285,9 +286,9 @@ inline double mean_log_loss(const LinearModel& model, const Matrix<double>& X,
   return sum / static_cast<double>(X.cols());
 }
 
-/// Ridge regression with the penalty in penalty_grid of the least squared error on validation data.
-/// Losses within 1e-9 of each other are ties, which the larger penalty wins.
-/// Shapes, allocates, throws: as fit_ridge.
+/// Ridge regression with the penalty in penalty_grid of least squared error on validation data.
+/// Losses within 1e-9 of each other are ties, in which the larger penalty wins. Shapes, allocates,
+/// throws: as fit_ridge.
 inline PenaltyChoice choose_penalty(const Matrix<double>& X, const Matrix<double>& Y,
                                     const Matrix<double>& validation_X,
                                     const Matrix<double>& validation_Y) {
@@ -297,9 +298,9 @@ inline PenaltyChoice choose_penalty(const Matrix<double>& X, const Matrix<double
   });
 }
 
-/// Logistic regression with the penalty in penalty_grid of the least log loss on validation data,
-/// ties as above. Fits from the largest penalty on, each starting from the one before.
-/// Shapes, allocates, throws: as fit_logistic.
+/// Logistic regression with the penalty in penalty_grid of least log loss on validation data, ties
+/// as above. Fits from the largest penalty down, each time starting from the result before. Shapes,
+/// allocates, throws: as fit_logistic.
 inline PenaltyChoice choose_penalty(const Matrix<double>& X, std::span<const Index> classes,
                                     Index K, const Matrix<double>& validation_X,
                                     std::span<const Index> validation_classes) {

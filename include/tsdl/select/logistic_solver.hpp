@@ -1,4 +1,5 @@
-// The minimum of logistic regression's loss: Newton's method, or L-BFGS where that would be slow.
+// Minimises the loss of logistic regression: by Newton's method, or by L-BFGS where that would be
+// slow.
 //
 //   symbol   shape        meaning
 //   Z        (d+1) x n    features about their mean, then a row of ones
@@ -23,8 +24,8 @@ inline namespace TSDL_ABI {
 
 namespace internal {
 
-/// The log loss of a sample from its R logits, which become probabilities; `target` is the row of
-/// its class or, of one logit, its class.
+/// Computes the log loss of a sample from its R logits, and turns these into probabilities.
+/// `target`: the row of its class, or with one logit its class.
 inline double logits_to_probabilities(double* z, Index R, Index target) noexcept {
   if (R == 1) {
     const double small = std::exp(-std::abs(z[0]));
@@ -44,14 +45,15 @@ inline double dot(const Matrix<double>& a, const Matrix<double>& b) {
   return a.cwiseProduct(b).sum();
 }
 
-/// What logistic regression minimises, with its derivatives.
-/// Equations, of sample i, p its probabilities, y its class as one-hot:
+/// The loss of logistic regression, with its derivatives.
+/// Equations, for sample i, p its probabilities, y its class as one-hot:
 ///   loss = sum over i of the log loss + lambda / 2 |W|^2
 ///   d theta = sum over i of z_i (p_i - y_i)^T + lambda (W, 0)
 ///   Hessian of logits k, l = sum over i of p_k ([k = l] - p_l) z_i z_i^T + [k = l] lambda (I, 0)
 class LogisticLoss {
  public:
-  /// `targets`: a number a sample, as in logits_to_probabilities. Both must outlive this.
+  /// `targets`: one number per sample, as in logits_to_probabilities. Both must outlive this
+  /// object.
   LogisticLoss(const Design& design, const std::vector<Index>& targets, Index R)
       : design_(&design), targets_(&targets), probabilities_(R, design.samples()) {}
 
@@ -59,12 +61,12 @@ class LogisticLoss {
 
   /// The loss at theta, and its gradient.
   double evaluate(const Matrix<double>& theta, Matrix<double>& gradient) {
-    constexpr Index block = 64;  // columns of Z that are still in the cache for the gradient
+    constexpr Index block = 64;  // columns of Z that stay cached until the gradient needs them
     const Index d = design_->features(), n = design_->samples(), R = theta.cols();
     gradient = penalty_ * theta;
     gradient.row(d).setZero();
     double loss = penalty_ / 2 * theta.topRows(d).squaredNorm();
-    Matrix<double> residuals(block, R);  // before that, logits
+    Matrix<double> residuals(block, R);  // at first the logits
     for (Index first = 0; first < n; first += block) {
       const Index count = std::min(block, n - first);
       const auto Z = design_->Z.middleCols(first, count);
@@ -82,9 +84,9 @@ class LogisticLoss {
     return loss;
   }
 
-  /// The lower half of the Hessian at the theta that was evaluated last, theta's columns one below
-  /// the other. Of several logits it would be singular, as the loss does not change when all
-  /// intercepts grow alike: there n / 2 times the square of their mean is added to the loss.
+  /// The lower half of the Hessian at the theta evaluated last, with theta's columns stacked. With
+  /// several logits it would be singular, since the loss does not change when all intercepts grow
+  /// alike: so n / 2 times the square of their mean is added to the loss.
   Matrix<double> hessian() const {
     const Index d = design_->features(), rows = d + 1, R = probabilities_.rows();
     const auto n = static_cast<double>(design_->samples());
@@ -103,8 +105,8 @@ class LogisticLoss {
     return H;
   }
 
-  /// The mean over samples and logits of p (1 - p) at the theta that was evaluated last; of several
-  /// logits, whose sum does not matter, over one less.
+  /// The mean over samples and logits of p (1 - p) at the theta evaluated last. With several
+  /// logits, whose sum does not matter, it divides by one logit less.
   double curvature() const {
     const auto p = probabilities_.array();
     const double sum = (p * (1.0 - p)).sum();
@@ -119,16 +121,16 @@ class LogisticLoss {
   Matrix<double> probabilities_;  // R x n
 };
 
-/// Where a solver stands.
+/// The state of a solver.
 struct LogisticPoint {
   Matrix<double> theta, gradient;
   double loss = 0;
 };
 
-/// Moves along the direction to where the loss fell enough and its slope is small enough, trying
-/// the full step first; `loss` has then evaluated there. Returns false, and stays, when there is no
-/// such point in floating point. The slope of a convex loss only grows, so it says on which side of
-/// the minimum a step ends, also where differences of the loss are below its rounding.
+/// Moves along the direction to a point where the loss fell enough and its slope is small enough,
+/// trying the full step first; `loss` was then evaluated there. Returns false, without moving, when
+/// floating point has no such point. The slope of a convex loss only grows, so its sign says on
+/// which side of the minimum a step ends, even where differences of the loss are lost in rounding.
 /// Source: Hager and Zhang, A new conjugate gradient method with guaranteed descent and an
 /// efficient line search (2005): the approximate Wolfe conditions, delta 0.1 and sigma 0.9.
 inline bool descend(LogisticLoss& loss, const Matrix<double>& direction, LogisticPoint& at) {
@@ -163,9 +165,10 @@ inline bool descend(LogisticLoss& loss, const Matrix<double>& direction, Logisti
   return false;
 }
 
-/// The inverse of a Hessian, from how the gradient changed along the last steps.
-/// Source: Nocedal and Wright, Numerical Optimization (2006), algorithm 7.4; precondition(G) is the
-/// product with the matrix that it starts from, which is scaled by equation 7.20 in its own norm.
+/// An approximate inverse of the Hessian, from the changes of the gradient along the last steps.
+/// precondition(G) is the product with the initial matrix, which is scaled by equation 7.20 in its
+/// own norm.
+/// Source: Nocedal and Wright, Numerical Optimization (2006), algorithm 7.4.
 class InverseHessian {
  public:
   bool empty() const noexcept { return pairs_.empty(); }
@@ -205,23 +208,23 @@ class InverseHessian {
   double scale_ = 1;
 };
 
-/// Minimises LogisticLoss for one penalty after the other, each time from the last one's result.
+/// Minimises LogisticLoss for one penalty after another, each time from the previous result.
 class LogisticSolver {
  public:
-  /// Unknowns up to which Newton's method is used: the better one where features differ widely in
-  /// scale, but a step costs n times the square of their number.
+  /// The largest number of unknowns for Newton's method. It is better where features differ widely
+  /// in scale, but a step costs n times the square of the number of unknowns.
   static constexpr Index largest_newton_system = 300;
 
-  /// Theta, (d+1) x R, is where the first search starts; targets are as in LogisticLoss. Design and
-  /// targets must outlive this.
+  /// Theta, (d+1) x R, is the starting point of the first search; targets are as in LogisticLoss.
+  /// Design and targets must outlive this object.
   LogisticSolver(const Design& design, const std::vector<Index>& targets, Matrix<double> theta)
       : samples_(static_cast<double>(design.samples())), loss_(design, targets, theta.cols()) {
     at_.theta = std::move(theta);
     if (at_.theta.size() > largest_newton_system) gram_.emplace(design);
   }
 
-  /// Goes on until the gradient's norm is at most 1e-8 n, or until floating point or the limit of
-  /// steps allows no less; whether it got there.
+  /// Iterates until the gradient's norm is at most 1e-8 n, or until rounding or the limit of steps
+  /// allows no further progress. Returns whether the norm was reached.
   bool minimise(double penalty) {
     loss_.set_penalty(penalty);
     at_.loss = loss_.evaluate(at_.theta, at_.gradient);
@@ -245,9 +248,10 @@ class LogisticSolver {
     }
   }
 
-  /// L-BFGS from the inverse of a Hessian that has the mean of p (1 - p) for every sample's:
-  ///   (curvature C C^T + lambda I)^-1 of weights, 1 / (curvature n) of intercepts
-  /// Where features say little, that is nearly the Hessian of each logit.
+  /// L-BFGS, starting from the inverse of a Hessian in which p (1 - p) of every sample is replaced
+  /// by its mean:
+  ///   (curvature C C^T + lambda I)^-1 for weights, 1 / (curvature n) for intercepts
+  /// Where features say little, this is close to the Hessian of each logit.
   void minimise_lbfgs(double penalty) {
     const double curvature = std::max(loss_.curvature(), 1e-6);
     gram_->set_shift(std::max(penalty / curvature, gram_->least_shift()));

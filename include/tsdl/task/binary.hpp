@@ -21,15 +21,14 @@ class BinaryTask;
 /// One output, the logit of class 1; targets from 0 to 1, and 0 or 1 for figures. Predicts the
 /// probability of class 1. Loss: BCEWithLogits.
 struct Binary {
-  double pos_weight = 1.0;  ///< how much class 1 counts, class 0 counting 1
+  double pos_weight = 1.0;  ///< the weight of class 1; class 0 has 1
 
-  using Kind =
-      internal::BinaryTask<Binary>;  ///< its constructor throws OptionError on what it cannot be
+  using Kind = internal::BinaryTask<Binary>;  ///< throws OptionError when an option is out of range
 };
 
 namespace internal {
 
-/// The figures that probabilities of classes have.
+/// The figures that are defined for class probabilities.
 inline std::vector<std::string_view> class_figure_names() {
   return {"accuracy", "roc_auc", "balanced_accuracy", "mcc", "brier", "majority_accuracy"};
 }
@@ -77,7 +76,7 @@ class BinaryTask final : public TaskKind {
                   std::span<const double> targets) const override {
     check(targets);
     for (const double y : targets)
-      if (y != std::floor(y)) {  // shares: there are no classes to be right about
+      if (!same_value(y, std::floor(y))) {  // a probability, not a class: no figures
         Metrics none;
         none.count = std::ssize(targets);
         return none;

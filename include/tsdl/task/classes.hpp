@@ -1,4 +1,4 @@
-// Classes from a logit each.
+// Two or more classes, one logit each.
 #pragma once
 
 #include <algorithm>
@@ -25,26 +25,27 @@ class ClassesTask;
 /// K logits; targets are classes 0 ... K - 1. Predicts the probability of each. Loss: CrossEntropy.
 struct Classes {
   Index count = 2;                ///< K
-  std::vector<double> weights{};  ///< how much each class counts; empty: all 1
+  std::vector<double> weights{};  ///< the weight of each class; empty: all 1
 
   using Kind =
-      internal::ClassesTask<Classes>;  ///< its constructor throws OptionError on what it cannot be
+      internal::ClassesTask<Classes>;  ///< throws OptionError when an option is out of range
 };
 
-/// Weights that give each of `classes` the same share of the loss, whatever its share of the
-/// labels. Equations: w[k] = N / (classes * number of labels k). Throws: DataError when a label is
-/// none of 0 ... classes - 1, or a class has no label. Source:
-/// sklearn.utils.class_weight.compute_class_weight("balanced").
+/// Weights with which each of `classes` has the same share of the loss, however many labels it has.
+/// Equations: w[k] = N / (classes * number of labels k).
+/// Throws: DataError when a label is not one of 0 ... classes - 1, or a class has no label.
+/// Source: sklearn.utils.class_weight.compute_class_weight("balanced").
 inline std::vector<double> balanced_class_weights(std::span<const double> labels, Index classes) {
   std::vector<double> counts(static_cast<std::size_t>(std::max<Index>(classes, 0)));
   for (const double y : labels) {
-    if (!(is_finite(y) && y >= 0 && y < static_cast<double>(classes) && y == std::floor(y)))
+    if (!(is_finite(y) && y >= 0 && y < static_cast<double>(classes) &&
+          same_value(y, std::floor(y))))
       throw DataError("class weights: label ", y, " is not one of ", classes, " classes");
     ++counts[static_cast<std::size_t>(y)];
   }
   const double share = static_cast<double>(labels.size()) / static_cast<double>(classes);
   for (std::size_t k = 0; k < counts.size(); ++k) {
-    if (counts[k] == 0)
+    if (is_zero(counts[k]))
       throw DataError("class weights: none of ", labels.size(), " labels is class ", k);
     counts[k] = share / counts[k];
   }
@@ -82,7 +83,7 @@ class ClassesTask final : public TaskKind {
   void check(std::span<const double> targets) const override {
     for (const double y : targets)
       if (!(is_finite(y) && y >= 0 && y < static_cast<double>(options_.count) &&
-            y == std::floor(y)))
+            same_value(y, std::floor(y))))
         throw DataError("task classes: target ", y, " is not one of ", options_.count, " classes");
   }
 

@@ -1,5 +1,5 @@
-// Losses of one sample's outputs, with the derivative by each: plain functions in double, and the
-// sums that they add up to.
+// Losses of one sample's outputs with their derivatives, as plain functions in double, and the sums
+// over samples.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// A loss over some samples: divide `sum` by `weight` for the mean. Parts add up, before dividing.
+/// A loss over some samples: the mean is sum / weight. The sums of parts are added before dividing.
 struct LossSum {
   double sum = 0.0;
   double weight = 0.0;
@@ -54,12 +54,12 @@ struct Huber {
   double delta = 1.0;
 };
 
-/// One of the losses of numbers. A struct in place of std::variant, which takes a compiler longer.
+/// A loss of numbers. A struct, since std::variant takes longer to compile.
 struct NumberLoss {
   enum class Kind : std::uint8_t { mse, mae, huber };
 
   Kind kind = Kind::mse;
-  double delta = 1.0;  ///< of Huber
+  double delta = 1.0;  ///< Huber's
 
   NumberLoss() = default;
   NumberLoss(const MSE&) noexcept {}
@@ -67,7 +67,7 @@ struct NumberLoss {
   NumberLoss(const Huber& huber) noexcept : kind(Kind::huber), delta(huber.delta) {}
 };
 
-/// A loss by itself, for targets in the outputs' own units: what a Trainer makes a task of.
+/// A loss alone, for targets in the outputs' own units; a Trainer makes a task of it.
 struct Loss {
   enum class Kind : std::uint8_t { bce_with_logits, cross_entropy, numbers };
 

@@ -1,4 +1,4 @@
-// Tasks by a configuration, at run time: the list to which a new kind is added.
+// Makes tasks from configurations at run time. A new kind of task is added to this list.
 #pragma once
 
 #include <string>
@@ -62,9 +62,8 @@ inline constexpr TaskEntry task_kinds[] = {{"binary", binary_from},
 
 }  // namespace internal
 
-/// The task that a configuration describes.
-/// Throws: OptionError when its kind is not known, or an option is missing, unknown or out of
-/// range.
+/// The task that a configuration describes. Throws: OptionError when its kind is not known, or an
+/// option is missing, unknown or out of range.
 inline Task make_task(const Config& config) {
   std::string known;
   for (const internal::TaskEntry& entry : internal::task_kinds) {

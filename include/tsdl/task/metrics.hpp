@@ -1,5 +1,5 @@
-// What predictions are worth: figures of probabilities, of numbers and of quantiles, and the one
-// list of their names that history, files, trackers, terminal and page read.
+// Metrics of predictions: figures of classes, of numbers and of quantiles, and the list of their
+// names that history, files, trackers, terminal and reports read.
 #pragma once
 
 #include <algorithm>
@@ -17,43 +17,43 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Figures over one set of samples. NaN where a task does not have one, or the samples leave it
-/// undefined: with one class alone balanced accuracy, ROC AUC and MCC.
+/// Figures over one set of samples. A figure is NaN where the task does not have it, and where the
+/// samples leave it undefined, as balanced accuracy, ROC AUC and MCC are with one class alone.
 struct Metrics {
   static constexpr const double& undefined = internal::nan_of<double>;
 
   Index count = 0;
-  double loss = undefined;  ///< of the task; of numbers in units of their training deviation
-  // Of classes.
+  double loss = undefined;  ///< the task's; of numbers in units of their training deviation
+  // Classification.
   double accuracy = undefined;
   double balanced_accuracy = undefined;  ///< mean recall over the classes that occur
-  double roc_auc = undefined;            ///< more than two classes: mean of one against the rest
+  double roc_auc = undefined;            ///< more than two classes: mean over one against the rest
   double mcc = undefined;    ///< Matthews correlation; 0 when all predictions are one class
   double brier = undefined;  ///< two classes: mean (p - y)^2; more: mean over samples of the sum
-  double majority_accuracy = undefined;  ///< of always predicting these samples' most common class
-  // Of numbers, in their own units; of several the mean over targets.
+  double majority_accuracy = undefined;  ///< accuracy of always predicting the most common class
+  // Regression, in the targets' own units; the mean over several targets.
   double mae = undefined;   ///< mean |y - x|
   double rmse = undefined;  ///< sqrt(mean (y - x)^2)
   double r2 = undefined;    ///< 1 - sum (y - x)^2 / sum (y - mean of these y)^2
-  double mase = undefined;  ///< MAE over that of the last known value on the training rows
-  // Of quantiles.
+  double mase = undefined;  ///< MAE / MAE of the last known value on the training rows
+  // Quantiles.
   double pinball = undefined;   ///< mean pinball loss over levels, in the target's units
   double coverage = undefined;  ///< share of targets from the lowest to the highest quantile
 };
 
-/// One of the figures of Metrics: how it is called, and how it is read.
+/// A figure of Metrics: its names, where its value is, and how it is formatted.
 struct Figure {
   enum class Format { score, percent, number };
 
   std::string_view name;         ///< in files and trackers
   std::string_view title;        ///< for people
-  std::string_view short_title;  ///< the same in a narrow table
+  std::string_view short_title;  ///< for narrow tables
   double Metrics::*value;
   Format format = Format::score;
   bool lower_is_better = false;
 };
 
-/// Every figure there is. A task names those that it gives.
+/// All figures. A task lists the names of those that it has.
 inline constexpr Figure all_figures[] = {
     {"loss", "loss", "loss", &Metrics::loss, Figure::Format::score, true},
     {"accuracy", "accuracy", "acc", &Metrics::accuracy, Figure::Format::percent},
@@ -79,7 +79,7 @@ inline const Figure& figure_of(std::string_view name) {
   throw Error("figures: there is none named '", name, "'");
 }
 
-/// What a proportion lies between.
+/// The bounds of an estimate.
 struct Interval {
   double low, high;
 };
@@ -97,8 +97,8 @@ inline Interval wilson_interval(double proportion, Index n) noexcept {
 }
 
 /// The probability that a positive sample scores above a negative one, ties counting half; NaN when
-/// there is only one kind, or a score is NaN. Source: Mann and Whitney 1947, as in
-/// sklearn.metrics.roc_auc_score.
+/// all samples are of one class, or a score is NaN.
+/// Source: Mann and Whitney 1947, as in sklearn.metrics.roc_auc_score.
 inline double roc_auc(std::span<const double> scores, const std::vector<bool>& positive) {
   if (std::any_of(scores.begin(), scores.end(), is_nan)) return Metrics::undefined;
   std::vector<std::size_t> order(scores.size());
@@ -108,7 +108,7 @@ inline double roc_auc(std::span<const double> scores, const std::vector<bool>& p
   double rank_sum = 0, positives = 0;
   for (std::size_t i = 0; i < order.size();) {
     std::size_t last = i;
-    while (last < order.size() && scores[order[last]] == scores[order[i]]) ++last;
+    while (last < order.size() && same_value(scores[order[last]], scores[order[i]])) ++last;
     const double rank = (static_cast<double>(i + last) + 1.0) / 2.0;  // mean of i + 1 ... last
     for (; i < last; ++i)
       if (positive[order[i]]) {
@@ -117,31 +117,31 @@ inline double roc_auc(std::span<const double> scores, const std::vector<bool>& p
       }
   }
   const double negatives = static_cast<double>(order.size()) - positives;
-  if (positives == 0 || negatives == 0) return Metrics::undefined;
+  if (is_zero(positives) || is_zero(negatives)) return Metrics::undefined;
   return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives);
 }
 
-/// How often which class was taken for which: counts[actual][predicted], one row and one column for
-/// each class.
+/// A confusion matrix: counts[actual][predicted], one row and one column for each class.
 struct Confusion {
   std::vector<std::vector<Index>> counts;
 
   std::size_t classes() const noexcept { return counts.size(); }
-  /// How many samples are of class k.
+  /// The number of samples of class k.
   Index actual(std::size_t k) const {
     return std::accumulate(counts[k].begin(), counts[k].end(), Index{0});
   }
-  /// How many samples were taken for class k.
+  /// The number of samples that were predicted as class k.
   Index predicted(std::size_t k) const {
     return std::accumulate(counts.begin(), counts.end(), Index{0},
                            [k](Index sum, const auto& row) { return sum + row[k]; });
   }
 };
 
-/// How well one class was told from the others. What would be a division by zero is 0: the
-/// precision of a class that was never predicted, the recall of one that does not occur.
+/// Precision, recall and F1 of one class. A quotient with a denominator of 0 is 0: the precision of
+/// a class that was never predicted, the recall of a class that does not occur.
 /// Equations: precision = hits / predicted, recall = hits / actual, F1 = 2 hits / (predicted +
-/// actual). Source: sklearn.metrics.precision_recall_fscore_support with zero_division=0.
+/// actual).
+/// Source: sklearn.metrics.precision_recall_fscore_support with zero_division=0.
 struct ClassFigures {
   double precision = 0;
   double recall = 0;
@@ -155,7 +155,7 @@ inline double balanced_accuracy(const Confusion& confusion) {
   double recalls = 0, classes = 0;
   for (std::size_t k = 0; k < confusion.classes(); ++k) {
     const auto actual = static_cast<double>(confusion.actual(k));
-    if (actual == 0) continue;
+    if (is_zero(actual)) continue;
     recalls += static_cast<double>(confusion.counts[k][k]) / actual;
     classes += 1;
   }
@@ -179,7 +179,7 @@ inline double matthews(const Confusion& confusion) {
   if (classes < 2) return Metrics::undefined;
   const double scale =
       std::sqrt((total * total - predicted_squares) * (total * total - actual_squares));
-  return scale == 0 ? 0.0 : (correct * total - product) / scale;
+  return is_zero(scale) ? 0.0 : (correct * total - product) / scale;
 }
 
 /// Throws: ShapeError when there are not `columns` probabilities for each label.
@@ -189,19 +189,19 @@ inline void check_probabilities(std::span<const double> probabilities, Index col
     throw ShapeError("metrics: ", labels, " labels with ", probabilities.size(), " probabilities");
 }
 
-/// Throws: DataError when the label is none of `classes`.
+/// Throws: DataError when the label is not one of `classes`.
 inline std::size_t class_of(double label, std::size_t classes) {
   if (!(is_finite(label) && label >= 0 && label < static_cast<double>(classes) &&
-        label == std::floor(label)))
+        same_value(label, std::floor(label))))
     throw DataError("metrics: label ", label, " is not one of ", classes, " classes");
   return static_cast<std::size_t>(label);
 }
 
 }  // namespace internal
 
-/// Counts what N probabilities of class 1 (`columns` 1; predicted is p >= 0.5) or N rows of K
-/// probabilities (predicted is the first largest) say of labels 0 ... K - 1. A sample with a
-/// probability that is NaN is left out.
+/// The confusion matrix of N probabilities of class 1 (`columns` 1; predicted is p >= 0.5), or of N
+/// rows of K probabilities (predicted is the first largest), against labels 0 ... K - 1. A sample
+/// with a NaN probability is left out.
 /// Throws: ShapeError when sizes disagree; DataError when a label is not a class.
 inline Confusion confusion_matrix(std::span<const double> probabilities, Index columns,
                                   std::span<const double> labels) {
@@ -244,13 +244,13 @@ inline double macro_f1(const Confusion& confusion) {
     sum += figures[k].f1;
     classes += 1;
   }
-  return classes == 0 ? Metrics::undefined : sum / classes;
+  return is_zero(classes) ? Metrics::undefined : sum / classes;
 }
 
-/// Metrics of N probabilities of class 1 (`columns` 1; predicted is p >= 0.5) or of N rows of K
-/// probabilities (predicted is the first largest) against labels 0 ... K - 1. The loss is not set;
-/// a probability that is NaN leaves everything but the count undefined. Throws: ShapeError when
-/// sizes disagree; DataError when a label is not a class.
+/// Metrics of N probabilities of class 1 (`columns` 1; predicted is p >= 0.5), or of N rows of K
+/// probabilities (predicted is the first largest), against labels 0 ... K - 1. The loss is not set.
+/// A NaN probability leaves everything but the count undefined.
+/// Throws: ShapeError when sizes disagree; DataError when a label is not a class.
 inline Metrics classification_metrics(std::span<const double> probabilities, Index columns,
                                       std::span<const double> labels) {
   internal::check_probabilities(probabilities, columns, labels.size());
@@ -263,7 +263,7 @@ inline Metrics classification_metrics(std::span<const double> probabilities, Ind
   double brier = 0;
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t k = 0; k < width; ++k) {
-      const double hit = labels[i] == static_cast<double>(k) ? 1 : 0;
+      const double hit = same_value(labels[i], static_cast<double>(k)) ? 1 : 0;
       const double error = probabilities[i * width + k] - (width == 1 ? labels[i] : hit);
       brier += error * error;
     }
@@ -286,10 +286,10 @@ inline Metrics classification_metrics(std::span<const double> probabilities, Ind
   for (std::size_t k = columns == 1 ? 1 : 0; k < K; ++k) {
     for (std::size_t i = 0; i < n; ++i) {
       scores[i] = probabilities[i * width + (columns == 1 ? 0 : k)];
-      positive[i] = labels[i] == static_cast<double>(k);
+      positive[i] = same_value(labels[i], static_cast<double>(k));
     }
     const double one = roc_auc(scores, positive);
-    if (is_nan(one)) continue;  // a class that does not occur, or the only one that does
+    if (is_nan(one)) continue;  // this class does not occur, or no other does
     auc += one;
     classes += 1;
   }
@@ -297,9 +297,10 @@ inline Metrics classification_metrics(std::span<const double> probabilities, Ind
   return result;
 }
 
-/// MAE, RMSE and R2 of predictions x against numbers y. R2 is NaN where all y are the same, and all
-/// are where a prediction is. Throws: ShapeError when sizes disagree; DataError when a number is
-/// not finite. Source: sklearn.metrics.mean_absolute_error, mean_squared_error, r2_score.
+/// MAE, RMSE and R2 of predictions x against numbers y. R2 is NaN where all y are equal; all three
+/// are NaN where a prediction is NaN or infinite.
+/// Throws: ShapeError when sizes disagree; DataError when a target is not finite.
+/// Source: sklearn.metrics.mean_absolute_error, mean_squared_error, r2_score.
 inline Metrics regression_metrics(std::span<const double> x, std::span<const double> y) {
   if (x.size() != y.size())
     throw ShapeError("metrics: ", y.size(), " numbers with ", x.size(), " predictions");
@@ -307,7 +308,7 @@ inline Metrics regression_metrics(std::span<const double> x, std::span<const dou
   result.count = static_cast<Index>(y.size());
   if (y.empty() || !std::all_of(x.begin(), x.end(), is_finite)) return result;
   const auto n = static_cast<double>(y.size());
-  double mean = 0;  // of differences from the first value: exact where all are the same
+  double mean = 0;  // from differences to the first value: exact where all values are equal
   for (const double value : y) {
     if (!is_finite(value)) throw DataError("metrics: target ", value, " is not finite");
     mean += (value - y.front()) / n;

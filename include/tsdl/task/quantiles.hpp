@@ -1,6 +1,6 @@
 // Quantiles of numbers, which cannot cross by construction.
 //
-// For each target the middle output is free, and each other is the distance to its neighbour:
+// For each target the middle output is free; every other output is the distance to its neighbour:
 //
 //   q[m] = x[m]                              m = (Q - 1) / 2
 //   q[j] = q[j - 1] + softplus(x[j])         j > m
@@ -31,16 +31,17 @@ template <class Options>
 class QuantilesTask;
 }
 
-/// K targets with Q quantiles each, [K][Q] outputs. Predicts those quantiles in the targets' own
-/// units, ascending. Loss: pinball, the mean over samples, targets and levels, of targets in units
-/// of their training deviation. Source: Koenker and Bassett 1978.
+/// K targets with Q quantiles each, from [K][Q] outputs. Predicts these quantiles in the targets'
+/// own units, ascending. Loss: pinball, the mean over samples, targets and levels, with targets in
+/// units of their training deviation.
+/// Source: Koenker and Bassett 1978.
 struct Quantiles {
   std::vector<double> levels = {0.1, 0.5, 0.9};  ///< ascending, each between 0 and 1
   Index targets = 1;                             ///< K
   TargetScale scale{};                           ///< prepare fits it
 
-  using Kind = internal::QuantilesTask<Quantiles>;  ///< its constructor throws OptionError on what
-                                                    ///< it cannot be
+  using Kind = internal::QuantilesTask<Quantiles>;  ///< throws OptionError when an option
+                                                    ///< is out of range
 };
 
 namespace internal {
@@ -123,7 +124,7 @@ class QuantilesTask final : public TaskKind {
   std::vector<std::string_view> figures() const override {
     return {"pinball", "coverage", "mae", "rmse", "r2", "mase"};
   }
-  /// Of numbers: those of the quantile nearest to the median.
+  /// The figures of numbers are those of the quantile nearest to the median.
   Metrics measure(std::span<const double> predictions,
                   std::span<const double> targets) const override {
     check(targets);
@@ -161,7 +162,7 @@ class QuantilesTask final : public TaskKind {
     return best;
   }
 
-  /// One target's outputs to its quantiles.
+  /// Turns one target's outputs into its quantiles.
   void stack_up(const double* x, double* q) const noexcept {
     const Index Q = levels(), m = middle();
     q[m] = x[m];

@@ -1,4 +1,4 @@
-// Numbers: an output a target.
+// Regression: one output per target.
 #pragma once
 
 #include <cstddef>
@@ -20,15 +20,15 @@ template <class Options>
 class RegressionTask;
 }
 
-/// K outputs, one a target. Predicts K numbers in the targets' own units. Loss: the mean over
-/// samples and targets, of targets in units of their training deviation.
+/// K outputs, one per target. Predicts K numbers in the targets' own units. Loss: the mean over
+/// samples and targets, with targets in units of their training deviation.
 struct Regression {
   Index targets = 1;        ///< K
-  NumberLoss loss = MSE{};  ///< a Huber's delta is in the same units
+  NumberLoss loss = MSE{};  ///< Huber's delta is in units of the training deviation
   TargetScale scale{};      ///< prepare fits it
 
-  using Kind = internal::RegressionTask<Regression>;  ///< its constructor throws OptionError on
-                                                      ///< what it cannot be
+  using Kind = internal::RegressionTask<Regression>;  ///< throws OptionError when an option is
+                                                      ///< out of range
 };
 
 namespace internal {

@@ -1,5 +1,5 @@
-// Targets that are numbers: their mean and deviation on the training rows, by which a network sees
-// them, and how far off the last known value is there.
+// The scale of targets that are numbers: their mean and deviation on the training rows, and the
+// mean error of the last known value there.
 #pragma once
 
 #include <cmath>
@@ -14,18 +14,20 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// A network's output x stands for mean + scale x, so that it sees targets without units. In
-/// double: nothing is lost of a price of 1e9.
+/// A network's output x stands for mean + scale x, so that the network sees targets without units.
+/// In double: a price of 1e9 loses nothing.
 struct TargetScale {
-  /// Of each target. Empty: 0 and 1, targets are taken as they are.
+  /// Per target. Empty: 0 and 1, the targets are used as they are.
   std::vector<double> mean{}, scale{};
-  /// What the last known value is off by on average: the denominator of MASE. Empty: not known.
+  /// The mean absolute error of the last known value, the denominator of MASE. Empty: not known.
   std::vector<double> naive{};
 
   /// Fits mean and deviation (ddof 0) of n targets of K values each; a target that never changes
-  /// has scale 1. `last`, if there is any, holds the last known value of each, NaN where it is not
-  /// known. Shapes: targets and last n x K. Throws: ShapeError, DataError when there is none, or
-  /// one is not finite.
+  /// has scale 1. `last`, unless empty, holds the last known value of each, NaN where it is not
+  /// known.
+  /// Shapes: targets and last n x K.
+  /// Throws: ShapeError when sizes disagree; DataError when there is no target, or one is not
+  /// finite.
   static TargetScale fit(std::span<const double> targets, Index K,
                          std::span<const double> last = {}) {
     if (K < 1 || targets.empty() || std::ssize(targets) % K != 0)
@@ -49,7 +51,7 @@ struct TargetScale {
         off += std::abs(targets[i] - last[i]);
         known += 1;
       }
-      // As StandardScaler: a deviation that rounding alone explains is none.
+      // As in StandardScaler, a deviation that rounding alone explains counts as 0.
       constexpr double eps = 0x1p-52;
       const bool constant = variance <= n * eps * variance + (n * mean * eps) * (n * mean * eps);
       fitted.mean.push_back(mean);
@@ -69,7 +71,7 @@ struct TargetScale {
     return naive.empty() ? internal::nan_of<double> : naive[static_cast<std::size_t>(k)];
   }
 
-  /// y as the network sees it, and back.
+  /// y in the network's units, and the inverse.
   double scaled(Index k, double y) const noexcept { return (y - mean_of(k)) / scale_of(k); }
   double restored(Index k, double x) const noexcept { return mean_of(k) + scale_of(k) * x; }
 
@@ -98,12 +100,12 @@ struct TargetScale {
       if (is_nan(value)) value = -1;
     config.options["naive"] = known;
   }
-  /// Throws: OptionError when one of the three is missing, or no list of numbers.
+  /// Throws: OptionError when one of the three is missing, or is not a list of numbers.
   template <class Tag>
   static TargetScale from(const BasicConfig<Tag>& config) {
     TargetScale scale{config.numbers("mean"), config.numbers("scale"), config.numbers("naive")};
     for (double& value : scale.naive)
-      if (value == -1) value = internal::nan_of<double>;
+      if (same_value(value, -1)) value = internal::nan_of<double>;
     return scale;
   }
 };

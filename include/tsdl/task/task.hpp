@@ -1,12 +1,13 @@
-// What outputs mean: the contract of a task, and the handle by which everything asks for it.
+// The contract of a task, which gives a model's outputs their meaning, and the handle through which
+// all code uses it.
 //
 //   outputs      K numbers that a model gives for a sample
-//   targets      what it is asked, in units of the data: a class, or numbers
+//   targets      what the model is to predict, in units of the data: a class, or numbers
 //   predictions  what a person reads: probabilities, numbers, quantiles
 //
-// A task is all in double and knows no model. Each kind has a file here, as a template: a program
-// compiles those that it uses. Files find them by the list in task/make_task.hpp. One of your own
-// is a class that keeps TaskKind.
+// A task computes in double and knows no model. Each kind has its own file here, as a template, so
+// that a program compiles only the kinds that it uses. Files find them through the list in
+// task/make_task.hpp. A task of your own is a class that derives from TaskKind.
 #pragma once
 
 #include <memory>
@@ -30,51 +31,50 @@ class TaskKind {
  public:
   virtual ~TaskKind() = default;
 
-  /// Its kind and options: what files hold.
+  /// Its kind and options, as files hold them.
   virtual Config describe() const = 0;
-  /// How many values a target has, how many outputs a model, and how many numbers decode gives.
+  /// The number of values of a target, of a model's outputs, and of the numbers that decode gives.
   virtual Index targets() const noexcept = 0;
   virtual Index outputs() const noexcept = 0;
   virtual Index predictions() const noexcept = 0;
-  /// How many classes targets are; 0: they are numbers.
+  /// The number of classes; 0: targets are numbers.
   virtual Index classes() const noexcept { return 0; }
-  /// What each prediction is called. `targets`: the labels of the classes, or a name a target.
+  /// The name of each prediction. `targets`: the labels of the classes, or one name per target.
   virtual std::vector<std::string> names(const std::vector<std::string>& targets) const = 0;
 
-  /// Refuses targets that it cannot be trained on. Shapes: targets n x targets().
-  /// Throws: DataError naming the value.
+  /// Refuses targets on which it cannot be trained. Shapes: targets n x targets(). Throws:
+  /// DataError naming the value.
   virtual void check(std::span<const double> targets) const = 0;
 
-  /// The loss of n samples, whose targets check() takes, and the derivative of its sum.
-  /// Shapes: outputs and slopes n x outputs(); targets n x targets(). slopes may be null.
+  /// The loss of n samples, whose targets check() accepts, and the derivative of its sum. Shapes:
+  /// outputs and slopes n x outputs(); targets n x targets(). `slopes` may be null.
   virtual LossSum loss(const double* outputs, const double* targets, Index n,
                        double* slopes) const noexcept = 0;
 
-  /// What one sample's outputs mean. Shapes: out predictions().
+  /// Turns one sample's outputs into predictions. Shapes: out predictions().
   virtual void decode(const double* outputs, double* out) const noexcept = 0;
 
-  /// The names of the figures that it gives beside the loss, the most telling first
-  /// (task/metrics.hpp).
+  /// The names of its figures beside the loss (task/metrics.hpp), the most important first.
   virtual std::vector<std::string_view> figures() const = 0;
-  /// Those figures, the loss left out. Shapes: predictions n x predictions(), targets n x
-  /// targets(). Throws: as check.
+  /// These figures, without the loss. Shapes: predictions n x predictions(), targets n x targets().
+  /// Throws: as check.
   virtual Metrics measure(std::span<const double> predictions,
                           std::span<const double> targets) const = 0;
 
-  /// The same task where every sample counts the same.
+  /// The same task with equal weights for all samples.
   virtual std::shared_ptr<const TaskKind> unweighted() const { return nullptr; }
 };
 
-/// A task, by value: made from the options of a kind, as in Task task = Regression{}; copies share
+/// A task, by value, made from the options of a kind, as in Task task = Regression{}. Copies share
 /// it.
 class Task {
  public:
-  /// From the options of a kind, such as Binary, Classes, Regression and Quantiles, which name its
-  /// class. Throws: OptionError when an option is out of range.
+  /// From the options of a kind (Binary, Classes, Regression, Quantiles), which name its class.
+  /// Throws: OptionError when an option is out of range.
   template <class Options>
   requires requires { typename Options::Kind; }
   Task(const Options& options) : kind_(std::make_shared<const typename Options::Kind>(options)) {}
-  /// A kind of one's own. Throws: Error when there is none.
+  /// A task of your own. Throws: Error when `kind` is null.
   Task(std::shared_ptr<const TaskKind> kind) : kind_(std::move(kind)) {
     if (!kind_) throw Error("Task: no kind was given");
   }
@@ -87,14 +87,14 @@ class Task {
     return other ? Task(std::move(other)) : *this;
   }
 
-  /// Throws: OptionError when a model of so many outputs cannot have this task.
+  /// Throws: OptionError when a model with this number of outputs cannot have this task.
   void check_outputs(Index outputs) const {
     if (outputs != kind_->outputs())
       throw OptionError("task ", kind_->describe().kind, ": expected a model of ", kind_->outputs(),
                         " outputs, got ", outputs);
   }
-  /// Checks `n` targets of `values` each before they are used.
-  /// Throws: ShapeError when there are more or fewer than its samples need; DataError as check.
+  /// Checks `n` targets of `values` each before they are used. Throws: ShapeError when a sample has
+  /// more or fewer values than the task needs; DataError as check.
   void check_targets(std::span<const double> targets, Index values, Index n) const {
     if (values != kind_->targets() || std::ssize(targets) != n * values)
       throw ShapeError(

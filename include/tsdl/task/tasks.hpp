@@ -1,4 +1,4 @@
-// The kinds of task, and which one stands for what is not said.
+// The kinds of task, and the default for a model's number of outputs.
 #pragma once
 
 #include "tsdl/task/binary.hpp"
@@ -11,16 +11,16 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// What a model of so many outputs does unless something else is asked for: two classes with one,
-/// else as many classes.
+/// The task of a model with this number of outputs unless another one is chosen: two classes with
+/// one output, else one class per output.
 template <class = void>
 Task default_task(Index outputs) {
   if (outputs == 1) return Binary{};
   return Classes{.count = outputs};
 }
 
-/// The task of a loss by itself, for a model of so many outputs; numbers are taken as they are.
-/// Throws: OptionError when they do not go together, or an option is out of range.
+/// The task of a loss alone, for a model with this number of outputs; numbers are used as they are.
+/// Throws: OptionError when loss and outputs do not match, or an option is out of range.
 template <class = void>
 Task task_of(const Loss& loss, Index outputs) {
   const auto made = [&]() -> Task {

@@ -1,10 +1,8 @@
-// Runs recorded where teams look at them: the interface of a tracker, and the callback that feeds
-// it.
+// The interface of an experiment tracker, and the callback that feeds it.
 //
-// A tracker takes what a run is (parameters, tags), what it measures (metrics by step) and what it
-// leaves behind (files). Words and rules are MLflow's
-// (https://mlflow.org/docs/latest/tracking.html). track/mlflow/folder.hpp writes MLflow's folder
-// format; track/mlflow/rest.hpp speaks to a server.
+// A tracker records a run's parameters and tags, its metrics by step, and its files. Terms and
+// rules are MLflow's (https://mlflow.org/docs/latest/tracking.html). track/mlflow/folder.hpp writes
+// MLflow's folder format; track/mlflow/rest.hpp sends to a server.
 #pragma once
 
 #include <cstdint>
@@ -24,14 +22,14 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// A name and a text: a parameter or a tag. The key may hold letters, digits, '_', '-', '.', ' ',
-/// ':' and '/'; anything else, and a path that would leave its folder, is refused.
+/// A parameter or a tag: a key and a text. The key may hold letters, digits, '_', '-', '.', ' ',
+/// ':' and '/'. Any other character, and a path that would leave its folder, is refused.
 struct TrackedText {
   std::string key;
   std::string value;
 };
 
-/// A figure at a step; steps of training are epochs.
+/// A metric at a step; steps of training are epochs.
 struct TrackedMetric {
   std::string key;
   double value = 0;
@@ -45,15 +43,15 @@ enum class RunStatus {
   killed   ///< it was interrupted
 };
 
-/// What is known of a run when it starts.
+/// What is known about a run when it starts.
 struct RunInfo {
   std::string experiment = "Default";
-  std::string name{};                 ///< of the run, for people; need not be unique
+  std::string name{};                 ///< the run's name, for people; need not be unique
   std::vector<TrackedText> params{};  ///< every option
   std::vector<TrackedText> tags{};
 };
 
-/// Milliseconds since 1970, which is how MLflow counts time.
+/// The time in milliseconds since 1970, MLflow's unit.
 using Clock = std::function<std::int64_t()>;
 
 inline std::int64_t system_milliseconds() {
@@ -62,43 +60,44 @@ inline std::int64_t system_milliseconds() {
   return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
 }
 
-/// Records one run. Called from one thread: start, then anything, then end. Throws: DataError when
-/// a key is not a key; Error when the target cannot be used (a server that cannot be reached is not
-/// that: see track/mlflow/rest.hpp).
+/// Records one run. Call from one thread: start, then anything, then end. Throws: DataError when a
+/// key is invalid; Error when the target cannot be used (a server that cannot be reached does not
+/// throw: see track/mlflow/rest.hpp).
 class Tracker {
  public:
   virtual ~Tracker() = default;
-  /// Begins the run: the first call.
+  /// Starts the run: the first call.
   virtual void start(const RunInfo& run) = 0;
   /// Adds parameters.
   virtual void log_params(std::span<const TrackedText> params) = 0;
-  /// Sets tags, over those that are there.
+  /// Sets tags, replacing those of the same key.
   virtual void set_tags(std::span<const TrackedText> tags) = 0;
-  /// All at one moment, that of the call.
+  /// Logs metrics, all with the time of the call.
   virtual void log_metrics(std::span<const TrackedMetric> metrics) = 0;
-  /// Copies the file as it is now to `directory` among the run's artifacts ("": at their top).
+  /// Copies the file as it is now to `directory` among the run's artifacts ("": to their root).
   virtual void log_artifact(const std::filesystem::path& file,
                             const std::string& directory = {}) = 0;
-  /// Registers an artifact of this run, named by its path among them, as a new version of `model`.
+  /// Registers an artifact of this run, by its path among the artifacts, as a new version of
+  /// `model`.
   virtual void register_model(const std::string& model, const std::string& artifact) = 0;
   /// Ends the run: the last call.
   virtual void end(RunStatus status) = 0;
-  /// Where the run can be looked at: a folder or an address; empty while that is not known.
+  /// Where the run can be viewed: a folder or an address; empty while that is not known.
   virtual std::string location() const = 0;
 };
 
 /// Logs each epoch of a training run: losses, learning rate, gradient norm and validation metrics
-/// at step = epoch. What is undefined is left out. start() and end() of the tracker are the
-/// caller's.
+/// at step = epoch, without those that are undefined. The caller calls start() and end() of the
+/// tracker.
 ///
-/// A tracker that throws does not stop the training: `on_problem` is told once, and nothing more is
-/// sent.
+/// A tracker that throws does not stop the training: `on_problem` is called once, and nothing more
+/// is sent.
 struct Tracking {
   Tracker* tracker = nullptr;
   std::function<void(const std::string&)> on_problem{};
 };
 
-/// The metrics of one epoch, by the names under which they are tracked.
+/// The metrics of one epoch, under their tracked names.
 inline std::vector<TrackedMetric> tracked_metrics(const EpochRecord& epoch) {
   std::vector<TrackedMetric> metrics;
   const auto add = [&](const char* key, double value) {
@@ -116,7 +115,7 @@ inline std::vector<TrackedMetric> tracked_metrics(const EpochRecord& epoch) {
 
 namespace internal {
 
-/// A template, as a program that does not track need not compile it.
+/// A template, so that a program without tracking does not compile it.
 template <class Options = Tracking>
 class TrackingCallback final : public Callback {
  public:
@@ -126,7 +125,7 @@ class TrackingCallback final : public Callback {
   void on_epoch_complete(const TrainerState& state) override {
     guarded([&] { options_.tracker->log_metrics(tracked_metrics(state.history.back())); });
   }
-  /// Best values, as tags of a run cannot be compared and metrics can.
+  /// The best values, as metrics, since a run's tags cannot be compared.
   void on_end(const TrainerState& state) override {
     if (state.best_epoch == 0) return;
     guarded([&] {

@@ -51,7 +51,7 @@ inline std::vector<RocPoint> roc_curve(std::span<const double> scores,
   internal::check_scores("roc_curve", scores, positive);
   const auto positives = static_cast<double>(std::count(positive.begin(), positive.end(), true));
   const double negatives = static_cast<double>(scores.size()) - positives;
-  if (positives == 0 || negatives == 0 || std::any_of(scores.begin(), scores.end(), is_nan))
+  if (is_zero(positives) || is_zero(negatives) || std::any_of(scores.begin(), scores.end(), is_nan))
     return {};
   std::vector<std::size_t> order(scores.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -61,7 +61,7 @@ inline std::vector<RocPoint> roc_curve(std::span<const double> scores,
   double hits = 0, alarms = 0;
   for (std::size_t i = 0; i < order.size();) {
     const double threshold = scores[order[i]];
-    for (; i < order.size() && scores[order[i]] == threshold; ++i)
+    for (; i < order.size() && same_value(scores[order[i]], threshold); ++i)
       (positive[order[i]] ? hits : alarms) += 1;
     curve.push_back({threshold, alarms / negatives, hits / positives});
   }

@@ -116,7 +116,7 @@ TEST_CASE("MLflow client: an error tells the server's code and message, and whet
       error_of([&] { client.log_batch("nobody", no_items, no_items, no_items); });
   CHECK(unknown.status() == 404);
   CHECK(unknown.code() == "RESOURCE_DOES_NOT_EXIST");
-  CHECK_FALSE(unknown.passing());
+  CHECK_FALSE(unknown.is_transient());
   CHECK(std::string(unknown.what()) == server.uri() +
                                            ": POST runs/log-batch: 404 RESOURCE_DOES_NOT_EXIST: "
                                            "Run with id=nobody not found");
@@ -126,12 +126,12 @@ TEST_CASE("MLflow client: an error tells the server's code and message, and whet
     return error_of([&] { client.experiment_id("Default"); });
   };
   CHECK(with(Fault::unavailable).status() == 503);
-  CHECK(with(Fault::unavailable).passing());
+  CHECK(with(Fault::unavailable).is_transient());
   CHECK(with(Fault::too_many).status() == 429);
-  CHECK(with(Fault::too_many).passing());
+  CHECK(with(Fault::too_many).is_transient());
   CHECK(with(Fault::drop_before).status() == 0);
-  CHECK(with(Fault::drop_before).passing());
-  CHECK(with(Fault::drop_after).passing());
+  CHECK(with(Fault::drop_before).is_transient());
+  CHECK(with(Fault::drop_after).is_transient());
   CHECK(contains(with(Fault::drop_after).what(), "no answer"));
 
   std::string gone;
@@ -142,7 +142,7 @@ TEST_CASE("MLflow client: an error tells the server's code and message, and whet
   MLflowClient nowhere(gone);
   const MLflowError away = error_of([&] { nowhere.experiment_id("Default"); });
   CHECK(away.status() == 0);
-  CHECK(away.passing());
+  CHECK(away.is_transient());
 }
 
 TEST_CASE("MLflow client: answers of other servers are not taken for MLflow's") {
@@ -158,12 +158,12 @@ TEST_CASE("MLflow client: answers of other servers are not taken for MLflow's") 
   MLflowClient client("http://127.0.0.1:" + std::to_string(port));
   const auto error = [&] { return error_of([&] { client.experiment_id("x"); }); };
   CHECK(contains(error().what(), "is this an MLflow server?"));
-  CHECK_FALSE(error().passing());
+  CHECK_FALSE(error().is_transient());
   for (const char* json : {"[]", "{}", "{\"experiment\": 3}", "{\"experiment\": {}}",
                            "{\"experiment\": {\"experiment_id\": 0}}", ""}) {
     body = json;
     CHECK(contains(error().what(), "is this an MLflow server?"));
-    CHECK_FALSE(error().passing());
+    CHECK_FALSE(error().is_transient());
   }
   status = 404;
   body = "line one\nline two" + std::string(1000, 'x');
@@ -172,9 +172,9 @@ TEST_CASE("MLflow client: answers of other servers are not taken for MLflow's") 
   CHECK(std::string(error().what()).size() < 450);
   status = 503;
   body = "disabled: run `mlflow server` with `--serve-artifacts`";
-  CHECK_FALSE(error().passing());
+  CHECK_FALSE(error().is_transient());
   status = 301;
-  CHECK_FALSE(error().passing());
+  CHECK_FALSE(error().is_transient());
   other.stop();
   thread.join();
 }
@@ -187,7 +187,7 @@ TEST_CASE("MLflow client: credentials go into the header and nowhere else") {
       client.experiment_id("Default");
     } catch (const MLflowError& error) {
       CHECK_FALSE(contains(error.what(), "s3cret"));
-      CHECK_FALSE(error.passing());
+      CHECK_FALSE(error.is_transient());
       return error.status();
     }
     return 200;
@@ -222,7 +222,7 @@ TEST_CASE("MLflow client: a server that does not answer is left after the timeou
   server.set_fault([](int) { return Fault::never; });
   MLflowClient hasty(server.uri(), {}, {.read = 100ms});
   auto start = std::chrono::steady_clock::now();
-  CHECK(error_of([&] { hasty.experiment_id("Default"); }).passing());
+  CHECK(error_of([&] { hasty.experiment_id("Default"); }).is_transient());
   CHECK(seconds_since(start) > 0.05);
   CHECK(seconds_since(start) < 5);
 
@@ -272,7 +272,7 @@ TEST_CASE("MLflow client: where files cannot be sent, it says why") {
     const auto run = make_run(client);
     const auto error = error_of([&] { client.put_artifact(run, "a", directory / "file"); });
     CHECK(contains(error.what(), "s3://bucket/1/"));
-    CHECK_FALSE(error.passing());
+    CHECK_FALSE(error.is_transient());
   }
   MLflowLoopback server({.artifacts = "mlflow-artifacts://artifacts.example:5000/"});
   MLflowClient client(server.uri());
@@ -314,7 +314,7 @@ TEST_CASE("MLflow client: a connection that breaks under a file does not end the
   const int status = test::status_of_child([&] {
     ::signal(SIGPIPE, SIG_DFL);  // httplib's server had it ignored
     const auto error = error_of([&] { client.put_artifact(run, "a", directory / "file"); });
-    return error.passing() && error.status() == 0 ? 7 : 8;
+    return error.is_transient() && error.status() == 0 ? 7 : 8;
   });
   CHECK(status == 7);
 }

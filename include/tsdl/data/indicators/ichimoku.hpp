@@ -12,7 +12,7 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Ichimoku lines, each where it is computed.
+/// Ichimoku lines, without the shift of a chart.
 /// Equations: line(n) = (highest high + lowest low of n candles) / 2; conversion = line(9),
 /// base = line(26), a = (conversion + base) / 2, b = line(52).
 /// Numbers: conversion, base, a, b. Units: price.
@@ -53,7 +53,7 @@ class Ichimoku {
   Line span_;
 };
 
-/// The Ichimoku cloud as a chart draws it under a candle: a and b of `shift` candles before.
+/// The Ichimoku cloud as a chart draws it under a candle: a and b of `shift` candles ago.
 /// Numbers: a, b. Units: price. Warm `shift` candles after Ichimoku's own.
 class IchimokuCloud {
  public:

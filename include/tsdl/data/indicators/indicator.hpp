@@ -1,4 +1,4 @@
-// What an indicator is: a small object that takes candles one at a time and gives numbers.
+// The concept of an indicator: a small object that takes candles one at a time and gives numbers.
 #pragma once
 
 #include <array>
@@ -15,12 +15,11 @@ namespace tsdl {
 inline namespace TSDL_ABI {
 
 /// A copyable object with
-///   static constexpr std::array<std::string_view, N> names: what its N numbers are called,
-///   push(const Candle&) noexcept: takes the next candle and gives a double where N is 1, else a
-///     std::array<double, N>. NaN is "not warm yet", and nothing else is.
-/// It may have `static constexpr bool needs_volume = true`, and a `state(StateBytes&)`, without
-/// which it can be part of a snapshot only if it is trivially copyable.
-/// Candles are valid (see validate) and ascend in time. After construction nothing is allocated.
+/// static constexpr std::array<std::string_view, N> names: the names of its N numbers,
+/// push(const Candle&) noexcept: takes the next candle and gives a double where N is 1, else a
+/// It may have `static constexpr bool needs_volume = true`, and a `state(StateBytes&)`; without the
+/// latter it can be part of a snapshot only if it is trivially copyable. Candles are valid (see
+/// validate) and ascend in time. Allocates: in the constructor only.
 template <class T>
 concept Indicator = std::copyable<T> && requires(T indicator, const Candle& candle) {
   { T::names.size() } -> std::convertible_to<std::size_t>;
@@ -38,7 +37,7 @@ constexpr bool needs_volume() noexcept {
     return false;
 }
 
-/// An indicator's numbers as an array, however many they are.
+/// An indicator's numbers as an array, for any N.
 inline std::array<double, 1> as_array(double value) noexcept { return {value}; }
 template <std::size_t N>
 std::array<double, N> as_array(const std::array<double, N>& values) noexcept {

@@ -18,7 +18,7 @@ inline namespace TSDL_ABI {
 
 /// Wilder's relative strength index of the close.
 /// Equations: 100 u / (u + d), with u and d the exponential averages (alpha = 1 / window, from a
-/// first value of 0) of the rises and of the falls.
+/// first value of 0) of rises and falls.
 /// Range: 0 to 100; 50 where there was neither rise nor fall.
 class RSI {
  public:
@@ -47,10 +47,10 @@ class RSI {
   ExponentialAverage falls_;
 };
 
-/// Stochastic RSI: where the RSI lies between its lowest and highest of the window, and two simple
-/// averages of it, one of the other.
+/// Stochastic RSI: where the RSI lies between its lowest and highest value in the window, a simple
+/// average of that, and a simple average of the average.
 /// Range: 0 to 1; 0.5 where the RSI moved by 1e-6 points or less: while the price stands still the
-/// RSI does too, but for rounding.
+/// RSI moves by rounding only.
 /// Source: Chande and Kroll (1994), The New Technical Trader.
 class StochasticRSI {
  public:
@@ -82,7 +82,8 @@ class StochasticRSI {
   RollingMean d_;
 };
 
-/// Blau's true strength index: the twice smoothed change of the close over its twice smoothed size.
+/// Blau's true strength index: the twice smoothed change of the close over its twice smoothed
+/// absolute value.
 /// Range: -100 to 100; 0 where there was no change.
 class TSI {
  public:
@@ -120,7 +121,7 @@ class TSI {
 
 /// Williams' ultimate oscillator: buying pressure over true range in three windows.
 /// Equations: 100 (4 a + 2 b + c) / 7, each the window's sum of close - min(low, previous close)
-/// over its sum of true ranges, 0.5 where that is 0.
+/// over its sum of true ranges, 0.5 where that sum is 0.
 /// Range: 0 to 100.
 class UltimateOscillator {
  public:
@@ -247,8 +248,8 @@ class ROC {
 
 namespace internal {
 
-/// The percent by which a number's fast exponential average exceeds its slow one, an exponential
-/// average of that, and the difference of the two; 0 where the slow average is 0.
+/// How far a number's fast exponential average is above its slow one, in percent; the exponential
+/// average of that line; and their difference. The line is 0 where the slow average is 0.
 class PercentageOscillator {
  public:
   PercentageOscillator(Index slow, Index fast, Index signal)
@@ -290,7 +291,7 @@ class PPO {
   internal::PercentageOscillator oscillator_;
 };
 
-/// Percentage volume oscillator: the same of volume; 0 where the slow average is 0.
+/// Percentage volume oscillator: the same for volume; 0 where the slow average is 0.
 class PVO {
  public:
   static constexpr std::array<std::string_view, 3> names = {"pvo", "pvo_signal", "pvo_hist"};
@@ -308,9 +309,9 @@ class PVO {
 };
 
 /// Kaufman's adaptive moving average of the close.
-/// Equations: e = |close - close `window` candles before| / sum of the window's |changes|, 0 where
+/// Equations: e = |close - close `window` candles ago| / sum of the window's |changes|, 0 where
 /// nothing changed; a = (e (2/(fast+1) - 2/(slow+1)) + 2/(slow+1))^2; kama += a (close - kama). It
-/// starts at the window's last close.
+/// starts at the last close of the first window.
 /// Units: price. Warm after `window` candles.
 /// Source: Kaufman (1995), Smarter Trading.
 class KAMA {

@@ -15,15 +15,16 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Parabolic stop and reverse (SAR), as two lines that are both always there.
-/// Equations: in an up-trend sar += a (extreme - sar), extreme the highest high of the trend, but
-/// no higher than the low of two candles ago or, where that is above it, of the last candle. A new
-/// extreme raises a by `step`, up to `largest_step`. A low below sar ends the trend: sar becomes
-/// its extreme, a becomes `step`, and the down-trend, the mirror image, begins. Numbers: the line
-/// below and the line above the price; 1 on the first candle of an up-trend, of a down-trend, else
-/// 0. The line on the side of the trend is its sar. The other one is the extreme: there the sar of
-/// the next trend will start, so that both lines run on through a reversal. Units: price. Warm from
-/// the third candle on. Source: Wilder (1978), New Concepts in Technical Trading Systems.
+/// Parabolic stop and reverse (SAR), as two lines that are always defined.
+/// Equations: in an up-trend sar += a (extreme - sar), extreme the highest high of the trend; where
+/// the low of two candles ago is below it, sar drops to that low, else to the last candle's low
+/// where that is below. A new extreme raises a by `step`, up to `largest_step`. A low below sar
+/// ends the trend: sar becomes its extreme, a becomes `step`, and the down-trend, the mirror image,
+/// begins. Numbers: the line below and the line above the price; 1 on the first candle of an
+/// up-trend, of a down-trend, else 0. The line on the side of the trend is its sar. The other line
+/// is the extreme, where the sar of the next trend will start, so that both lines are continuous
+/// through a reversal. Units: price. Warm from the third candle on.
+/// Source: Wilder (1978), New Concepts in Technical Trading Systems.
 class PSAR {
  public:
   static constexpr std::array<std::string_view, 4> names = {

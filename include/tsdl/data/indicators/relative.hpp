@@ -18,8 +18,9 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// An indicator each of whose numbers x is replaced by `Rule::relate(x, x of the candle before)`.
-/// A Rule takes each candle first (push) and may keep numbers of its own; NaN where it is not warm.
+/// An indicator each of whose numbers x is replaced by `Rule::relate(x, x of the candle before)`. A
+/// Rule takes each candle first (push) and may have numbers of its own; it gives NaN while it is
+/// not warm.
 template <Indicator Inner, class Rule>
 class Relative {
   static constexpr std::size_t count = Inner::names.size();
@@ -55,8 +56,8 @@ class Relative {
 
 namespace internal {
 
-/// The ATR of 10 candles, and at least a millionth of the close: a market that has stood still for
-/// long has none, and nothing may be divided by what rounding has left of it.
+/// The ATR of 10 candles, but at least a millionth of the close: in a market that stands still the
+/// ATR is a rounding error, by which nothing may be divided.
 class RangeUnit {
  public:
   void push(const Candle& c) noexcept {
@@ -75,7 +76,7 @@ class RangeUnit {
 class VolumeUnit {
  public:
   void push(const Candle& c) noexcept { volume_.push(c.volume); }
-  /// x over the mean volume, 0 where that is 0; NaN while there is none.
+  /// x over the mean volume, 0 where the mean is 0; NaN while it is not warm.
   double share(double x) const noexcept {
     const double mean = volume_.value();
     return !is_nan(mean) && mean <= 0 ? 0 : x / mean;
@@ -146,36 +147,35 @@ auto over_close(I sizes) {
   return Relative<I, internal::ShareOfClose>(std::move(sizes));
 }
 
-/// Price differences in units of the ATR of 10 candles, which counts as a millionth of the close
-/// where it is less.
+/// Price differences in units of the ATR of 10 candles, but at least a millionth of the close.
 template <Indicator I>
 auto over_atr(I differences) {
   return Relative<I, internal::ShareOfATR>(std::move(differences));
 }
 
-/// Running totals of volume as the last candle's change, in units of the mean volume of 20 candles;
-/// 0 where that is 0.
+/// Running totals of volume: the last candle's change, in units of the mean volume of 20 candles; 0
+/// where the mean is 0.
 template <Indicator I>
 auto change_over_volume(I totals) {
   return Relative<I, internal::ChangeToVolume>(std::move(totals));
 }
 
-/// An index above 0 as its logarithmic change since the candle before, in percent.
+/// An index above 0: its logarithmic change since the candle before, in percent.
 template <Indicator I>
 auto log_change(I index) {
   return Relative<I, internal::LogChange>(std::move(index));
 }
 
-/// Price differences times volume in units of that ATR times that mean volume.
+/// Price differences times volume, in units of the same ATR times the same mean volume.
 template <Indicator I>
 auto over_turnover(I products) {
   return Relative<I, internal::ShareOfTurnover>(std::move(products));
 }
 
 /// Ease of movement without units, and its simple average: how far the middle of the range moved,
-/// in units of the ATR of 10 candles, times the range in those units, over the volume in units of
-/// the mean volume of 20; 0 where there is no volume. A volume counts as a hundredth of the mean at
-/// least, so that a nearly empty candle does not outweigh all others.
+/// in units of the ATR of 10 candles, times the range in the same units, over the volume in units
+/// of the mean volume of 20; 0 where there is no volume. A volume counts as at least a hundredth of
+/// the mean, so that a nearly empty candle does not outweigh all others.
 class RelativeEaseOfMovement {
  public:
   static constexpr std::array<std::string_view, 2> names = {"em", "sma_em"};
@@ -207,9 +207,9 @@ class RelativeEaseOfMovement {
 };
 
 /// The candle itself without units.
-/// Equations: ln(price / previous close) / the mean, over the window, of
-/// ln(max(high, previous close) / min(low, previous close)); 0 where that mean is 0.
-/// Numbers: open, high, low, close. Range: -window to window. Warm after window + 1 candles.
+/// Equations: ln(price / previous close) / the mean, over the window, of ln(max(high, previous
+/// close) / min(low, previous close)); 0 where the mean is 0. Numbers: open, high, low, close.
+/// Range: -window to window. Warm after window + 1 candles.
 class RelativeCandle {
  public:
   static constexpr std::array<std::string_view, 4> names = {"open", "high", "low", "close"};
@@ -240,8 +240,7 @@ class RelativeCandle {
   RollingMean range_;
 };
 
-/// ln(1 + volume / its mean over the window); 0 where that mean is 0.
-/// Range: 0 to ln(1 + window).
+/// ln(1 + volume / its mean over the window); 0 where the mean is 0. Range: 0 to ln(1 + window).
 class RelativeVolume {
  public:
   static constexpr std::array<std::string_view, 1> names = {"volume"};

@@ -1,15 +1,15 @@
-// What indicators are made of: rolling windows, exponential averages and delays, fed one number at
-// a time.
+// The building blocks of indicators: rolling windows, exponential averages and delays, which take
+// one number at a time.
 //
-// A rolling window is cut into blocks of its own length n. It keeps the folds of the last full
-// block's tails and one running fold of the block that is being filled; the window is the tail that
-// is still inside joined with the running fold:
+// A rolling window is cut into blocks of its own length n. It keeps the folds of all tails of the
+// last full block, and a running fold of the block that is being filled; the window's fold joins
+// the tail that is still inside with the running fold:
 //
 //     ... | a b c d e f g h | i j k ...      n = 8, k is the newest
 //                 |--tail--| |-run-|
 //
 // A push joins twice on average, whatever the operation and the length, and nothing is ever
-// subtracted: a sum after a million pushes is as good as one made afresh from the window's n
+// subtracted: a sum after a million pushes is as exact as one computed afresh from the window's n
 // values, and a window of equal values has a deviation of exactly zero.
 #pragma once
 
@@ -29,7 +29,7 @@ inline namespace TSDL_ABI {
 
 namespace internal {
 
-/// `window` itself. Throws: ShapeError when it is below 1 or above ten million.
+/// Returns `window`. Throws: ShapeError when it is below 1 or above ten million.
 inline Index checked_window(std::string_view name, Index window) {
   constexpr Index longest = 10'000'000;
   if (window < 1 || window > longest)
@@ -39,9 +39,9 @@ inline Index checked_window(std::string_view name, Index window) {
 
 }  // namespace internal
 
-/// The fold of the last `window` values by an associative operation, oldest first.
-/// Fold has a type Value and a static Value join(older, newer, n_older, n_newer), where the n are
-/// how many values either side is the fold of. Allocates: on construction only.
+/// The fold of the last `window` values by an associative operation, oldest first. Fold has a type
+/// Value and a static Value join(older, newer, n_older, n_newer); n_older and n_newer are the
+/// numbers of values folded on either side. Allocates: on construction only.
 template <class Fold>
 class RollingFold {
  public:
@@ -72,7 +72,7 @@ class RollingFold {
 
   /// Whether the window is full.
   bool is_warm() const noexcept { return is_warm_; }
-  /// The fold of the window, or of all values while there are fewer. At least one was pushed.
+  /// The fold of the window, or of all values while there are fewer. Needs at least one value.
   const Value& fold() const noexcept { return fold_; }
   Index window() const noexcept { return window_; }
 
@@ -87,7 +87,7 @@ class RollingFold {
   std::vector<Value> tails_;  ///< tails_[i], i >= filled_: the fold of the last block from i on
 };
 
-/// A number folded over the last `window` values; NaN until there are that many.
+/// A number folded over the last `window` values; NaN until the window is full.
 template <class Fold>
 class Rolling {
  public:
@@ -99,7 +99,7 @@ class Rolling {
   }
   bool is_warm() const noexcept { return fold_.is_warm(); }
   double value() const noexcept { return is_warm() ? fold_.fold() : internal::undefined; }
-  /// The fold of all values while there are fewer than the window holds. At least one was pushed.
+  /// The fold of all values while the window is not full. Needs at least one value.
   double partial() const noexcept { return fold_.fold(); }
 
   void state(StateBytes& bytes) { bytes(fold_); }
@@ -129,12 +129,12 @@ struct Smallest {
   }
 };
 
-/// Which share of a joined mean the newer side has.
+/// The share of the newer side in a joined mean.
 inline double newer_share(Index n_older, Index n_newer) noexcept {
   return static_cast<double>(n_newer) / static_cast<double>(n_older + n_newer);
 }
 
-/// Joining equal means gives that mean exactly, which a sum divided does not.
+/// Joining equal means gives that mean exactly; dividing a sum would not.
 struct Mean {
   using Value = double;
   static double join(double older, double newer, Index n_older, Index n_newer) noexcept {
@@ -161,16 +161,16 @@ struct Moments {
 }  // namespace internal
 
 /// The sum of the last `window` values.
-/// Largest error: window * 2^-53 times the sum of the values' sizes, after any number of pushes.
+/// Largest error: window * 2^-53 times the sum of the absolute values, after any number of pushes.
 using RollingSum = Rolling<internal::Sum>;
-/// The mean of the last `window` values. Equal values have their own value as mean, exactly.
+/// The mean of the last `window` values; of equal values it is exactly their value.
 using RollingMean = Rolling<internal::Mean>;
 /// The largest and the smallest of the last `window` values.
 using RollingMax = Rolling<internal::Largest>;
 using RollingMin = Rolling<internal::Smallest>;
 
-/// Mean and standard deviation (divided by n) of the last `window` values; NaN until there are that
-/// many. Equal values have a deviation of exactly 0.
+/// Mean and standard deviation (divided by n) of the last `window` values; NaN until the window is
+/// full. Equal values have a deviation of exactly 0.
 class RollingDeviation {
  public:
   /// Throws: ShapeError when the window is below 1.
@@ -189,7 +189,7 @@ class RollingDeviation {
   RollingFold<internal::Moments> fold_;
 };
 
-/// The value pushed `steps` pushes before the last one; NaN until there is one.
+/// The value pushed `steps` pushes before the last one; NaN until there is such a value.
 class Delay {
  public:
   /// Throws: ShapeError when steps is below 1.
@@ -212,7 +212,7 @@ class Delay {
 };
 
 /// An exponential average, y += alpha (x - y), that starts at its first value and is NaN until it
-/// has had `warm_up` of them. Equal values leave it exactly where it is.
+/// has had `warm_up` values. A value equal to y leaves y unchanged, bit for bit.
 /// Source: pandas, ewm(adjust=False, min_periods=warm_up).
 class ExponentialAverage {
  public:

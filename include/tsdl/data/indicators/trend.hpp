@@ -1,4 +1,5 @@
-// Indicators of trend: moving averages and what is made of them.
+// Indicators of trend that compare prices with their moving averages. Those that ask which way the
+// market moves: direction.hpp.
 #pragma once
 
 #include <algorithm>
@@ -47,8 +48,8 @@ class EMA {
 };
 
 /// Appel's moving average convergence divergence.
-/// Numbers: the fast exponential average of the close less the slow one, the exponential average of
-/// that, and the difference of the two. Units: price.
+/// Numbers: the line, which is the fast exponential average of the close minus the slow one; the
+/// signal, which is the line's exponential average; and their difference. Units: price.
 class MACD {
  public:
   static constexpr std::array<std::string_view, 3> names = {"macd", "macd_signal", "macd_diff"};
@@ -73,42 +74,8 @@ class MACD {
   ExponentialAverage signal_;
 };
 
-/// Vortex indicator.
-/// Equations: pos = sum |high - previous low| / sum of true ranges over the window, neg = sum
-/// |low - previous high| / the same; 1 both where nothing moved.
-/// Numbers: pos, neg, pos - neg. Warm after window + 1 candles.
-/// Source: Botes and Siepman (2010), The Vortex Indicator.
-class Vortex {
- public:
-  static constexpr std::array<std::string_view, 3> names = {"vortex_ind_pos", "vortex_ind_neg",
-                                                            "vortex_ind_diff"};
-
-  explicit Vortex(Index window = 14) : up_(window), down_(window), range_(window) {}
-
-  std::array<double, 3> push(const Candle& c) noexcept {
-    if (previous_) {
-      up_.push(std::abs(c.high - previous_->low));
-      down_.push(std::abs(c.low - previous_->high));
-      range_.push(internal::true_range(c, previous_->close));
-    }
-    previous_.set(c);
-    if (!range_.is_warm()) return internal::all_undefined<3>();
-    const double pos = internal::ratio_or(1, up_.value(), range_.value());
-    const double neg = internal::ratio_or(1, down_.value(), range_.value());
-    return {pos, neg, pos - neg};
-  }
-
-  void state(StateBytes& bytes) { bytes(previous_, up_, down_, range_); }
-
- private:
-  internal::Previous previous_;
-  RollingSum up_;
-  RollingSum down_;
-  RollingSum range_;
-};
-
-/// TRIX: the change of the thrice smoothed close since the candle before, in percent.
-/// Warm after 3 span - 1 candles, the first of which only starts the change.
+/// TRIX: the change of the thrice smoothed close since the candle before, in percent. Warm after 3
+/// span - 1 candles, the first of which only starts the change.
 class TRIX {
  public:
   static constexpr std::array<std::string_view, 1> names = {"trix"};
@@ -130,8 +97,8 @@ class TRIX {
   ExponentialAverage third_;
 };
 
-/// Dorsey's mass index: the window's sum of the once smoothed range over the twice smoothed one.
-/// Where the range has stayed 0 that ratio counts as 1.
+/// Dorsey's mass index: the window's sum of the once smoothed range over the twice smoothed range.
+/// The ratio is 1 while the range has been 0 throughout.
 class MassIndex {
  public:
   static constexpr std::array<std::string_view, 1> names = {"mass_index"};
@@ -155,7 +122,7 @@ class MassIndex {
   RollingSum ratios_;
 };
 
-/// Detrended price oscillator: the close of window / 2 + 1 candles ago less the window's average.
+/// Detrended price oscillator: the close of window / 2 + 1 candles ago minus the window's average.
 /// Units: price.
 class DPO {
  public:
@@ -178,8 +145,8 @@ class DPO {
 
 /// Pring's "know sure thing": a weighted sum of four smoothed rates of change, in percent.
 /// Equations: kst = sum over i = 1..4 of i times the average, over 10, 10, 10 and 15 candles, of
-/// the rate of change over 10, 15, 20 and 30; its average over 9 is the signal. Numbers: kst, its
-/// signal, the difference of the two.
+/// the rate of change over 10, 15, 20 and 30; the signal is its average over 9. Numbers: kst,
+/// signal, kst - signal.
 class KST {
  public:
   static constexpr std::array<std::string_view, 3> names = {"kst", "kst_sig", "kst_diff"};
@@ -215,9 +182,10 @@ class KST {
 namespace internal {
 
 /// Where a number lies in its rolling range, in percent, exponentially averaged. Where there is no
-/// range there is nothing to average: the average stays, and the next number counts as much more as
-/// time went by. 50 before the first number that has a range.
-/// Source: the second half is pandas, ewm(adjust=False, ignore_na=False) over missing values.
+/// range the average stays, and the next number counts for more, by the time that has passed. 50
+/// before the first number that has a range.
+/// Source: the second rule is that of pandas, ewm(adjust=False, ignore_na=False) over missing
+/// values.
 class SmoothedStochastic {
  public:
   SmoothedStochastic(Index window, Index span)
@@ -259,7 +227,7 @@ class SmoothedStochastic {
 }  // namespace internal
 
 /// Schaff trend cycle: MACD's line through two smoothed stochastics.
-/// Range: 0 to 100; a stochastic without a range leaves its average where it was, at first 50.
+/// Range: 0 to 100; a stochastic without a range leaves its average unchanged, at first 50.
 /// Source: Schaff (2008), Technical Analysis of Stocks & Commodities.
 class STC {
  public:
@@ -286,46 +254,9 @@ class STC {
   internal::SmoothedStochastic second_;
 };
 
-/// Wilder's average directional index and directional indicators, in percent.
-/// Equations: up = high - previous high, down = previous low - low; a candle's +DM is up where it
-/// is above down and 0, its -DM the reverse. +DI and -DI are Wilder's averages of these over that
-/// of the true range; DX = |+DI - -DI| / (+DI + -DI); ADX is Wilder's average of DX. A quotient
-/// with nothing below it is 0. Numbers: adx (warm after 2 window candles), +DI, -DI (warm after
-/// window + 1). Source: Wilder (1978), New Concepts in Technical Trading Systems.
-class ADX {
- public:
-  static constexpr std::array<std::string_view, 3> names = {"adx", "adx_pos", "adx_neg"};
-
-  explicit ADX(Index window = 14) : range_(window), up_(window), down_(window), index_(window) {}
-
-  std::array<double, 3> push(const Candle& c) noexcept {
-    if (previous_) {
-      const double up = c.high - previous_->high;
-      const double down = previous_->low - c.low;
-      range_.push(internal::true_range(c, previous_->close));
-      up_.push(up > down && up > 0 ? up : 0);
-      down_.push(down > up && down > 0 ? down : 0);
-    }
-    previous_.set(c);
-    if (!range_.is_warm()) return internal::all_undefined<3>();
-    const double pos = 100 * internal::ratio_or(0, up_.value(), range_.value());
-    const double neg = 100 * internal::ratio_or(0, down_.value(), range_.value());
-    return {index_.push(100 * internal::ratio_or(0, std::abs(pos - neg), pos + neg)), pos, neg};
-  }
-
-  void state(StateBytes& bytes) { bytes(previous_, range_, up_, down_, index_); }
-
- private:
-  internal::Previous previous_;
-  WilderAverage range_;
-  WilderAverage up_;
-  WilderAverage down_;
-  WilderAverage index_;
-};
-
 /// Lambert's commodity channel index.
 /// Equations: (p - m) / (0.015 d), p the typical price, m its average and d its mean distance from
-/// m over the window; 0 where that is 0. A push costs O(window): the distance needs all of it.
+/// m over the window; 0 where d is 0. A push costs O(window), which the mean distance needs.
 class CCI {
  public:
   static constexpr std::array<std::string_view, 1> names = {"cci"};
@@ -343,7 +274,8 @@ class CCI {
     }
     if (!is_warm_) return internal::undefined;
     const double n = static_cast<double>(prices_.size());
-    // Differences from the newest price: in a flat window all of them, and so the mean, are exact.
+    // Differences from the newest price: in a flat window all of them, and so their mean, are
+    // exact.
     double sum = 0;
     for (const double other : prices_) sum += other - price;
     const double mean = sum / n;
@@ -359,51 +291,6 @@ class CCI {
   std::size_t at_ = 0;
   bool is_warm_ = false;
   double constant_;
-};
-
-/// Chande's Aroon: how recent the highest high and the lowest low of window + 1 candles are.
-/// Numbers: up and down, 100 when it is the newest candle, 0 when the oldest (of equal ones the
-/// oldest counts), and up - down.
-class Aroon {
- public:
-  static constexpr std::array<std::string_view, 3> names = {"aroon_up", "aroon_down", "aroon_ind"};
-
-  explicit Aroon(Index window = 25)
-      : highest_(internal::checked_window("Aroon", window) + 1), lowest_(window + 1) {}
-
-  std::array<double, 3> push(const Candle& c) noexcept {
-    highest_.push({c.high, count_});
-    lowest_.push({-c.low, count_});
-    ++count_;
-    if (!highest_.is_warm()) return internal::all_undefined<3>();
-    const double up = recency(highest_);
-    const double down = recency(lowest_);
-    return {up, down, up - down};
-  }
-
-  void state(StateBytes& bytes) { bytes(highest_, lowest_, count_); }
-
- private:
-  struct Peak {
-    /// How high it is, and when it was.
-    struct Value {
-      double height = 0;
-      Index row = 0;
-    };
-    static Value join(const Value& older, const Value& newer, Index, Index) noexcept {
-      return newer.height > older.height ? newer : older;
-    }
-  };
-
-  double recency(const RollingFold<Peak>& peaks) const noexcept {
-    const Index window = peaks.window() - 1;
-    const Index age = count_ - 1 - peaks.fold().row;
-    return 100 * static_cast<double>(window - age) / static_cast<double>(window);
-  }
-
-  RollingFold<Peak> highest_;
-  RollingFold<Peak> lowest_;
-  Index count_ = 0;
 };
 
 }  // namespace TSDL_ABI

@@ -21,8 +21,8 @@ inline double channel_position(double close, double low, double high) noexcept {
   return ratio_or(0.5, close - low, high - low);
 }
 
-/// What is told of a band around the price: its three lines, its width in percent of the middle,
-/// where the close lies in it, and whether the close is above it or below it, 1 or 0.
+/// The numbers of a band around the price: its three lines, its width in percent of the middle,
+/// where the close lies in it, and whether the close is above it and below it, 1 or 0.
 inline std::array<double, 7> band(double close, double low, double middle, double high) noexcept {
   return {middle,
           high,
@@ -76,7 +76,7 @@ class KeltnerChannel {
   explicit KeltnerChannel(Index window = 20) : middle_(window), high_(window), low_(window) {}
 
   std::array<double, 7> push(const Candle& c) noexcept {
-    // As differences from the close, so that the lines of a flat candle are its price exactly.
+    // In differences from the close, so that the lines of a flat candle are exactly its price.
     const double above = c.high - c.close;
     const double below = c.close - c.low;
     const double middle = middle_.push(c.close + (above - below) / 3);
@@ -143,8 +143,8 @@ class ATR {
   WilderAverage average_;
 };
 
-/// Martin's ulcer index: the root mean square of the drawdowns over the window, each in percent of
-/// the highest close of the window that ends at it (of those there are, near the start).
+/// Martin's ulcer index: the root mean square of the window's drawdowns, each in percent of the
+/// highest close of the window that ends at it (near the start, of the candles there are).
 /// Range: 0 to 100.
 class UlcerIndex {
  public:

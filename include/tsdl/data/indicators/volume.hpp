@@ -41,8 +41,8 @@ class AccumulationDistribution {
   double total_ = 0;
 };
 
-/// On-balance volume: adds the volume of a candle that closes no lower than the one before, takes
-/// away the others'. The first candle's is added.
+/// On-balance volume: adds the volume of a candle that closes no lower than the one before, else
+/// subtracts it. The first candle's volume is added.
 /// Units: volume; the level depends on where the series starts. Warm at once.
 class OnBalanceVolume {
  public:
@@ -108,8 +108,8 @@ class ForceIndex {
 };
 
 /// Arms' ease of movement and its simple average.
-/// Equations: em = 10^8 ((h - h') + (l - l')) (h - l) / (2 v), primes for the candle before; 0
-/// where there is no volume. Units: price squared per volume.
+/// Equations: em = 10^8 ((h - h') + (l - l')) (h - l) / (2 v), where primes mark the candle before;
+/// 0 where there is no volume. Units: price squared per volume.
 class EaseOfMovement {
  public:
   static constexpr std::array<std::string_view, 2> names = {"em", "sma_em"};
@@ -156,9 +156,8 @@ class VolumePriceTrend {
   double total_ = 0;
 };
 
-/// Volume-weighted average of the typical price (h + l + c) / 3 over a rolling window; its plain
-/// average where the window has no volume.
-/// Units: price.
+/// Volume-weighted average of the typical price (h + l + c) / 3 over a rolling window; the plain
+/// average where the window has no volume. Units: price.
 class VWAP {
  public:
   static constexpr std::array<std::string_view, 1> names = {"vwap"};
@@ -184,7 +183,7 @@ class VWAP {
 
 /// Money flow index: the share of turnover on candles whose typical price rose.
 /// Equations: 100 p / (p + n), with p and n the window's sums of typical price times volume where
-/// the typical price is above, below that of the candle before.
+/// the typical price is above (p) or below (n) that of the candle before.
 /// Range: 0 to 100; 50 where there is no flow.
 class MoneyFlowIndex {
  public:

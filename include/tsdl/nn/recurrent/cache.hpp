@@ -43,21 +43,21 @@ struct DirectionCache {
   Extent extent;
   bool training = false;     ///< forward kept what backward needs
   bool has_initial = false;  ///< an initial state was given, so h0 contributes to dW_hh
-  ColumnLine line;           ///< of the input, when the chains over x are made ahead
-  Index first_column = 0;    ///< of the projection: where that line begins
+  SharedColumns columns;     ///< of the input, when the chains over x are made ahead
+  Index first_column = 0;    ///< where those columns begin in the projection
   bool shared = false;       ///< several (t, b) share a column, and so a term of dW_ih
   Buffer<Scalar> saved, cells, initial_cells, h0, dh, dc, dweights, dbias, projection, dcolumns;
 
   /// Decides whether the chains over x are made ahead: where columns are shared, or where `B` is
-  /// too small to fill a register tile, which columns of all steps do. A pass of one step
+  /// too small to fill a register block, which columns of all steps do. A pass of one step
   /// gains nothing from it.
-  void choose_line(const ColumnLine& of_x, Index tile_samples) noexcept {
+  void choose_columns(const SharedColumns& of_x, Index register_rows) noexcept {
     const bool whole = of_x.count > 0 && extent.steps == extent.T;
     shared = whole && of_x.count < extent.T * extent.B;
-    line = shared || (whole && extent.B < tile_samples) ? of_x : ColumnLine{};
+    columns = shared || (whole && extent.B < register_rows) ? of_x : SharedColumns{};
   }
-  /// Numbers on the line that one tile's samples reach.
-  Index tile_columns() const noexcept { return line.at(extent.T - 1, extent.tile() - 1) + 1; }
+  /// Distinct columns that one tile's samples reach.
+  Index tile_columns() const noexcept { return columns.at(extent.T - 1, extent.tile() - 1) + 1; }
   /// The block of cells of one tile and step: without training there is one a tile.
   Index cells_block(Index tile, Index s) const noexcept {
     return training ? tile * extent.steps + s : tile;

@@ -5,9 +5,9 @@
 // the caller's. A cell (kernels/cell.hpp) supplies the arithmetic of one step; time, direction and
 // tiles are here, once for all cells.
 //
-// Where windows overlap, their columns stand on one line (core/sequence.hpp) and there are fewer of
-// them than T * B. Then W_ih x is made once a column, and dW_ih is one product over columns, after
-// the da of each were summed. Made ahead or in the step, a chain has the same bits.
+// Where windows overlap they share columns (SharedColumns of core/sequence.hpp), and there are
+// fewer of them than T * B. Then W_ih x is made once a column, and dW_ih is one product over
+// columns, after the da of each were summed. Made ahead or in the step, a chain has the same bits.
 #pragma once
 
 #include <algorithm>
@@ -37,10 +37,10 @@ class RecurrentLayer : public LayerWeights<Cell> {
   /// Sizes the cache for a pass over x and clears the initial state. Allocates: when it must grow.
   void prepare(Cache& cache, const Sequence<const Scalar>& x, Extent extent, bool training) const {
     cache.extent = extent;
-    cache.choose_line(line_of(x), kernels::tile_samples);
+    cache.choose_columns(shared_columns(x), kernels::register_rows);
     // Room also for the small batches that may follow a large one.
-    const Index small = extent.T * std::min(extent.B, kernels::tile_samples - 1);
-    cache.projection.resize(std::max(cache.line.count, small) * panels() * gate_width);
+    const Index small = extent.T * std::min(extent.B, kernels::register_rows - 1);
+    cache.projection.resize(std::max(cache.columns.count, small) * panels() * gate_width);
     cache.training = training;
     cache.has_initial = false;
     const Index state = extent.tile() * panels() * W;  // of one tile, one step
@@ -66,13 +66,13 @@ class RecurrentLayer : public LayerWeights<Cell> {
   /// The chains over x are made ahead in this many tasks, before any step is run.
   static constexpr Index columns_per_task = 24;
   Index projection_tasks(const Cache& cache) const noexcept {
-    return (cache.line.count + columns_per_task - 1) / columns_per_task;
+    return (cache.columns.count + columns_per_task - 1) / columns_per_task;
   }
 
   void project(Cache& cache, const Sequence<const Scalar>& x, Index task) const noexcept {
-    const Index first = task * columns_per_task, unit = cache.line.unit;
+    const Index first = task * columns_per_task, unit = cache.columns.unit;
     project(cache, first, x.data + first * unit, unit,
-            std::min(columns_per_task, cache.line.count - first));
+            std::min(columns_per_task, cache.columns.count - first));
   }
 
   /// The same for `count` columns, `stride` apart, as columns `first` ... of the projection.
@@ -103,7 +103,7 @@ class RecurrentLayer : public LayerWeights<Cell> {
     step.weights = packs().forward.weights.data();
     step.bias = packs().forward.bias.data();
     step.x_stride = x.sample_stride;
-    step.projected_stride = cache.line.sample * panels() * gate_width;
+    step.projected_stride = cache.columns.sample * panels() * gate_width;
     step.h_stride = y.sample_stride;
     return step;
   }
@@ -117,9 +117,9 @@ class RecurrentLayer : public LayerWeights<Cell> {
     const Index block = state_block(cache) * Cell::cell_vectors;
     step.descending = s % 2 != 0;
     step.x = x.column(t, b);
-    if (cache.line.count > 0)
+    if (cache.columns.count > 0)
       step.projected = cache.projection.data() +
-                       (cache.first_column + cache.line.at(t, b)) * panels() * gate_width;
+                       (cache.first_column + cache.columns.at(t, b)) * panels() * gate_width;
     step.h = y.column(t, b);
     set_previous(step, cache, y, s, b);
     step.cells_prev = s == 0 ? cache.initial_cells.data() + tile * block
@@ -238,9 +238,9 @@ class RecurrentLayer : public LayerWeights<Cell> {
     if (!cache.shared) return;
     const Index stride = panels() * gate_width;
     Scalar* columns =
-        cache.dcolumns.data() + (tile * cache.tile_columns() + cache.line.at(t, 0)) * stride;
+        cache.dcolumns.data() + (tile * cache.tile_columns() + cache.columns.at(t, 0)) * stride;
     for (Index p = 0; p < panels(); ++p)
-      kernels::add_each<Cell::gates>(columns + p * gate_width, cache.line.sample * stride,
+      kernels::add_each<Cell::gates>(columns + p * gate_width, cache.columns.sample * stride,
                                      da + p * e.tile() * slot_width, slot_width, e.samples(tile));
   }
 };

@@ -84,7 +84,7 @@ class SlidingStack {
     const Index I = stack.options().input_size, size = product_size(stack);
     for (Index d = 0; d < stack.directions(); ++d) {
       DirectionCache<Scalar>& direction = first_layer(d);
-      if (direction.line.count == 0) continue;
+      if (direction.columns.count == 0) continue;
       stack.at(0, d).project(direction, slot, columns_.data() + slot * I, I, Index{1});
       Scalar* products = direction.projection.data();
       std::copy_n(products + slot * size, size, products + (slot + length_) * size);

@@ -264,7 +264,7 @@ class RecurrentStack {
       const DirectionCache<Scalar>& first = saved.direction[0];
       if (l > 0 || run.project_first) {
         const Index tasks = at(l, 0).projection_tasks(first);
-        const double work = operations(first.line.count, at(l, 0).inputs().columns());
+        const double work = operations(first.columns.count, at(l, 0).inputs().columns());
         internal::parallel_for(D * tasks, run.threads ? work : 0, [&](Index task) noexcept {
           const kernels::DenormalGuard task_guard;
           const Index d = task / tasks;
@@ -329,7 +329,7 @@ class RecurrentStack {
                  bool use_threads) const {
     const Index D = directions(), T = x.steps, B = x.batch, panels = at(l, 0).panels();
     const Index tiles = saved.direction[0].extent.tiles();
-    const Index inputs = saved.direction[0].line.count > 0 ? 0 : at(l, 0).inputs().columns();
+    const Index inputs = saved.direction[0].columns.count > 0 ? 0 : at(l, 0).inputs().columns();
     const double work = use_threads ? operations(T * B, inputs + options_.hidden_size) : 0;
     const auto output = [&](Index d) noexcept { return columns(saved.output, T, B, d); };
     const bool one = tiles == 1 && (D == 1 || saved.direction[1].extent.steps < T);

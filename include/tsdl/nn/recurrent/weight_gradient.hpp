@@ -126,14 +126,14 @@ class WeightGradient {
     const Index stride = layer_.panels() * gate_width, columns = cache_.tile_columns();
     for (Index tile = 0; tile < e.tiles(); ++tile) {
       const Scalar* sums = cache_.dcolumns.data() + tile * columns * stride;
-      const Index reached = cache_.line.at(e.T - 1, e.samples(tile) - 1) + 1;
+      const Index reached = cache_.columns.at(e.T - 1, e.samples(tile) - 1) + 1;
       kernels::add_outer<Cell::gates, Scalar>(
           {part.end - part.begin,
            row(part.begin, k),
            panel_stride(),
            {sums + part.begin * gate_width, stride, 0},
            gate_width},
-          {x_.column(0, e.first(tile)) + k, cache_.line.unit, 0}, reached, Index{1}, count);
+          {x_.column(0, e.first(tile)) + k, cache_.columns.unit, 0}, reached, Index{1}, count);
     }
   }
 

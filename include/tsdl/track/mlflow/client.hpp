@@ -1,8 +1,8 @@
-// A client of MLflow's REST API: one request at a time, each answer checked, errors typed.
+// A client of MLflow's REST API: one request at a time, every answer checked, typed errors.
 //
-// Needs cpp-httplib 0.11 or later: header-only as its authors ship it, with a library to link where
-// a system splits it (Debian and Ubuntu: -lcpp-httplib and the macros of its pkg-config file), and
-// threads. https needs CPPHTTPLIB_OPENSSL_SUPPORT and OpenSSL.
+// Needs threads and cpp-httplib 0.11 or later, header-only as its authors publish it, or with a
+// library to link where a distribution splits it (Debian and Ubuntu: -lcpp-httplib and the macros
+// of its pkg-config file). https needs CPPHTTPLIB_OPENSSL_SUPPORT and OpenSSL.
 #pragma once
 
 #include <httplib.h>
@@ -29,34 +29,34 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// A request that did not succeed. The message names server, request, and the server's own
-/// error_code and message; never a credential.
+/// A request that failed. The message names server, request, and the server's own error_code and
+/// message; never a credential.
 class MLflowError : public Error {
  public:
-  MLflowError(int status, std::string code, bool passing, const std::string& message)
-      : Error(message), status_(status), code_(std::move(code)), passing_(passing) {}
-  /// Of HTTP; 0: there was no answer, or the request could not be made.
+  MLflowError(int status, std::string code, bool transient, const std::string& message)
+      : Error(message), status_(status), code_(std::move(code)), transient_(transient) {}
+  /// The HTTP status; 0: there was no answer, or the request could not be made.
   int status() const noexcept { return status_; }
-  /// MLflow's, as in RESOURCE_DOES_NOT_EXIST; empty when the answer had none.
+  /// MLflow's error_code, such as RESOURCE_DOES_NOT_EXIST; empty when the answer had none.
   const std::string& code() const noexcept { return code_; }
-  /// Whether the same request may succeed later: no answer, 5xx, 429.
-  bool passing() const noexcept { return passing_; }
+  /// Whether the same request may succeed later: after no answer, 5xx or 429.
+  bool is_transient() const noexcept { return transient_; }
 
  private:
   int status_;
   std::string code_;
-  bool passing_;
+  bool transient_;
 };
 
-/// Who asks: a token, or else a user and a password, or nobody.
+/// Credentials: a token, or else a user and a password, or none.
 struct MLflowAccess {
   std::string username{};
   std::string password{};
   std::string token{};
   std::string certificates{};  ///< PEM file of authorities to trust; empty: the system's
 
-  /// From MLFLOW_TRACKING_USERNAME, _PASSWORD, _TOKEN and _SERVER_CERT_PATH.
-  /// Source: https://mlflow.org/docs/latest/self-hosting/security/basic-http-auth.html
+  /// Reads MLFLOW_TRACKING_USERNAME, _PASSWORD, _TOKEN and _SERVER_CERT_PATH. Source:
+  /// https://mlflow.org/docs/latest/self-hosting/security/basic-http-auth.html
   static MLflowAccess from_environment() {
     const auto read = [](const char* name) {
       const char* value = std::getenv(name);
@@ -67,14 +67,14 @@ struct MLflowAccess {
   }
 };
 
-/// How long a request may take.
+/// The timeouts of a request.
 struct MLflowTimeouts {
   std::chrono::milliseconds connect{3000};
-  std::chrono::milliseconds read{10000};  ///< and write: between two pieces of an answer or request
+  std::chrono::milliseconds read{10000};  ///< and write: between two parts of an answer or request
   std::chrono::milliseconds artifact{60000};  ///< for the answer to a file, which is stored first
 };
 
-/// A run as the server knows it.
+/// A run's identifiers on the server.
 struct MLflowRun {
   std::string experiment_id;
   std::string run_id;
@@ -83,14 +83,14 @@ struct MLflowRun {
 
 namespace internal {
 
-/// What stands between "http://" and the first path: for httplib; and the path below it.
+/// An address, split for httplib: the server, and the path below it.
 struct MLflowAddress {
   std::string server;  ///< scheme://host:port
   std::string base;    ///< "" or "/path"
 };
 
-/// Throws: Error when it is not an address of a server. The text is not repeated where it could
-/// hold a password.
+/// Throws: Error when it is not the address of a server. The message does not repeat a text that
+/// may hold a password.
 inline MLflowAddress parse_mlflow_uri(std::string uri) {
   while (uri.ends_with('/')) uri.pop_back();
   const std::size_t scheme = uri.starts_with("http://") ? 7 : uri.starts_with("https://") ? 8 : 0;
@@ -107,7 +107,7 @@ inline MLflowAddress parse_mlflow_uri(std::string uri) {
   return {uri.substr(0, path), uri.substr(path)};
 }
 
-/// Percent-encodes all but letters, digits and "-._~", and what `also` keeps.
+/// Percent-encodes everything except letters, digits, "-._~" and the characters of `also`.
 inline std::string url_encoded(std::string_view text, std::string_view also = {}) {
   static constexpr char digits[] = "0123456789ABCDEF";
   std::string out;
@@ -124,7 +124,7 @@ inline std::string url_encoded(std::string_view text, std::string_view also = {}
   return out;
 }
 
-/// What a server said, as part of one line.
+/// The server's message, as part of one line.
 inline std::string as_one_line(std::string text) {
   if (text.size() > 300) text = text.substr(0, 300) + "...";
   for (char& c : text)
@@ -132,8 +132,8 @@ inline std::string as_one_line(std::string text) {
   return text;
 }
 
-/// Keeps a write to a closed connection from ending the process: SIGPIPE is held back in this
-/// thread, and dropped if it came.
+/// Keeps a write to a closed connection from ending the process: blocks SIGPIPE in this thread and
+/// discards it if it was raised.
 class WithoutSigpipe {
  public:
   WithoutSigpipe() {
@@ -164,14 +164,13 @@ class WithoutSigpipe {
 
 }  // namespace internal
 
-/// Speaks to one tracking server. Used from one thread, but for stop(). Every call throws
-/// MLflowError; none is repeated here.
-/// Source: https://mlflow.org/docs/latest/rest-api.html
+/// Talks to one tracking server. Used from one thread, except for stop(). Every call throws
+/// MLflowError; nothing is retried here. Source: https://mlflow.org/docs/latest/rest-api.html
 class MLflowClient {
  public:
   using Json = nlohmann::json;
 
-  /// Connects to nothing yet. Throws: Error when `uri` is not http:// or https:// and a host, or is
+  /// Does not connect yet. Throws: Error when `uri` is not http:// or https:// and a host, or is
   /// https:// in a build without OpenSSL.
   explicit MLflowClient(const std::string& uri, const MLflowAccess& access = {},
                         const MLflowTimeouts& timeouts = {})
@@ -194,13 +193,13 @@ class MLflowClient {
   /// The address, without a slash at its end.
   std::string uri() const { return address_.server + address_.base; }
 
-  /// Ends the request that is under way in another thread; it and every later one throws.
+  /// Aborts the request under way in another thread; that request and every later one throws.
   void stop() {
     stopped_ = true;
     http_.stop();
   }
 
-  /// The experiment of that name, which is made if there is none.
+  /// The id of the experiment of that name, which is created if it does not exist.
   std::string experiment_id(const std::string& name) {
     try {
       return experiment_by_name(name);
@@ -212,10 +211,10 @@ class MLflowClient {
     } catch (const MLflowError& error) {
       if (error.code() != "RESOURCE_ALREADY_EXISTS") throw;
     }
-    return experiment_by_name(name);  // another process was faster
+    return experiment_by_name(name);  // another process has created it meanwhile
   }
 
-  /// Runs that have a tag, ordered by id. Deleted ones do not count.
+  /// The runs that have a tag, ordered by id, without deleted runs.
   std::vector<MLflowRun> runs_with_tag(const std::string& experiment_id, const std::string& key,
                                        const std::string& value) {
     const Json answer = post("runs/search", {{"experiment_ids", Json::array({experiment_id})},
@@ -231,7 +230,7 @@ class MLflowClient {
   MLflowRun create_run(const std::string& experiment_id, const std::string& name,
                        std::int64_t start_time, const Json& tags) {
     Json body = {{"experiment_id", experiment_id}, {"start_time", start_time}, {"tags", tags}};
-    if (!name.empty()) body["run_name"] = name;  // or else the server finds one
+    if (!name.empty()) body["run_name"] = name;  // without it the server makes one up
     const Json answer = post("runs/create", body);
     return run_of(member(answer, "run"));
   }
@@ -250,9 +249,9 @@ class MLflowClient {
     post("runs/update", {{"run_id", run_id}, {"status", status}, {"end_time", end_time}});
   }
 
-  /// Sends a file through the server's artifact service, piece by piece, to `path` below the run's
-  /// artifacts. Throws: also when the server keeps artifacts where only a client of that storage
-  /// can write, or when the file cannot be read.
+  /// Sends a file through the server's artifact service, in chunks, to `path` below the run's
+  /// artifacts. Throws: also when the server keeps artifacts in a storage to which only the
+  /// storage's own client can write, or when the file cannot be read.
   void put_artifact(const MLflowRun& run, const std::string& path,
                     const std::filesystem::path& file) {
     const std::string target = proxied(run) + internal::url_encoded("/" + path, "/");
@@ -273,8 +272,8 @@ class MLflowClient {
     });
   }
 
-  /// Registers an artifact of the run as a version of `model`, which is made if there is none; a
-  /// version of this run and artifact that exists is left as the only one.
+  /// Registers an artifact of the run as a version of `model`, which is created if it does not
+  /// exist. Does nothing when a version of this run and artifact exists.
   void register_model(const MLflowRun& run, const std::string& model, const std::string& artifact) {
     try {
       post("registered-models/create", {{"name", model}});
@@ -289,7 +288,7 @@ class MLflowClient {
   }
 
  private:
-  /// What stands under `key`; null when nothing does.
+  /// The value under `key`; null when there is none.
   static Json member(const Json& json, const char* key) {
     const auto found = json.is_object() ? json.find(key) : json.end();
     return found != json.end() ? *found : Json();
@@ -315,7 +314,7 @@ class MLflowClient {
     return {needed(info, "experiment_id"), needed(info, "run_id"), needed(info, "artifact_uri")};
   }
 
-  /// Where the artifact service takes what belongs to the run.
+  /// The path of the artifact service for the run's artifacts.
   std::string proxied(const MLflowRun& run) const {
     std::string_view path = run.artifact_uri;
     const std::string_view scheme = "mlflow-artifacts:";
@@ -342,7 +341,7 @@ class MLflowClient {
     return address_.base + "/api/2.0/mlflow/" + endpoint;
   }
 
-  /// Makes the request and gives its answer as JSON.
+  /// Sends the request and returns its answer as JSON.
   template <class Request>
   Json send(const std::string& what, std::chrono::milliseconds timeout, const Request& request) {
     const internal::WithoutSigpipe guard;
@@ -366,15 +365,15 @@ class MLflowClient {
   static MLflowError failure(const std::string& where, int status, const Json& answer,
                              const std::string& body) {
     const std::string code = text(answer, "error_code"), message = text(answer, "message");
-    // An MLflow server that does not serve artifacts says 503, and will go on saying so.
-    const bool passing =
+    // An MLflow server that does not serve artifacts answers 503, and will continue to.
+    const bool transient =
         (status >= 500 && status != 501 && body.find("--serve-artifacts") == std::string::npos) ||
         status == 429 || status == 408;
     std::string what = where + std::to_string(status);
     if (!code.empty()) what += " " + internal::as_one_line(code);
     if (const std::string& said = message.empty() ? body : message; !said.empty())
       what += ": " + internal::as_one_line(said);
-    return {status, code, passing, what};
+    return {status, code, transient, what};
   }
 
   MLflowError refused(const std::string& what) const { return {0, {}, false, uri() + ": " + what}; }

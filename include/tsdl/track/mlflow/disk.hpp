@@ -1,7 +1,7 @@
-// How files and folders appear that another program may list at any moment: whole, or not at all.
+// Files and folders that appear completely or not at all to another program that lists them.
 //
-// A file is written elsewhere on the same disk and renamed; so is a folder. What a killed process
-// leaves behind lies where nobody looks for it.
+// A file or folder is written elsewhere on the same disk and then renamed. What a killed process
+// leaves behind is where nobody looks.
 #pragma once
 
 #include <fcntl.h>
@@ -30,7 +30,7 @@ inline bool is_there(const std::filesystem::path& path) {
   return std::filesystem::exists(path, none);
 }
 
-/// The names of what is in a folder. Throws: Error.
+/// The names of the entries of a folder. Throws: Error.
 inline std::vector<std::string> names_in(const std::filesystem::path& folder) {
   std::vector<std::string> names;
   std::error_code code;
@@ -48,7 +48,8 @@ inline std::string whole_file(const std::filesystem::path& path) {
   return text;
 }
 
-/// Renames a file, making the folders that the new name needs. Throws: Error; the file is gone.
+/// Renames a file, creating the folders that the new name needs. Throws: Error; the file is then
+/// removed.
 inline void move_file(const std::filesystem::path& from, const std::filesystem::path& to) {
   try {
     make_directories(to.parent_path());
@@ -60,7 +61,7 @@ inline void move_file(const std::filesystem::path& from, const std::filesystem::
   }
 }
 
-/// Writes `target`, somewhere below `folder`, by way of a file in `folder` itself. Not synced.
+/// Writes `target`, somewhere below `folder`, through a file in `folder` itself. Not synced.
 inline void place_text(const std::filesystem::path& folder, const std::filesystem::path& target,
                        std::string_view text) {
   const std::filesystem::path unfinished =
@@ -75,9 +76,9 @@ inline void place_text(const std::filesystem::path& folder, const std::filesyste
   move_file(unfinished, target);
 }
 
-/// Adds whole lines to the end of `target`. A kill can cut a write in two where it goes from one
-/// page of the file to the next, and MLflow reads neither a cut line nor an empty file: such a
-/// write, and the first, replace the file.
+/// Appends whole lines to `target`. A kill can split a write at the boundary of two pages of the
+/// file, and MLflow can read neither a partial line nor an empty file: a write that crosses a page,
+/// and the first write, replace the file.
 inline void place_lines(const std::filesystem::path& folder, const std::filesystem::path& target,
                         std::string_view lines) {
   constexpr std::size_t page = 4096;
@@ -101,9 +102,9 @@ inline void place_lines(const std::filesystem::path& folder, const std::filesyst
   place_text(folder, target, before.append(lines));
 }
 
-/// Makes the folder `target` with what `fill` writes into it, by way of the new folder `aside`,
-/// which is gone afterwards. False when there is such a folder already. Throws: Error, and what
-/// fill does.
+/// Creates the folder `target` with the contents that `fill` writes, through the new folder
+/// `aside`, which does not exist afterwards. Returns false when `target` exists already. Throws:
+/// Error, and whatever fill throws.
 template <class Fill>
 bool place_folder(const std::filesystem::path& aside, const std::filesystem::path& target,
                   const Fill& fill) {

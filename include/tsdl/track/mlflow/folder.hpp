@@ -1,19 +1,19 @@
-// A tracker that writes MLflow's folder format, which `mlflow ui --backend-store-uri DIRECTORY`
-// opens.
+// A tracker that writes MLflow's folder format, for `mlflow ui --backend-store-uri DIRECTORY`.
 //
-//   DIRECTORY/.trash/                        what its users deleted
+//   DIRECTORY/.trash/                        deleted by MLflow's users
 //   DIRECTORY/<experiment>/meta.yaml         "0" is Default, others have 18 digits
-//   DIRECTORY/<experiment>/<run>/meta.yaml   32 hex digits; beside it artifacts/ and, a file for
-//                                            each key, params/, tags/, metrics/
+//   DIRECTORY/<experiment>/<run>/meta.yaml   32 hex digits; beside it artifacts/, and params/,
+//                                            tags/ and metrics/ with one file per key
 //   DIRECTORY/models/<name>/meta.yaml        and beside it version-<n>/meta.yaml
 //
-// Nothing that MLflow lists is ever half there, whenever the process is killed. Files appear by a
-// rename from the top of the run's folder, which MLflow does not list; folders by a rename out of
-// DIRECTORY/*.trash, which it passes over. A kill in the middle can leave such a file or folder
-// behind: it is never read, and may be removed. meta.yaml and artifacts are synced to the disk;
-// params, tags and metrics are left to the system, and a power cut may take the last of them.
+// No file or folder that MLflow lists is ever incomplete, whenever the process is killed. Files are
+// renamed into place from the top of the run's folder, which MLflow does not list; folders from
+// DIRECTORY/*.trash, which it skips. A kill in between can leave such a file or folder behind: it
+// is never read, and may be removed. meta.yaml and artifacts are synced to the disk; params, tags
+// and metrics are not, and a power cut may lose the last of them.
 //
-// Source: https://mlflow.org/docs/latest/tracking.html, and what MLflow's file store reads.
+// Source: https://mlflow.org/docs/latest/tracking.html, and the reading code of MLflow's file
+// store.
 #pragma once
 
 #include <unistd.h>
@@ -61,17 +61,17 @@ inline std::uint64_t random_bits() {
 
 }  // namespace internal
 
-/// Where an MLflowFolder writes, and what it takes from its surroundings.
+/// Where an MLflowFolder writes, and the functions that give it time and random numbers.
 struct MLflowFolderOptions {
-  std::filesystem::path directory = "mlruns";  ///< holds the experiments; made when not there
+  std::filesystem::path directory = "mlruns";  ///< holds the experiments; created if missing
   Clock now = system_milliseconds;
   std::string user = internal::user_name();
   std::function<std::uint64_t()> random = internal::random_bits;  ///< two draws make a run's id
 };
 
-/// Writes a run into MLflow's folder format. Values of params have at most 6000 characters, of tags
-/// 5000, and all text is UTF-8. A parameter keeps its value: with another one it is refused. Keys
-/// with ':' need MLflow 2.16 or later. Runs of several processes may be in one folder, also of one
+/// Writes a run in MLflow's folder format. Values of params have at most 6000 characters, values of
+/// tags 5000, and all text is UTF-8. Logging another value for a parameter is refused. Keys with
+/// ':' need MLflow 2.16 or later. Several processes may write runs in one folder, also of one
 /// experiment. Throws: DataError, before anything is written; Error when the disk fails.
 class MLflowFolder final : public Tracker {
  public:
@@ -175,7 +175,7 @@ class MLflowFolder final : public Tracker {
     while (!place_folder(folder / ("version-" + std::to_string(number)), [&](const auto& here) {
       write_file(here / "meta.yaml", version_meta(model, artifact, number, now));
     }))
-      ++number;  // another process was faster
+      ++number;  // another process has taken it
     change(folder / "meta.yaml", {{"last_updated_timestamp", now}});
   }
 
@@ -208,7 +208,7 @@ class MLflowFolder final : public Tracker {
     }
   }
 
-  /// Tags of a new run: the caller's, and those that MLflow expects.
+  /// The tags of a new run: the caller's and those that MLflow expects.
   std::map<std::string, std::string> tags_of(const RunInfo& run) const {
     std::map<std::string, std::string> tags;
     for (const TrackedText& tag : run.tags) tags[tag.key] = tag.value;
@@ -247,14 +247,14 @@ class MLflowFolder final : public Tracker {
     }
   }
 
-  /// internal::place_folder, by way of a folder beside the experiments.
+  /// internal::place_folder, through a folder beside the experiments.
   template <class Fill>
   bool place_folder(const Path& target, const Fill& fill) const {
     const Path aside = root_ / (run_id_ + "." + std::to_string(::getpid()) + ".trash");
     return internal::place_folder(aside, target, fill);
   }
 
-  /// Replaces values in a meta.yaml, and leaves alone what MLflow's user may have changed there.
+  /// Replaces values in a meta.yaml, keeping everything else, which MLflow's user may have changed.
   static void change(const Path& file,
                      std::initializer_list<std::pair<const char*, std::string>> values) {
     std::string text = internal::whole_file(file);
@@ -282,7 +282,8 @@ class MLflowFolder final : public Tracker {
     });
   }
 
-  /// When an experiment of this id and name was made; nothing when it is not there, or deleted.
+  /// When the experiment of this id and name was created; nothing when it does not exist or is
+  /// deleted.
   std::optional<std::int64_t> created(const std::string& id, const std::string& name) const {
     std::error_code none;
     const Path meta = root_ / id / "meta.yaml";
@@ -298,10 +299,10 @@ class MLflowFolder final : public Tracker {
     return made;
   }
 
-  /// The id of the experiment of that name, made when there is none. Its id follows from its name,
-  /// so that two processes that make it at once make the same one.
+  /// The id of the experiment of that name, which is created if it does not exist. The id is a
+  /// function of the name, so that two processes which create it at once agree.
   std::string experiment_of(const std::string& name) const {
-    std::pair<std::int64_t, std::string> found;  // of several, the newest, as MLflow does
+    std::pair<std::int64_t, std::string> found;  // of several the newest, as in MLflow
     for (const std::string& id : internal::names_in(root_)) {
       const auto made = created(id, name);
       if (!made) continue;
@@ -371,7 +372,7 @@ class MLflowFolder final : public Tracker {
   }
 
   MLflowFolderOptions options_;
-  std::filesystem::path root_, folder_;  // folder_: of the run; empty before it starts
+  std::filesystem::path root_, folder_;  // folder_: the run's; empty before it starts
   std::string run_id_;
   std::map<std::string, std::string> params_;
   bool ended_ = false;

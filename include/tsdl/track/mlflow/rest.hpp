@@ -1,9 +1,9 @@
-// A tracker that speaks to an MLflow server, and never makes a training run wait for it.
+// A tracker that sends to an MLflow server and never makes a training run wait for it.
 //
-// What is logged goes into a queue in memory. One thread writes the queue to a spool on disk
-// (track/mlflow/spool.hpp), another sends the spool (track/mlflow/upload.hpp) and tries again for
-// as long as the run lasts. When the server has everything the spool is removed; otherwise it
-// stays, and examples/track_upload sends it. Needs what track/mlflow/client.hpp needs.
+// Log calls add to a queue in memory. One thread writes the queue to a spool on disk
+// (track/mlflow/spool.hpp), another sends the spool (track/mlflow/upload.hpp) and retries for as
+// long as the run lasts. When the server has everything the spool is removed; otherwise it stays,
+// and examples/track_upload sends it. Needs what track/mlflow/client.hpp needs.
 #pragma once
 
 #include <algorithm>
@@ -34,28 +34,28 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Which server an MLflowServer speaks to, and how long it waits.
+/// The server of an MLflowServer, and its waiting times.
 struct MLflowServerOptions {
   std::string uri;              ///< http://host:port, https://..., with a path if it has one
-  std::filesystem::path spool;  ///< a folder for runs that are not sent yet
+  std::filesystem::path spool;  ///< the folder of runs that are not sent yet
   MLflowAccess access = MLflowAccess::from_environment();
   MLflowTimeouts timeouts{};
-  /// How long end() waits for what is not sent yet. It does not wait for a server that did not
-  /// answer twice in a row.
+  /// How long end() waits for unsent items. It does not wait for a server that failed to answer
+  /// twice in a row.
   std::chrono::milliseconds flush_timeout{10000};
-  std::chrono::milliseconds gather{100};  ///< what is logged within this time goes out together
+  std::chrono::milliseconds gather{100};       ///< items logged within this time are sent together
   std::chrono::milliseconds first_retry{500};  ///< doubled after each failure, up to:
   std::chrono::milliseconds longest_retry{30000};
-  /// Told once when the server cannot be used, and once at the end if something is left in the
-  /// spool. Called from threads of the tracker, one at a time, and not after end().
+  /// Called once when the server cannot be used, and once at the end if something is left in the
+  /// spool. Called from the tracker's threads, one at a time, and not after end().
   std::function<void(const std::string&)> on_problem{};
   Clock clock = system_milliseconds;
 };
 
 namespace internal {
 
-/// The two threads' side of a run. They own it together with the tracker: a thread that hangs where
-/// a host is looked for or connected to is left behind.
+/// The part of a run that its two threads work on. They own it together with the tracker, so that a
+/// thread which hangs in a name lookup or a connection can be left behind.
 class MLflowWorker : public std::enable_shared_from_this<MLflowWorker> {
  public:
   MLflowWorker(const MLflowServerOptions& options, const SpooledRun& run)
@@ -82,7 +82,7 @@ class MLflowWorker : public std::enable_shared_from_this<MLflowWorker> {
     return location_;
   }
 
-  /// Returns when all is on disk, and sent unless that takes longer than `patience`.
+  /// Returns when everything is on disk, and sent unless that takes longer than `patience`.
   void finish(std::chrono::milliseconds patience) {
     {
       const std::lock_guard lock(mutex_);
@@ -93,7 +93,7 @@ class MLflowWorker : public std::enable_shared_from_this<MLflowWorker> {
     std::thread breaker;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, patience, [&] { return sender_gone_ || silent_answers_ >= 2; });
+      changed_.wait_for(lock, patience, [&] { return sender_gone_ || unanswered_in_a_row_ >= 2; });
       giving_up_ = true;
       changed_.notify_all();
       if (!sender_gone_) {
@@ -128,7 +128,7 @@ class MLflowWorker : public std::enable_shared_from_this<MLflowWorker> {
         spool_.append(lines);
         if (last) spool_.sync();
         lines.clear();
-      } catch (const Error& error) {  // tried again with the next lines
+      } catch (const Error& error) {  // retried with the next lines
         tell_once(error.what());
       }
       const std::lock_guard lock(mutex_);
@@ -153,18 +153,18 @@ class MLflowWorker : public std::enable_shared_from_this<MLflowWorker> {
     changed_.notify_all();
   }
 
-  /// Ends the sender's request. Waits while a connection is being made, which nothing can end.
+  /// Aborts the sender's request. Waits while a connection is being made, which cannot be aborted.
   void break_requests() {
     std::unique_lock lock(mutex_);
     while (!sender_gone_) {
       lock.unlock();
-      client_.stop();  // more than once: the sender may have been between two requests
+      client_.stop();  // repeated: the sender may be between two requests
       lock.lock();
       changed_.wait_for(lock, std::chrono::milliseconds(10), [&] { return sender_gone_; });
     }
   }
 
-  /// Throws what makes sending useless.
+  /// Throws when sending has become pointless.
   void send_all() {
     MLflowUpload upload(spool_, client_);
     auto pause = options_.first_retry;
@@ -180,20 +180,20 @@ class MLflowWorker : public std::enable_shared_from_this<MLflowWorker> {
         if (!refused.empty()) tell_once(refused.begin()->second);
         pause = options_.first_retry;
         lock.lock();
-        silent_answers_ = 0;
+        unanswered_in_a_row_ = 0;
         tell_place();
         if (sent) continue;
         if (written) break;
         changed_.wait(lock, [&] { return writes_ != seen || giving_up_; });
         changed_.wait_for(lock, options_.gather, [&] { return closing_ || giving_up_; });
       } catch (const MLflowError& error) {
-        if (!error.passing()) throw;
+        if (!error.is_transient()) throw;
         if (!lock.owns_lock()) lock.lock();
-        if (giving_up_) return;  // it is finish() that ended the request
+        if (giving_up_) return;  // finish() has aborted the request
         lock.unlock();
         tell_once(std::string(error.what()) + "; what is logged is kept, and sent later");
         lock.lock();
-        silent_answers_ = error.status() == 0 ? silent_answers_ + 1 : 0;
+        unanswered_in_a_row_ = error.status() == 0 ? unanswered_in_a_row_ + 1 : 0;
         changed_.notify_all();
         changed_.wait_for(lock, pause, [&] { return giving_up_; });
         pause = std::min(2 * pause, options_.longest_retry);
@@ -227,7 +227,7 @@ class MLflowWorker : public std::enable_shared_from_this<MLflowWorker> {
   void tell(const std::string& what) try {
     const std::lock_guard lock(telling_);
     if (options_.on_problem) options_.on_problem(what);
-  } catch (...) {  // what a listener throws must not end the program
+  } catch (...) {  // an exception from the callback must not end the program
   }
 
   MLflowServerOptions options_;
@@ -235,13 +235,13 @@ class MLflowWorker : public std::enable_shared_from_this<MLflowWorker> {
   MLflowSpool spool_;
   std::thread writer_, sender_;
 
-  mutable std::mutex mutex_;  ///< of what follows; never held during input or output
+  mutable std::mutex mutex_;  ///< guards the members below; never held during input or output
   std::condition_variable changed_;
   std::string queue_, location_;
   bool closing_ = false, all_written_ = false, giving_up_ = false, sender_gone_ = false;
   std::uint64_t writes_ = 0;
   std::size_t unwritten_ = 0;
-  int silent_answers_ = 0;  ///< attempts in a row that nothing came back from
+  int unanswered_in_a_row_ = 0;  ///< attempts in a row without an answer
 
   std::atomic<bool> complete_ = false, told_ = false;
   std::mutex telling_;
@@ -249,13 +249,13 @@ class MLflowWorker : public std::enable_shared_from_this<MLflowWorker> {
 
 }  // namespace internal
 
-/// Tracks one run on an MLflow server. No call waits for the network, but for end(), which waits at
+/// Tracks one run on an MLflow server. No call waits for the network except end(), which waits at
 /// most options.flush_timeout and a second; start() and log_artifact() write and copy files. A
-/// server that cannot be reached or refuses something is no error but a problem that is told. A
-/// tracker that is destroyed before end() leaves its run in the spool.
+/// server that cannot be reached, or that refuses something, is a problem to report and not an
+/// error. A tracker that is destroyed before end() leaves its run in the spool.
 class MLflowServer final : public Tracker {
  public:
-  /// Throws: Error when the address is not one, or is https in a build without OpenSSL.
+  /// Throws: Error when the address is invalid, or is https in a build without OpenSSL.
   explicit MLflowServer(MLflowServerOptions options) : options_(std::move(options)) {
     options_.uri = MLflowClient(options_.uri, options_.access).uri();
     if (options_.spool.empty()) throw Error("MLflowServer: no spool folder was given");
@@ -266,7 +266,7 @@ class MLflowServer final : public Tracker {
     if (!worker_) return;
     try {
       worker_->finish(std::chrono::milliseconds(0));
-    } catch (...) {  // nobody is left to be told
+    } catch (...) {  // a destructor cannot report it
     }
   }
 
@@ -324,7 +324,7 @@ class MLflowServer final : public Tracker {
     ended_ = true;
     worker_->finish(options_.flush_timeout);
     location_ = worker_->location();
-    worker_.reset();  // what is left in the spool is free to be sent
+    worker_.reset();  // releases the spool, so that another process can send it
   }
 
   /// The run's page, once the server has given it an id.

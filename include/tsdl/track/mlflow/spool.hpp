@@ -1,14 +1,15 @@
-// Runs on their way to an MLflow server: a folder on disk that keeps each until the server has it.
+// The spool: a folder on disk that keeps each run until the MLflow server has it.
 //
-//   SPOOL/<run key>/run.json      what the run is: server, experiment, name, start; whole or absent
-//   SPOOL/<run key>/items.jsonl   what was logged, in order, one JSON a line; locked while written
+//   SPOOL/<run key>/run.json      the run: server, experiment, name, start; complete or absent
+//   SPOOL/<run key>/items.jsonl   the logged items, in order, one JSON per line; locked while
+//   written
 //   SPOOL/<run key>/artifacts/    files as they were when they were logged
-//   SPOOL/<run key>/sent.jsonl    the run's id on the server, and how far the server has confirmed
+//   SPOOL/<run key>/sent.jsonl    the run's id on the server, and how much the server has confirmed
 //
-// Every item has a fixed key, time, step and value, and the run has its key as a tag that is looked
-// for before a run is made: what is sent twice is there once. So a lost confirmation costs nothing
-// but a repeat, and a last line that a killed process left half written is dropped. No password or
-// token is ever written here.
+// Every item has a fixed key, time, step and value, and the run has its key as a tag, by which it
+// is looked up before it is created: sending an item twice has the same result as sending it once.
+// So a lost confirmation only costs a repeat. A last line that a killed process left incomplete is
+// dropped. No password or token is ever written here.
 #pragma once
 
 #include <fcntl.h>
@@ -38,14 +39,14 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// A spool folder that a living process still writes or sends.
+/// Thrown for a spool folder that a living process still writes or sends.
 class SpoolBusy : public Error {
   using Error::Error;
 };
 
 namespace internal {
 
-/// A file of lines that only grows, by whole lines.
+/// A file of lines to which only whole lines are appended.
 class LineFile {
  public:
   explicit LineFile(std::filesystem::path path)
@@ -54,7 +55,8 @@ class LineFile {
     if (file_.get() < 0) fail("cannot be opened");
   }
 
-  /// False: another open file holds the lock, or what was opened has been removed since.
+  /// Returns false when another open file holds the lock, or the opened file has been removed
+  /// since.
   bool lock() const {
     struct stat status {};
     return ::flock(file_.get(), LOCK_EX | LOCK_NB) == 0 && ::fstat(file_.get(), &status) == 0 &&
@@ -67,7 +69,7 @@ class LineFile {
     return status.st_size;
   }
 
-  /// Throws: Error when the disk is full or fails; nothing of `lines` stays then.
+  /// Throws: Error when the disk is full or fails; none of `lines` is then kept.
   void append(std::string_view lines) {
     const std::int64_t before = size();
     while (!lines.empty()) {
@@ -83,7 +85,7 @@ class LineFile {
     }
   }
 
-  /// Whole lines from `offset` on: about `bytes` of them, at least one if there is one.
+  /// Whole lines from `offset` on: about `bytes` of them, but at least one if there is one.
   std::string read(std::int64_t offset, std::size_t bytes) const {
     std::string text;
     for (;;) {
@@ -99,7 +101,7 @@ class LineFile {
     }
   }
 
-  /// Removes what follows the last line end.
+  /// Removes everything after the last line end.
   void drop_torn_line() {
     std::int64_t end = 0;
     for (std::string text = read(0, chunk); !text.empty(); text = read(end, chunk))
@@ -107,7 +109,7 @@ class LineFile {
     if (end != size()) cut(end);
   }
 
-  /// The last line; empty when it is longer than `bytes`, or there is none.
+  /// The last line; empty when there is none, or it is longer than `bytes`.
   std::string last_line(std::int64_t bytes) const {
     const std::int64_t from = std::max<std::int64_t>(size() - bytes, 0);
     std::string text = read(from, static_cast<std::size_t>(bytes));
@@ -147,7 +149,7 @@ inline std::string json_line(const nlohmann::json& json) {
 
 }  // namespace internal
 
-/// What a run is, before anything is logged.
+/// The description of a run, before anything is logged.
 struct SpooledRun {
   std::string uri;
   std::string experiment;
@@ -156,15 +158,15 @@ struct SpooledRun {
   std::string key = internal::new_run_key();
 };
 
-/// How far a server has confirmed a run. Items are named by their place in items.jsonl.
+/// How much of a run a server has confirmed. Items are named by their offset in items.jsonl.
 struct SpoolProgress {
-  std::string uri;  ///< of the server that is meant
-  MLflowRun run;    ///< empty: not known to exist
+  std::string uri;  ///< the address of the server
+  MLflowRun run;    ///< empty: not known to exist yet
   std::int64_t sent = 0;
-  std::map<std::int64_t, std::string> refused{};  ///< passed over, and why
+  std::map<std::int64_t, std::string> refused{};  ///< items that were skipped, with the reason
 };
 
-/// The folders of runs in `path`: itself, or those in it.
+/// The folders of runs in `path`: `path` itself, or the folders in it.
 inline std::vector<std::filesystem::path> spooled_runs(const std::filesystem::path& path) {
   if (std::filesystem::exists(path / "run.json")) return {path};
   std::vector<std::filesystem::path> runs;
@@ -180,13 +182,13 @@ inline std::vector<std::filesystem::path> spooled_runs(const std::filesystem::pa
   return runs;
 }
 
-/// The folder of one run, which this process has for itself. append() and add_artifact() may run in
-/// other threads than the rest. Throws: Error when the disk does not take or give it.
+/// The folder of one run, which this process has locked. append() and add_artifact() may run in
+/// other threads than the rest. Throws: Error when the disk fails.
 class MLflowSpool {
  public:
   using Json = nlohmann::json;
 
-  /// Makes a folder in the spool, named by the run's key.
+  /// Creates a folder in the spool, named by the run's key.
   static MLflowSpool create(const std::filesystem::path& root, const SpooledRun& run) {
     const std::filesystem::path hidden = root / (".new-" + run.key), folder = root / run.key;
     make_directories(hidden / "artifacts");
@@ -202,8 +204,9 @@ class MLflowSpool {
     return spool;
   }
 
-  /// Takes over what a process that is gone left: a run that it did not end was killed after its
-  /// last metric. Throws: SpoolBusy; FormatError when run.json is not one.
+  /// Takes over the folder of a process that no longer runs. A run that the process did not end
+  /// counts as killed after its last metric. Throws: SpoolBusy; FormatError when run.json is
+  /// invalid.
   static MLflowSpool open(const std::filesystem::path& folder) {
     MLflowSpool spool(folder, read_run(folder));
     spool.items_.drop_torn_line();
@@ -217,7 +220,7 @@ class MLflowSpool {
   const SpooledRun& run() const noexcept { return run_; }
   const SpoolProgress& progress() const noexcept { return progress_; }
 
-  // What items.jsonl holds. A metric's value is a number, or "NaN", "Infinity", "-Infinity".
+  // The items of items.jsonl. A metric's value is a number, or "NaN", "Infinity", "-Infinity".
   static std::string text_line(const char* kind, const std::string& key, const std::string& value) {
     return internal::json_line({{kind, {{"key", key}, {"value", value}}}});
   }
@@ -244,7 +247,7 @@ class MLflowSpool {
   void append(std::string_view lines) { items_.append(lines); }
   void sync() const { items_.sync(); }
 
-  /// Copies a file as it is now, and gives the name of the copy.
+  /// Copies a file as it is now. Returns the name of the copy.
   std::string add_artifact(const std::filesystem::path& file) {
     const std::string name = std::to_string(artifacts_++);
     std::error_code code;
@@ -267,7 +270,7 @@ class MLflowSpool {
     return last.is_object() && last.contains("end");
   }
 
-  /// Sends to another server from now on, which has nothing yet.
+  /// Switches to another server, which has nothing of the run yet.
   void set_uri(const std::string& uri) {
     if (uri == progress_.uri) return;
     note({{"uri", uri}});
@@ -292,7 +295,7 @@ class MLflowSpool {
     note({{"accepted", item}});
   }
 
-  /// How many items the server has not taken.
+  /// The number of items that the server has not accepted.
   std::size_t left() const {
     std::size_t lines = progress_.refused.size();
     std::int64_t at = progress_.sent;
@@ -303,7 +306,8 @@ class MLflowSpool {
     return lines;
   }
 
-  /// Removes the folder, and SPOOL when nothing else is in it. The folder is of no more use after.
+  /// Removes the folder, and SPOOL when nothing else is in it. The object cannot be used
+  /// afterwards.
   void remove() {
     const std::filesystem::path hidden = folder_.parent_path() / (".sent-" + run_.key);
     std::error_code ignored;
@@ -347,7 +351,7 @@ class MLflowSpool {
     for (std::string line; std::getline(lines, line);) replay(Json::parse(line, nullptr, false));
   }
 
-  /// A line that cannot be read is one that was not written: what it says is done again.
+  /// A line that cannot be read counts as not written: the step that it confirms is repeated.
   void replay(const Json& line) try {
     if (line.contains("uri")) progress_ = {line.at("uri"), {}, 0, {}};
     if (line.contains("run_id"))
@@ -358,7 +362,7 @@ class MLflowSpool {
   } catch (const Json::exception&) {
   }
 
-  /// When the last metric was logged; the start when there is none.
+  /// The time of the last metric; the start time when there is none.
   std::int64_t last_time() const {
     std::int64_t time = run_.start_time;
     std::ifstream lines(folder_ / "items.jsonl", std::ios::binary);

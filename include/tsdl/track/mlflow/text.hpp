@@ -1,8 +1,8 @@
-// Texts as MLflow's folder format has them: keys and what is allowed in them, numbers, addresses,
-// and the YAML of meta.yaml.
+// Text in MLflow's folder format: keys and their rules, numbers, addresses, and the YAML of
+// meta.yaml.
 //
-// The rules for keys and lengths are those of MLflow's own checks, so that a folder can be opened
-// by any version and sent to any server; where versions differ, the strictest.
+// The rules for keys and lengths are those of MLflow's own checks, so that any version can open a
+// folder and any server accepts it; where versions differ, the strictest.
 #pragma once
 
 #include <algorithm>
@@ -61,7 +61,7 @@ inline void check_text(const std::string& what, std::string_view text, std::size
   if (size > longest) throw DataError(what, " has ", size, " characters, more than ", longest);
 }
 
-/// Throws: DataError unless `path` stays below its folder and has no other spelling.
+/// Throws: DataError unless `path` stays below its folder and is in its only spelling.
 inline void check_inner_path(const std::string& what, std::string_view path) {
   bool good = !path.empty() && !path.starts_with("..");
   for (std::string_view rest = path; good;) {
@@ -87,7 +87,7 @@ inline void check_key(const std::string& what, std::string_view key) {
   check_inner_path(what, key);
 }
 
-/// The shortest text that reads back, as Python reads it: also nan, inf and -inf.
+/// The shortest text that Python reads back as the same number, including nan, inf and -inf.
 inline std::string metric_text(double value) {
   std::array<char, 32> text{};
   const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
@@ -97,7 +97,7 @@ inline std::string metric_text(double value) {
 
 inline constexpr std::string_view hex_digits = "0123456789abcdef";
 
-/// file:///, with every byte percent-encoded that is not plain.
+/// A file:/// address, with every byte percent-encoded that is not plain.
 inline std::string file_uri(const std::filesystem::path& path) {
   std::string uri = "file://";
   for (const char c : path.string()) {
@@ -130,7 +130,7 @@ inline std::string yaml_text(const std::string& text) {
   return quoted + "\"";
 }
 
-/// One line for each key; the values are YAML already.
+/// A YAML map with one line for each key; the values are YAML already.
 inline std::string yaml_map(
     std::initializer_list<std::pair<std::string_view, std::string>> entries) {
   std::string text;
@@ -138,12 +138,12 @@ inline std::string yaml_map(
   return text;
 }
 
-/// Where a key's line begins and where its value ends, following lines included that belong to it;
-/// both npos when there is no such key.
+/// The beginning of a key's line and the end of its value, including continuation lines; both npos
+/// when there is no such key.
 inline std::pair<std::size_t, std::size_t> yaml_place(std::string_view text, std::string_view key) {
   for (std::size_t begin = 0; begin < text.size();) {
     std::size_t end = text.find('\n', begin);
-    // An indented or empty line goes on with the value.
+    // An indented or empty line continues the value.
     while (end != text.npos && end + 1 < text.size() &&
            (text[end + 1] == ' ' || text[end + 1] == '\n'))
       end = text.find('\n', end + 1);
@@ -163,7 +163,7 @@ inline std::string yaml_changed(std::string text, std::string_view key, std::str
   return text.replace(begin, end - begin, line);
 }
 
-/// The character that stands for a backslash and what follows it at text[i]; moves i past it.
+/// The character that an escape sequence at text[i] stands for; moves i past it.
 inline char32_t yaml_escape(std::string_view text, std::size_t& i) {
   const char c = i < text.size() ? text[i++] : '\\';
   const std::size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
@@ -181,9 +181,9 @@ inline char32_t yaml_escape(std::string_view text, std::size_t& i) {
   return at == names.npos ? static_cast<char32_t>(static_cast<unsigned char>(c)) : points[at];
 }
 
-/// The text of a key of a YAML map of plain, single-quoted and double-quoted scalars, as MLflow
-/// writes meta.yaml: long ones run over several lines. Nothing when there is no such key. Of YAML's
-/// line breaks it knows only the newline.
+/// The text of a key in a YAML map of plain, single-quoted and double-quoted scalars, as MLflow
+/// writes meta.yaml: long scalars continue on several lines. Nothing when there is no such key. Of
+/// YAML's line breaks, only the newline is supported.
 inline std::optional<std::string> yaml_value(std::string_view text, std::string_view key) {
   const auto [begin, end] = yaml_place(text, key);
   if (begin == text.npos) return {};
@@ -193,7 +193,7 @@ inline std::optional<std::string> yaml_value(std::string_view text, std::string_
   std::string result;
   for (std::size_t i = quote ? 1 : 0; i < value.size();) {
     const char c = value[i++];
-    if (c == '\n') {  // one break is a space, n + 1 are n breaks; spaces around them do not count
+    if (c == '\n') {  // one break is a space, n + 1 are n breaks; spaces around breaks are dropped
       while (result.ends_with(' ')) result.pop_back();
       const std::size_t next = std::min(value.find_first_not_of(" \n", i), value.size());
       const auto breaks = std::count(value.begin() + static_cast<std::ptrdiff_t>(i),

@@ -1,8 +1,8 @@
 // Sends a spooled run to an MLflow server, so that in the end the server has each item once.
 //
-// Whatever went wrong before, sending again is right: the run is looked for by its key before it is
-// made; parameters, tags, files and the end are set to what they are; a metric of the same key,
-// time, step and value is the same metric; a model version is looked for by run and source.
+// Sending again is safe after any failure: the run is looked up by its key before it is created;
+// parameters, tags, files and the end are set to their values; a metric of the same key, time, step
+// and value is the same metric; a model version is looked up by run and source.
 #pragma once
 
 #include <algorithm>
@@ -21,11 +21,11 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// The tag by which a run is found again.
+/// The tag by which a run is looked up.
 inline constexpr const char* run_key_tag = "tsdl.run_key";
 
-/// Sends one spool through one client, a request at a time. An item that the server refuses is
-/// noted in the spool and passed over; a later upload tries it once more.
+/// Sends one spool through one client, one request at a time. An item that the server refuses is
+/// noted in the spool and skipped; a later upload tries it again.
 class MLflowUpload {
  public:
   using Json = nlohmann::json;
@@ -34,15 +34,16 @@ class MLflowUpload {
     for (const auto& [item, why] : spool.progress().refused) again_.push_back(item);
   }
 
-  /// Sends what comes next. False: there is nothing to send. Throws: MLflowError, passing() or not,
-  /// when no item can be sent; the same step follows then. Error when the spool cannot be read.
+  /// Sends the next items. Returns false when there is nothing to send. Throws: MLflowError,
+  /// transient or not, when no item can be sent; the next call tries the same step again. Error
+  /// when the spool cannot be read.
   bool step() {
     if (spool_.progress().run.run_id.empty()) {
       find_run();
     } else if (!again_.empty()) {
       send_again();
     } else {
-      const bool ended = spool_.ended();  // before the items are read: more may come
+      const bool ended = spool_.ended();  // read first: more items may be added
       const std::vector<Item> items = next_items();
       if (!items.empty()) {
         send(items);
@@ -57,7 +58,7 @@ class MLflowUpload {
 
   /// Whether the server has all of a run that has ended.
   bool complete() const { return all_sent_ && spool_.progress().refused.empty(); }
-  /// How many items the server has taken from this upload.
+  /// The number of items that the server has accepted from this upload.
   std::size_t taken() const noexcept { return taken_; }
 
  private:
@@ -76,7 +77,7 @@ class MLflowUpload {
     spool_.found_run(client_.create_run(experiment, run.name, run.start_time, tags));
   }
 
-  /// A server that was slow to create the run may have done so twice.
+  /// A server that was slow to create the run may have created it twice.
   void delete_doubles() {
     const MLflowRun& run = spool_.progress().run;
     for (const MLflowRun& found :
@@ -98,7 +99,7 @@ class MLflowUpload {
     return item;
   }
 
-  /// One item, or as many as make a batch that the server takes.
+  /// One item, or as many as fit into a batch that the server accepts.
   std::vector<Item> next_items() const {
     std::vector<Item> items;
     std::set<std::string> keys;  // a key twice in a batch is refused, or its order is lost
@@ -136,7 +137,7 @@ class MLflowUpload {
       longest_batch_ = std::min<std::size_t>(2 * longest_batch_, 1000);
     } catch (const MLflowError& error) {
       if (!is_about_item(error, items.front())) throw;
-      if (items.size() > 1) {  // which of them? A smaller batch tells
+      if (items.size() > 1) {  // a smaller batch will show which item it is
         longest_batch_ = items.size() / 2;
         return;
       }
@@ -195,10 +196,10 @@ class MLflowUpload {
                                   item.begin, " cannot be read")};
   }
 
-  /// Whether other items may go through. The services for files and models may each be closed to a
-  /// user that the rest is open to.
+  /// Whether other items may be accepted. The services for files and for models may each be closed
+  /// to a user who may use the rest.
   static bool is_about_item(const MLflowError& error, const Item& item) {
-    if (error.passing() || error.status() == 401) return false;
+    if (error.is_transient() || error.status() == 401) return false;
     if (item.kind == "artifact" || item.kind == "model") return true;
     return error.status() >= 400 && error.status() < 500 && error.status() != 403 &&
            error.status() != 404;
