@@ -65,14 +65,22 @@ for loss in mae huber; do
     --ahead 5 --loss $loss --out $loss
   differ "$loss" $loss/best.safetensors return/best.safetensors
 done
-trained "one epoch" "$bilstm" --data candles.csv "${small[@]}" --hidden 8 --max-epochs 2 --target close_return \
-  --ahead 5 --out whole
+long=("$bilstm" --data candles.csv "${small[@]}" --hidden 8 --max-epochs 60 --patience 0 \
+  --target close_return --ahead 5)
+trained "a whole run" "${long[@]}" --out whole
+"${long[@]}" --out cut >/dev/null 2>said &
+pid=$!
+until [ -e cut/history.csv ]; do kill -0 $pid 2>/dev/null || break; done
+kill -TERM $pid || fail "a run to be cut off had ended: $(cat said)"
 status=0
-timeout -s INT 0.4 "$bilstm" --data candles.csv "${small[@]}" --hidden 8 --max-epochs 2 --target close_return \
-  --ahead 5 --out cut >/dev/null 2>&1 || status=$?
-trained "resumed" "$bilstm" --data candles.csv "${small[@]}" --hidden 8 --max-epochs 2 --target close_return \
-  --ahead 5 --out cut --resume
-same "a run that was cut off" whole/best.safetensors cut/best.safetensors
+wait $pid || status=$?
+[ "$status" -eq 143 ] || fail "a run that was cut off: exit status $status, not 143: $(cat said)"
+[ "$(wc -l <cut/history.csv)" -lt 61 ] || fail "a run that was cut off has all its epochs"
+trained "resumed" "${long[@]}" --out cut --resume
+says "resumed" '^resumed +after epoch [0-9]+$'
+for file in best.safetensors last.state.safetensors history.csv; do
+  same "a run that was cut off" whole/$file cut/$file
+done
 passed "losses, and resuming"
 
 # --- quantiles of two targets, in order
