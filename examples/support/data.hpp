@@ -1,8 +1,6 @@
-// The data of a training program: options, what they are read into, and what is said about it.
+// The data of a training program: what its options are read into, and what is said about it.
 #pragma once
 
-#include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -11,123 +9,13 @@
 #include <vector>
 
 #include "format.hpp"
+#include "options.hpp"
 #include "report.hpp"
 #include "tsdl/data/gaps.hpp"
 #include "tsdl/data/recipe.hpp"
 #include "tsdl/data/synthetic.hpp"
-#include "validators.hpp"
 
 namespace examples {
-
-/// Which data, what is asked of it, and what becomes of it. Each member is an option.
-struct DataOptions {
-  std::string file{}, features{}, label{}, label_column{}, task{}, loss{};
-  std::vector<std::string> feature_columns{}, targets{};
-  std::vector<double> quantiles{};
-  std::optional<tsdl::Index> horizon{}, ahead{};
-  tsdl::Index label_offset = 0, seq_len = 0, stride = 1;
-  double clip_features = 0, validation = 0, test = 0;
-  bool refuse_missing_targets = false;
-  std::string pooling{};
-  std::vector<std::string> given{};  ///< the options that were given, not left at their defaults
-
-  /// Whether the file is a table of one's own columns.
-  bool uses_table() const { return !feature_columns.empty() || !label_column.empty(); }
-  bool numbers() const { return !targets.empty(); }
-  bool is_given(const char* name) const {
-    return std::find(given.begin(), given.end(), name) != given.end();
-  }
-};
-
-/// The options of tasks whose targets are numbers.
-inline void add_task(CLI::App& app, DataOptions& o, const char* group) {
-  app.add_option("--task", o.task,
-                 "classes: --label or --label-column; regression\n"
-                 "and quantiles: --target")
-      ->check(one_of({"classes", "regression", "quantiles"}))
-      ->default_str("")
-      ->group(group);
-  app.add_option("--target", o.targets,
-                 "Forecast these columns, --ahead rows later. Of\n"
-                 "candles: open, high, low, close, volume, and\n"
-                 "close_return, the return over those rows")
-      ->delimiter(',')
-      ->type_name("COLUMN")
-      ->group(group);
-  app.add_option("--ahead", o.ahead, "Rows between a window's last one and its target")
-      ->check(whole_number(1))
-      ->default_str("1")
-      ->group(group);
-  app.add_option("--quantiles", o.quantiles, "Predict these: 0.1,0.5,0.9")
-      ->delimiter(',')
-      ->type_name("Q")
-      ->group(group);
-  app.add_option("--loss", o.loss, "Of a regression: mse, mae or huber")
-      ->check(one_of({"mse", "mae", "huber"}))
-      ->default_str("mse")
-      ->group(group);
-  app.add_flag("--refuse-missing-targets", o.refuse_missing_targets,
-               "Stop where a target is empty before the last rows,\n"
-               "in place of leaving its windows out")
-      ->group(group);
-}
-
-/// The names of the options that were given, on the command line or in a file. A file may hold
-/// every option, as config.toml does: there a default says nothing.
-inline std::vector<std::string> given_options(const CLI::App& app) {
-  const bool file = app.get_config_ptr() && app.get_config_ptr()->count() > 0;
-  std::vector<std::string> names;
-  for (const CLI::Option* option : app.get_options()) {
-    if (option->count() == 0 || option->get_lnames().empty()) continue;
-    if (file && option->results() == std::vector<std::string>{option->get_default_str()}) continue;
-    names.push_back("--" + option->get_lnames().front());
-  }
-  return names;
-}
-
-/// Throws: tsdl::OptionError when an option was given that has no effect here.
-inline void refuse_without(const DataOptions& o, bool effective, const char* option,
-                           const char* needs) {
-  if (!effective && o.is_given(option))
-    throw tsdl::OptionError(option, " has no effect without ", needs);
-}
-inline void refuse_beside(const DataOptions& o, bool conflict, const char* option,
-                          const char* other) {
-  if (conflict && o.is_given(option)) throw tsdl::OptionError(option, " does not go with ", other);
-}
-
-inline const std::vector<std::string> label_names = {"range", "direction", "threshold",
-                                                     "triple_barrier"};
-
-/// Refuses options that contradict each other, or would be without effect. Completes the task.
-/// Throws: tsdl::OptionError.
-inline void check_data_options(DataOptions& o) {
-  if (o.task.empty())
-    o.task = !o.quantiles.empty() ? "quantiles" : o.numbers() ? "regression" : "classes";
-  const bool classes = o.task == "classes";
-  if (!o.quantiles.empty() && o.task != "quantiles")
-    throw tsdl::OptionError("--quantiles asks for --task quantiles, not ", o.task);
-  if (o.task == "quantiles" && o.quantiles.empty())
-    throw tsdl::OptionError("--task quantiles: expected --quantiles, as in 0.1,0.5,0.9");
-  if (!classes && !o.numbers())
-    throw tsdl::OptionError("--task ", o.task, ": expected --target COLUMN");
-  if (classes && o.numbers())
-    throw tsdl::OptionError("--target is of numbers: --task regression or quantiles");
-  const char* numbers = "--target, which is of numbers";
-  refuse_beside(o, o.numbers(), "--label", numbers);
-  refuse_beside(o, o.numbers(), "--horizon", "--target: use --ahead");
-  refuse_beside(o, o.numbers(), "--label-column", numbers);
-  refuse_beside(o, o.numbers(), "--class-weights", numbers);
-  refuse_without(o, o.numbers(), "--ahead", "--target");
-  refuse_without(o, o.numbers(), "--refuse-missing-targets", "--target");
-  refuse_without(o, o.task == "regression", "--loss", "--task regression");
-  refuse_without(o, !o.label_column.empty(), "--label-offset", "--label-column");
-  refuse_beside(o, !o.label_column.empty(), "--label", "--label-column");
-  refuse_beside(o, !o.label_column.empty(), "--horizon", "--label-column: use --label-offset");
-  refuse_beside(o, o.uses_table(), "--features", "--feature-columns");
-  if (o.uses_table() && (o.feature_columns.empty() || (o.label_column.empty() && !o.numbers())))
-    throw tsdl::OptionError("--feature-columns and --label-column, or --target, go together");
-}
 
 /// What prepare shall do. Throws: OptionError, DataError when options contradict each other.
 inline tsdl::Recipe recipe_of(const DataOptions& o) {

@@ -71,13 +71,19 @@ inline std::string log_line(LogFormat format, std::string_view message, const Lo
 /// A log in a file, appended to. Warnings and errors also go to stderr, as one line for people.
 class Log {
  public:
-  /// No file: only stderr.
+  /// Without a file, until open(): only stderr.
   explicit Log(std::string program) : program_(std::move(program)) {}
 
-  /// Throws: tsdl::Error when the file cannot be opened.
+  /// Throws: what open() throws.
   Log(std::string program, const std::filesystem::path& file, bool json,
       spdlog::level::level_enum level)
-      : format_(json ? LogFormat::json : LogFormat::text), program_(std::move(program)) {
+      : program_(std::move(program)) {
+    open(file, json, level);
+  }
+
+  /// What follows goes to this file too. Throws: tsdl::Error when it cannot be opened.
+  void open(const std::filesystem::path& file, bool json, spdlog::level::level_enum level) {
+    format_ = json ? LogFormat::json : LogFormat::text;
     try {
       logger_ = std::make_shared<spdlog::logger>(
           program_, std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string()));

@@ -51,7 +51,7 @@ Evaluation finish_run(const Trainer& trainer, const RunData& data,
   print_evaluation(e, o.by_class);
   if (!e.tested) say_paragraph(judged_by_validation(o.test_option));
   tracked.log_metrics(
-      final_metrics(e.tested ? "test_" : "best_validation_", e, o.by_class, history.best_epoch));
+      final_metrics(e.tested ? "test_" : "best_validation_", e, history.best_epoch));
   RunReport run{.subject = o.subject,
                 .ending = ending_text(history),
                 .test_option = o.test_option,

@@ -15,17 +15,13 @@
 
 #include "format.hpp"
 #include "logging.hpp"
+#include "options.hpp"
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/parallel.hpp"
 #include "tsdl/track/tracker.hpp"
 #include "tsdl/train/trainer.hpp"
 
 namespace examples {
-
-struct TrackingOptions {
-  std::string target{};  ///< a folder or an address; empty: no tracking
-  std::string experiment = "Default", run_name{}, model_name{};
-};
 
 inline constexpr const char* tracking_group = "Tracking";
 

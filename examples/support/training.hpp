@@ -1,9 +1,10 @@
-// What every training program does with a trainer: callbacks, resuming, display, an orderly stop.
+// What a training program does with a trainer: callbacks, resuming, display, an orderly stop.
 #pragma once
 
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -30,29 +31,40 @@ struct RunFiles {
   std::filesystem::path chart() const { return out / "loss.svg"; }
   std::filesystem::path report() const { return out / "report.html"; }
   std::filesystem::path config() const { return out / "config.toml"; }
+  std::filesystem::path log() const { return out / "train.log"; }
 };
 
 struct TrainingOptions {
   RunFiles files;
   tsdl::Index patience = 10;  ///< epochs without improvement before stopping; 0: no early stopping
-  bool reduce_rate = true;    ///< half the learning rate after five epochs without improvement
+  /// Epochs without improvement before the learning rate is halved; 0: never.
+  tsdl::Index reduce_lr_patience = 5;
   bool resume = false;
   std::string subject, subtitle;        ///< what is trained on what, and how, in words
   TextLines summary{};                  ///< of data, model and training
   std::string test_option;              ///< which option, with a value, keeps windows for the test
-  bool by_class = false;                ///< macro F1 is among the figures of the end
+  bool by_class = false;                ///< each class, and macro F1, are printed at the end
   std::vector<TrackedFigure> beside{};  ///< of baselines on the validation windows
-  std::string config;                   ///< what config.toml shall hold; empty: it is not written
+  std::string config;                   ///< what config.toml shall hold
+  std::function<void()> on_start{};     ///< called once the run begins, before its first epoch
 };
 
+/// What callbacks do, for the fingerprint of a run. A rate that is halved after five epochs, or
+/// never, is told by what the callback saves.
+inline std::string callback_text(const TrainingOptions& o) {
+  std::string text = "patience " + std::to_string(o.patience);
+  if (o.reduce_lr_patience != 0 && o.reduce_lr_patience != 5)
+    text += ", reduce-lr-patience " + std::to_string(o.reduce_lr_patience);
+  return text;
+}
+
 /// Trains to the end, to a signal, or until a callback stops it; files and tracker follow each
-/// epoch. Throws: what the trainer and its callbacks throw; tsdl::Error when --resume finds another
-/// run.
+/// epoch. Of an earlier run, nothing is replaced before the first one is finished. Throws: what the
+/// trainer and its callbacks throw; tsdl::Error when --resume finds another run.
 template <class Trainer>
 tsdl::History run_training(Trainer& trainer, const tsdl::Prepared<float>& data,
                            const TrainingOptions& o, TrackedRun& tracked, Log& log) {
-  const std::string fingerprint =
-      tsdl::fingerprint(data, trainer, "patience " + std::to_string(o.patience));
+  const std::string fingerprint = tsdl::fingerprint(data, trainer, callback_text(o));
   Display display({.out = o.files.out,
                    .title = "Loss of " + o.subject,
                    .subtitle = o.subtitle,
@@ -60,7 +72,8 @@ tsdl::History run_training(Trainer& trainer, const tsdl::Prepared<float>& data,
                    .windows = data.train.size(),
                    .figures = trainer.task()->figures(),
                    .beside = o.beside});
-  if (o.reduce_rate) trainer.add(tsdl::ReduceLROnPlateau{.factor = 0.5, .patience = 5});
+  if (o.reduce_lr_patience > 0)
+    trainer.add(tsdl::ReduceLROnPlateau{.factor = 0.5, .patience = o.reduce_lr_patience});
   if (o.patience > 0) trainer.add(tsdl::EarlyStopping{.patience = o.patience});
   trainer.add(tsdl::Checkpoint{o.files.best(), data.recipe, o.files.last(), fingerprint});
   trainer.add(tsdl::Observer{.on_batch = [&](const auto& state) { display.batch(state); },
@@ -83,17 +96,21 @@ tsdl::History run_training(Trainer& trainer, const tsdl::Prepared<float>& data,
                                    // An earlier run's would stand beside this one's files.
                                    std::error_code code;
                                    std::filesystem::remove(o.files.report(), code);
+                                   if (state.epoch == 1)
+                                     tsdl::write_file(o.files.config(), o.config);
                                    display.epoch(state);
                                  }});
   trainer.add(tsdl::StopWhen{[] { return StopSignals::requested() != 0; }});
 
   if (o.resume && std::filesystem::exists(o.files.last())) {
     tsdl::resume(o.files.last(), trainer, fingerprint);
-    say("resumed", "after epoch " + std::to_string(trainer.state().epoch) + "\n");
+    say("resumed", "after epoch " + std::to_string(trainer.state().epoch));
+    tsdl::write_file(o.files.config(), o.config);
   } else if (o.resume) {
-    say("resumed", "nothing: no epoch was finished, so from the start\n");
+    say("resumed", "nothing: no epoch was finished, so from the start");
   }
-  if (!o.config.empty()) tsdl::write_file(o.files.config(), o.config);
+  if (o.on_start) o.on_start();
+  std::puts("");
   tracked.start();
   tracked.attach(trainer);
   for (const tsdl::EpochRecord& record : trainer.state().history)
@@ -138,8 +155,7 @@ inline void print_files(const RunFiles& files) {
 /// Figures at the end of a run, as a tracker names them: the model's, and those of baselines that
 /// the task gives.
 inline std::vector<tsdl::TrackedMetric> final_metrics(const std::string& prefix,
-                                                      const Evaluation& e, bool by_class,
-                                                      tsdl::Index step) {
+                                                      const Evaluation& e, tsdl::Index step) {
   std::vector<tsdl::TrackedMetric> metrics;
   const auto add = [&](const std::string& key, double value) {
     if (is_finite(value)) metrics.push_back({prefix + key, value, step});
@@ -147,7 +163,7 @@ inline std::vector<tsdl::TrackedMetric> final_metrics(const std::string& prefix,
   add("loss", e.metrics.loss);
   for (const std::string_view name : e.figures)
     add(std::string(name), e.metrics.*tsdl::figure_of(name).value);
-  if (by_class) add("macro_f1", e.macro_f1);
+  add("macro_f1", e.macro_f1);
   for (const BaselineResult& baseline : e.baselines) {
     if (e.task == "classes" && baseline.name == "constant") continue;  // majority_accuracy
     add(baseline.name + "_loss", baseline.metrics.loss);

@@ -27,6 +27,9 @@ unchanged() {
 $(diff <(echo "$before") <(contents out))"
 }
 
+# A run that began says in its log why it ended.
+all_but_log() { contents "$1" | grep -vE '^\./[a-z]+/train\.log '; }
+
 # refuse_training NAME PATTERN OPTION...: into a new directory, and over an earlier run.
 refuse_training() {
   refused "$1" "$2" "$train" "${small[@]}" --out out/new "${@:3}"
@@ -134,12 +137,13 @@ refuse_training "horizon beyond the end" "horizon is beyond the end" \
   --data good.csv --label direction --horizon 160
 refuse_training "horizon beyond the largest number" "horizon is beyond the end" \
   --data good.csv --label direction --horizon 9223372036854775807
-refuse_training "horizon 0" "horizon of 1 or more, found 0" \
+refuse_training "horizon 0" "horizon: expected a whole number of 1 or more, got '0'" \
   --data good.csv --label direction --horizon 0
-refuse_training "a split without validation" "validation" --data good.csv --validation 0
+refuse_training "a split without validation" "validation: expected a number above 0 and below 1, got '0'" \
+  --data good.csv --validation 0
 refuse_training "a split without training" "fractions" --data good.csv --validation .5 --test .5
-refuse_training "a split that is not a number" "found validation nan" --data good.csv \
-  --validation nan
+refuse_training "a split that is not a number" "validation: expected a number above 0 .*got 'nan'" \
+  --data good.csv --validation nan
 refuse_training "a part that the fractions leave empty" "a part is left empty by the fractions" \
   --data good.csv --validation 0.001
 small=(--hidden 8 --layers 2 --max-epochs 2 --seq-len 30)
@@ -190,34 +194,37 @@ refuse_training "a label column without feature columns" "--feature-columns" \
 # --- options
 refuse_option() { refuse_training "$1 $2" "$3" --data good.csv "$1" "$2"; }
 small=(--hidden 8 --max-epochs 1)
-refuse_option --seq-len 0 "length of 1 or more, found 0"
+refuse_option --seq-len 0 "--seq-len: expected a whole number of 1 or more, got '0'"
 refuse_option --seq-len -1 "seq-len.*whole number.*-1"
 refuse_option --seq-len 9223372036854775807 "fewer than one window"
 refuse_option --seq-len 10.5 "seq-len"
 small=(--seq-len 10 --max-epochs 1)
-refuse_option --hidden 0 "hidden_size must be 1 to 1000000, not 0"
+refuse_option --hidden 0 "--hidden: expected a whole number from 1 to 1000000, got '0'"
 refuse_option --hidden -8 "hidden.*whole number.*-8"
 refuse_option --hidden abc "hidden"
 small=(--seq-len 10 --hidden 8)
-refuse_option --layers 0 "num_layers must be 1 to 1000, not 0"
-refuse_option --dropout 1 "dropout must be .*below 1, not 1"
-refuse_option --dropout 1.5 "dropout must be .*not 1.5"
-refuse_option --dropout -0.1 "dropout must be .*not -0.1"
-refuse_option --dropout nan "dropout must be .*not -?nan"
-refuse_option --dropout inf "dropout must be .*not inf"
-refuse_option --lr -0.001 "lr must be .*not -0.001"
-refuse_option --lr nan "lr must be .*not -?nan"
-refuse_option --lr inf "lr must be .*not inf"
+refuse_option --layers 0 "--layers: expected a whole number from 1 to 1000, got '0'"
+refuse_option --dropout 1 "--dropout: expected a number of at least 0 and below 1, got '1'"
+refuse_option --dropout 1.5 "--dropout: expected a number of at least 0 and below 1, got '1.5'"
+refuse_option --dropout -0.1 "--dropout: expected a number of at least 0 and below 1, got '-0.1'"
+refuse_option --dropout nan "--dropout: expected a number of at least 0 and below 1, got 'nan'"
+refuse_option --dropout inf "--dropout: expected a number of at least 0 and below 1, got 'inf'"
+refuse_option --lr -0.001 "--lr: expected a number above 0, got '-0.001'"
+refuse_option --lr nan "--lr: expected a number above 0, got 'nan'"
+refuse_option --lr inf "--lr: expected a number above 0, got 'inf'"
 refuse_option --lr 1,5 "lr"
-refuse_option --weight-decay -1 "weight_decay must be .*not -1"
-refuse_option --weight-decay nan "weight_decay must be .*not -?nan"
-refuse_option --clip-norm -1 "clip_norm"
-refuse_option --clip-norm nan "clip_norm"
-refuse_option --batch-size 0 "batch_size must be at least 1, not 0"
+refuse_option --weight-decay -1 "--weight-decay: expected a number of 0 or more, got '-1'"
+refuse_option --weight-decay nan "--weight-decay: expected a number of 0 or more, got 'nan'"
+refuse_option --clip-norm -1 "--clip-norm: expected a number of 0 or more, got '-1'"
+refuse_option --clip-norm nan "--clip-norm: expected a number of 0 or more, got 'nan'"
+refuse_option --batch-size 0 "--batch-size: expected a whole number of 1 or more, got '0'"
 refuse_option --batch-size -32 "batch-size.*whole number.*-32"
-refuse_option --patience 0 "patience must be at least 1, not 0"
-refuse_option --max-epochs 0 "max_epochs must be at least 1, not 0"
-refuse_option --stride 0 "stride of 1 or more, found 0"
+refuse_option --patience -1 "patience.*whole number.*-1"
+refuse_option --reduce-lr-patience -1 "reduce-lr-patience.*whole number.*-1"
+refuse_option --head-dropout 1 "--head-dropout: expected a number of at least 0 and below 1, got '1'"
+refuse_option --details all "--details: expected one of short, full"
+refuse_option --max-epochs 0 "--max-epochs: expected a whole number of 1 or more, got '0'"
+refuse_option --stride 0 "--stride: expected a whole number of 1 or more, got '0'"
 refuse_option --stride -1 "stride.*whole number.*-1"
 refuse_option --threads -1 "threads.*-1"
 refuse_option --features nosuch "features.*nosuch"
@@ -229,7 +236,7 @@ refuse_option --seed abc "seed"
 refuse_option --seed -1 "seed.*whole number"
 refuse_option --batch-size 99999999999999999999 "batch-size.*whole number"
 small=(--hidden 8 --layers 2 --seq-len 10 --max-epochs 2)
-refuse_training "no --data" "--data is required"
+refuse_training "no --data" "expected --data FILE or --synthetic N"
 refuse_training "an argument that is no option" "stray" --data good.csv stray
 
 # Sizes whose bytes or products pass the largest number are refused before memory is asked for.
@@ -253,7 +260,7 @@ refuse_config "an unknown key in --config" "hiden" 'hiden = 8'
 refuse_config "text for a number in --config" "hidden.*abc" 'hidden = "abc"'
 refuse_config "a list for a number in --config" "hidden" 'hidden = [1, 2]'
 refuse_config "text for a flag in --config" "shuffle.*maybe" 'shuffle = "maybe"'
-refuse_config "a value out of range in --config" "hidden_size" 'hidden = 0'
+refuse_config "a value out of range in --config" "key 'hidden': expected a whole number from 1" 'hidden = 0'
 refuse_config "a line that is no setting in --config" "garbage" 'garbage'
 refuse_training "a --config that is missing" "bad/none.toml" --data good.csv --config bad/none.toml
 small=(--hidden 8 --layers 2 --seq-len 10 --max-epochs 2)
@@ -392,8 +399,12 @@ limited() {  # limited KILOBYTES COMMAND...
   )
 }
 other=("$train" --data good.csv "${small[@]}" --seed 2 --out out/earlier)
+before_model=$(all_but_log out)
 refused "a full disk (model)" "best.safetensors: .*File too large" limited 8 "${other[@]}"
-unchanged "a full disk (model)"
+[ "$(all_but_log out)" = "$before_model" ] || fail "a full disk (model): files were made or changed"
+grep -q ' error the run failed error=.*File too large' out/earlier/train.log ||
+  fail "a full disk (model): the log does not say why"
+before=$(contents out)
 passed "a full disk (model)"
 head -n 501 "$source" >long.csv
 refused "a full disk (predictions)" "predictions.csv: .*File too large" limited 4 \
@@ -414,10 +425,10 @@ if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=1m tmpfs disk 2>/dev/null; the
   cp -r out/earlier disk/run
   head -c 2000000 /dev/zero >disk/filler 2>/dev/null || true
   truncate -s -4096 disk/filler
-  before=$(contents disk)
+  before=$(all_but_log disk)
   refused "a full file system" "best.safetensors: .*No space left" \
     "$train" --data good.csv "${small[@]}" --seed 2 --out disk/run
-  [ "$(contents disk)" = "$before" ] || fail "a full file system: files were made or changed"
+  [ "$(all_but_log disk)" = "$before" ] || fail "a full file system: files were made or changed"
   passed "a full file system"
 else
   echo "skipped: a full file system (mounting one needs root)"

@@ -65,19 +65,27 @@ for loss in mae huber; do
     --ahead 5 --loss $loss --out $loss
   differ "$loss" $loss/best.safetensors return/best.safetensors
 done
-trained "one epoch" "$bilstm" --data candles.csv "${small[@]}" --hidden 8 --max-epochs 2 --target close_return \
-  --ahead 5 --out whole
+long=("$bilstm" --data candles.csv "${small[@]}" --hidden 8 --max-epochs 60 --patience 0 \
+  --target close_return --ahead 5)
+trained "a whole run" "${long[@]}" --out whole
+"${long[@]}" --out cut >/dev/null 2>said &
+pid=$!
+until [ -e cut/history.csv ]; do kill -0 $pid 2>/dev/null || break; done
+kill -TERM $pid || fail "a run to be cut off had ended: $(cat said)"
 status=0
-timeout -s INT 0.4 "$bilstm" --data candles.csv "${small[@]}" --hidden 8 --max-epochs 2 --target close_return \
-  --ahead 5 --out cut >/dev/null 2>&1 || status=$?
-trained "resumed" "$bilstm" --data candles.csv "${small[@]}" --hidden 8 --max-epochs 2 --target close_return \
-  --ahead 5 --out cut --resume
-same "a run that was cut off" whole/best.safetensors cut/best.safetensors
+wait $pid || status=$?
+[ "$status" -eq 143 ] || fail "a run that was cut off: exit status $status, not 143: $(cat said)"
+[ "$(wc -l <cut/history.csv)" -lt 61 ] || fail "a run that was cut off has all its epochs"
+trained "resumed" "${long[@]}" --out cut --resume
+says "resumed" '^resumed +after epoch [0-9]+$'
+for file in best.safetensors last.state.safetensors history.csv; do
+  same "a run that was cut off" whole/$file cut/$file
+done
 passed "losses, and resuming"
 
 # --- quantiles of two targets, in order
-trained "quantiles" "$baseline" --dataset candles.csv "${small[@]}" --hidden-dim 8 --epochs 2 --model-type gru \
-  --test-split 0.2 --target close_return,volume --ahead 2 --quantiles 0.1,0.5,0.9 --out q
+trained "quantiles" "$baseline" --data candles.csv "${small[@]}" --hidden 8 --max-epochs 2 --model gru \
+  --test 0.2 --target close_return,volume --ahead 2 --quantiles 0.1,0.5,0.9 --out q
 says "quantiles" '^target +quantiles of close_return, volume, 2 rows ahead: 0.1, 0.5, 0.9$' '^  pinball loss ' '^  coverage '
 succeed "predict" "$predict" --model q/best.safetensors --data candles.csv --out q.csv
 header q.csv "time,predicted_close_return_q0.1,predicted_close_return_q0.5,predicted_close_return_q0.9,predicted_volume_q0.1,predicted_volume_q0.5,predicted_volume_q0.9"
@@ -89,15 +97,15 @@ grep -qF 'to prediction [batch, 6] float64' stdout || fail "export: $(cat stdout
 passed "quantiles"
 
 # --- a target for every row of a window
-trained "every step" "$baseline" --dataset candles.csv "${small[@]}" --hidden-dim 8 --epochs 1 --pooling each \
+trained "every step" "$baseline" --data candles.csv "${small[@]}" --hidden 8 --max-epochs 1 --pooling each \
   --target close_return --ahead 1 --out each
 succeed "predict" "$predict" --model each/best.safetensors --data candles.csv --out each.csv
 "$stream" --model each/best.safetensors --data candles.csv >streamed.csv 2>/dev/null || fail "stream"
 same "the stream of a target for every row" each.csv streamed.csv
-trained "every step, classes" "$baseline" --dataset candles.csv "${small[@]}" --hidden-dim 8 --epochs 1 --pooling each \
+trained "every step, classes" "$baseline" --data candles.csv "${small[@]}" --hidden 8 --max-epochs 1 --pooling each \
   --label direction --out each-classes
-refused "every step both ways" 'pooling each needs a causal encoder' "$baseline" --dataset candles.csv \
-  "${small[@]}" --model-type bigru --pooling each --target close_return --out no
+refused "every step both ways" 'pooling each needs a causal encoder' "$baseline" --data candles.csv \
+  "${small[@]}" --model bigru --pooling each --target close_return --out no
 passed "every step"
 
 # --- a table: a target that is a feature too, and one that is empty in places
@@ -138,7 +146,7 @@ bad '--loss has no effect without --task regression' --target close --quantiles 
 bad '--label-offset has no effect without --label-column' --label-offset 1
 bad '--register has no effect without --tracking' --register me
 bad '--run-name has no effect without --tracking' --run-name me
-refused "class weights of numbers" '--class-weights does not go with --target' "$baseline" --dataset candles.csv \
+refused "class weights of numbers" '--class-weights does not go with --target' "$baseline" --data candles.csv \
   "${small[@]}" --target close --class-weights balanced --out no
 passed "options"
 

@@ -14,7 +14,7 @@ head -n 701 "$candles" >candles.csv
 
 "$train" --data candles.csv --hidden 12 --layers 2 --seq-len 20 --max-epochs 1 --out bi \
   >/dev/null 2>&1 || fail "train_bilstm"
-"$baseline" --dataset candles.csv --model-type gru --hidden-dim 12 --seq-len 20 --epochs 1 \
+"$baseline" --data candles.csv --model gru --hidden 12 --seq-len 20 --max-epochs 1 \
   --out gru >/dev/null 2>&1 || fail "train_baseline"
 bi=bi/best.safetensors
 gru=$(find gru -name 'best.safetensors')
