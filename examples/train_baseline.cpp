@@ -214,12 +214,12 @@ void describe(CLI::App& app, Options& o) {
   examples::add_tracking(app, o.tracking);
 }
 
-examples::RunData read_data(const Options& o) {
+tsdl::Prepared<float> read_data(const Options& o) {
   if (o.synthetic == 0) return examples::read_data(o.data);
   const tsdl::SplitFractions fractions{.validation = o.data.validation, .test = o.data.test};
   const tsdl::Recipe recipe = examples::recipe_of(o.data);
   const tsdl::Candles candles = examples::synthetic_candles_for(recipe, o.synthetic, o.seed);
-  return examples::prepare_candles(candles, recipe, fractions);
+  return tsdl::prepare<float>(candles, recipe, fractions);
 }
 
 tsdl::Task task_of(const Options& o, const tsdl::Prepared<float>& data) {
@@ -261,7 +261,7 @@ std::string source_of(const Options& o) {
   return o.synthetic > 0 ? "synthetic, seed " + std::to_string(o.seed) : o.data.file;
 }
 
-examples::TextLines summary(const Options& o, const examples::RunData& data, Index parameters) {
+examples::TextLines summary(const Options& o, const tsdl::Prepared<float>& data, Index parameters) {
   examples::TextLines lines = examples::data_summary(o.data, source_of(o), data);
   lines.emplace_back("model", o.model_type + ", " + std::to_string(o.num_layers) + " x " +
                                   std::to_string(o.hidden_dim) + " units, dropout " +
@@ -328,7 +328,7 @@ examples::TrainingOptions training_options(const Options& o, const CLI::App& app
 }
 
 /// All that follows once data and options are known to be good, in the run's log.
-int train(tsdl::Trainer<tsdl::AnyModel<float>>& trainer, const examples::RunData& data,
+int train(tsdl::Trainer<tsdl::AnyModel<float>>& trainer, const tsdl::Prepared<float>& data,
           const Options& o, const CLI::App& app, examples::Log& log) {
   const tsdl::AnyModel<float>& model = trainer.model();
   examples::TrainingOptions options =
@@ -352,7 +352,7 @@ int train(tsdl::Trainer<tsdl::AnyModel<float>>& trainer, const examples::RunData
   return examples::exit_status(history.status);
 }
 
-int prepare_and_train(const examples::RunData& data, const Options& o, const CLI::App& app) {
+int prepare_and_train(const tsdl::Prepared<float>& data, const Options& o, const CLI::App& app) {
   const tsdl::Task task = task_of(o, data);
   tsdl::AnyModel<float> model = make_model(o, data, task);
   tsdl::Trainer trainer(model, trainer_options(o, task));

@@ -142,7 +142,8 @@ void refuse_gaps(const Options& o, const std::vector<std::int64_t>& times) {
   tsdl::refuse_gaps(tsdl::find_gaps(times), o.data.file);
 }
 
-examples::TextLines summary(const Options& o, const examples::RunData& data, const Model& model) {
+examples::TextLines summary(const Options& o, const tsdl::Prepared<float>& data,
+                            const Model& model) {
   examples::TextLines lines = examples::data_summary(o.data, o.data.file, data);
   lines.emplace_back("model", "BiLSTM, " + std::to_string(o.layers) + " x " +
                                   std::to_string(o.hidden) + " units, " + o.data.pooling +
@@ -186,7 +187,7 @@ int train(Options& o, CLI::App& app) {
   examples::Log log(app.get_name());
   apply_dropout(o, app, log);
   if (o.threads > 0) tsdl::set_thread_count(static_cast<int>(o.threads));
-  const examples::RunData data = examples::read_data(o.data);
+  const tsdl::Prepared<float> data = examples::read_data(o.data);
   if (o.refuse_gaps) refuse_gaps(o, data.times);
   const tsdl::Task task = examples::task_of(o.data, data);
   Model model = tsdl::make_classifier<float>("bilstm",

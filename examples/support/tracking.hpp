@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "format.hpp"
+#include "names.hpp"
 #include "logging.hpp"
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/parallel.hpp"

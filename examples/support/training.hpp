@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "display.hpp"
-#include "evaluation.hpp"
 #include "logging.hpp"
+#include "names.hpp"
 #include "report.hpp"
 #include "signals.hpp"
 #include "tracking.hpp"
