@@ -700,38 +700,3 @@ TEST_CASE("a page does not depend on the locale") {
   std::locale::global(old);
   CHECK(before == after);
 }
-
-TEST_CASE("what a constant answer loses is the least that any constant answer loses") {
-  const std::vector<double> two = {0, 1, 1, 0, 1, 1, 1}, three = {0, 2, 1, 1, 2, 2, 2, 2};
-  const auto loses = [](const tsdl::Task& task, const std::vector<double>& targets,
-                        const std::vector<double>& outputs) {
-    std::vector<double> all;
-    for (std::size_t i = 0; i < targets.size(); ++i)
-      all.insert(all.end(), outputs.begin(), outputs.end());
-    return task->loss(all.data(), targets.data(), std::ssize(targets), nullptr).mean();
-  };
-  for (const double weight : {1.0, 0.4, 3.0}) {
-    const tsdl::Task task = tsdl::Binary{weight};
-    const double least = report::constant_loss(task, two);
-    CHECK(loses(task, two, {std::log(5 * weight / 2)}) == doctest::Approx(least));
-    for (const double logit : {-1.0, 0.0, 0.5, 2.0}) CHECK(loses(task, two, {logit}) >= least);
-  }
-  for (const std::vector<double>& w : {std::vector<double>{}, {2.0, 1.0, 0.5}}) {
-    const tsdl::Task task = tsdl::Classes{.count = 3, .weights = w};
-    const double least = report::constant_loss(task, three);
-    const std::vector<double> best =
-        w.empty() ? std::vector<double>{0.0, std::log(2.0), std::log(5.0)}
-                  : std::vector<double>{std::log(2.0), std::log(2.0), std::log(2.5)};
-    CHECK(loses(task, three, best) == doctest::Approx(least));
-    CHECK(loses(task, three, {0, 0, 0}) > least);
-  }
-  CHECK(report::constant_loss(tsdl::Regression{}, {1, 3}) == 1.0);
-  const std::vector<double> skewed = {0, 1, 2, 3, 100};
-  const tsdl::Task mae = tsdl::Regression{.loss = tsdl::MAE{}};
-  CHECK(report::constant_loss(mae, skewed) == doctest::Approx(loses(mae, skewed, {2.0})));
-  const tsdl::Task quantiles = tsdl::Quantiles{.levels = three_levels};
-  const double least = report::constant_loss(quantiles, skewed);
-  for (const double middle : {1.0, 2.0, 3.0})
-    for (const double step : {0.5, 2.0, 50.0})
-      CHECK(loses(quantiles, skewed, {step, middle, step}) >= least);
-}

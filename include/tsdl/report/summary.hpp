@@ -45,25 +45,27 @@ inline std::string volatilities(double number) {
   return (number == 2 ? std::string("two") : format_exact(number)) + " trailing volatilities";
 }
 
-inline std::string ask(const RangeLabel& label) {
+inline std::string question(const RangeLabel& label) {
   return "next true range above the median of the last " + std::to_string(label.lookback);
 }
-inline std::string ask(const DirectionLabel& label) {
+inline std::string question(const DirectionLabel& label) {
   return "close after " + std::to_string(label.horizon) + " above close now";
 }
-inline std::string ask(const ThresholdLabel& label) {
+inline std::string question(const ThresholdLabel& label) {
   return "close after " + std::to_string(label.horizon) + " below, within or above " +
          volatilities(label.width);
 }
-inline std::string ask(const TripleBarrierLabel& label) {
+inline std::string question(const TripleBarrierLabel& label) {
   const std::string within = " within " + std::to_string(label.horizon) + ", or neither";
   if (label.take_profit == label.stop_loss)
     return "loss (-1) or gain (1) of " + volatilities(label.stop_loss) + within;
   return "loss (-1) of " + volatilities(label.stop_loss) + " or gain (1) of " +
          volatilities(label.take_profit) + within;
 }
-inline std::string ask(const ColumnLabel& label) { return "column " + label.column; }
-inline std::string ask(const ColumnTargets& label) { return "columns " + listed(label.columns); }
+inline std::string question(const ColumnLabel& label) { return "column " + label.column; }
+inline std::string question(const ColumnTargets& label) {
+  return "columns " + listed(label.columns);
+}
 
 /// An option's value as text.
 inline std::string value_text(const ConfigValue& value) {
@@ -97,7 +99,7 @@ inline std::string label_text(const Recipe& recipe, std::string_view task = "reg
     return text;
   }
   const std::string text =
-      std::visit([](const auto& label) { return internal::ask(label); }, recipe.label);
+      std::visit([](const auto& label) { return internal::question(label); }, recipe.label);
   if (recipe.class_values.size() <= 2) return text;
   return text + "; classes " + internal::listed(names);
 }
