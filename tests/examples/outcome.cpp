@@ -11,7 +11,7 @@
 #include "data/helpers.hpp"
 #include "support/files.hpp"
 #include "tsdl/gru.hpp"
-#include "tsdl/nn/factory.hpp"
+#include "tsdl/nn/any_model.hpp"
 #include "tsdl/report/report.hpp"
 
 namespace {
@@ -43,8 +43,8 @@ TEST_CASE("a program's page is what write_report writes with the same options") 
   const auto data =
       tsdl::prepare<float>(test::random_candles(500, 3), {.features = "ohlcv", .length = 8},
                            {.validation = 0.2, .test = 0.3});
-  auto model = tsdl::make_classifier<float>(
-      "gru", {.input_size = data.inputs(), .hidden_size = 4, .outputs = data.outputs()}, 1);
+  tsdl::AnyModel<float> model(tsdl::GRUClassifier<float>(
+      {.input_size = data.inputs(), .hidden_size = 4, .outputs = data.outputs()}, 1));
   tsdl::Trainer trainer(model, {.max_epochs = 2, .task = data.task()});
   tsdl::History history = trainer.fit(data.train, data.validation);
   const auto baselines = examples::fit_baselines(data, trainer.task());
