@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "names.hpp"
 #include "logging.hpp"
+#include "names.hpp"
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/parallel.hpp"
 #include "tsdl/track/tracker.hpp"
