@@ -6,11 +6,11 @@
 #include <tsdl/core/file.hpp>
 #include <tsdl/data/features.hpp>
 #include <tsdl/data/gaps.hpp>
+#include <tsdl/report/small_multiples.hpp>
 #include <vector>
 
 #include "support/program.hpp"
 #include "support/report.hpp"
-#include "support/small_multiples.hpp"
 
 namespace {
 

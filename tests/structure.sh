@@ -26,7 +26,7 @@ declare -A below=(
   [select]="core task nn data train"
   [track]="core task train"
   [io]="core kernels task nn optim data train select"
-  [report]="core kernels task nn optim data train select"
+  [report]="core task nn data train select"
   [serve]="core kernels task nn optim data train select io"
 )
 faces="bilstm.hpp lstm.hpp gru.hpp tsdl.hpp"  # may include anything
@@ -220,6 +220,7 @@ plant check_edges "$(first task)" '#include "tsdl/nn/model.hpp"'
 plant check_edges "$(first task)" '#include "tsdl/data/windows.hpp"'
 plant check_edges "$(first select)" '#include "tsdl/io/json.hpp"'
 plant check_edges "$(first select)" '#include "tsdl/optim/adamw.hpp"'
+plant check_edges "$(first report)" '#include "tsdl/io/json.hpp"'
 plant check_edges "$(first train)" '#include "tsdl/select/design.hpp"'
 plant check_edges "$(first data)" '#include "tsdl/nn/parameter.hpp"'
 plant check_edges "$(first data)" '#  include "tsdl/kernels/simd.hpp"  // spaced'

@@ -11,30 +11,15 @@
 #include <utility>
 #include <vector>
 
-#include "chart.hpp"
+#include "names.hpp"
 #include "report.hpp"
 #include "terminal.hpp"
 #include "tsdl/core/file.hpp"
+#include "tsdl/report/loss_chart.hpp"
+#include "tsdl/report/summary.hpp"
 #include "tsdl/train/callbacks.hpp"
 
 namespace examples {
-
-/// The curves of the epochs so far.
-inline LossCurves loss_curves(const std::vector<tsdl::EpochRecord>& history, tsdl::Index best_epoch,
-                              std::string title, std::string subtitle) {
-  LossCurves curves{.title = std::move(title),
-                    .subtitle = std::move(subtitle),
-                    .train = {},
-                    .validation = {},
-                    .learning_rate = {},
-                    .best_epoch = best_epoch - 1};
-  for (const tsdl::EpochRecord& e : history) {
-    curves.train.push_back(e.train_loss);
-    curves.validation.push_back(e.validation.loss);
-    curves.learning_rate.push_back(e.learning_rate);
-  }
-  return curves;
-}
 
 class Display {
  public:

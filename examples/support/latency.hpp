@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "axis.hpp"
-#include "format.hpp"
-#include "svg.hpp"
+#include "names.hpp"
+#include "tsdl/report/axis.hpp"
+#include "tsdl/report/svg.hpp"
 
 namespace examples {
 
@@ -72,7 +72,6 @@ inline std::string latency_table(const Latencies& latencies) {
 /// The histogram as an SVG document, time on a logarithmic axis and percentiles marked.
 inline std::string latency_chart(const Latencies& latencies, const std::string& title,
                                  const std::string& subtitle) {
-  using namespace internal;
   constexpr double width = 960, left = 96, plot_width = 800, top = 120, plot_height = 330;
   constexpr std::size_t bars = 100;
   const auto in_us = [](double seconds) { return std::log10(std::max(seconds, 1e-9) * 1e6); };

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "format.hpp"
+#include "names.hpp"
 #include "tsdl/core/error.hpp"
 
 namespace examples {

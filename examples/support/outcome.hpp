@@ -3,21 +3,21 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "data.hpp"
-#include "display.hpp"
-#include "evaluation.hpp"
-#include "html_report.hpp"
+#include "names.hpp"
 #include "report.hpp"
 #include "tracking.hpp"
 #include "training.hpp"
-#include "tsdl/core/file.hpp"
+#include "tsdl/nn/any_model.hpp"
+#include "tsdl/report/contents.hpp"
+#include "tsdl/report/options.hpp"
+#include "tsdl/select/baselines.hpp"
 #include "tsdl/train/trainer.hpp"
-#include "tsdl/version.hpp"
 #include "verdict.hpp"
 
 namespace examples {
@@ -38,31 +38,46 @@ inline std::vector<SettingsGroup> settings_of(const CLI::App& app) {
   return groups;
 }
 
+// Defined in outcome.cpp, the one place that compiles linear models and the page.
+
+/// Predictions that need no network, fitted on the training windows.
+std::vector<tsdl::Baseline> fit_baselines(const tsdl::Prepared<float>& data,
+                                          const tsdl::Task& task);
+
+/// Their figures on the validation windows, for the history: of each the two most telling figures
+/// of the task. Of classes the constant one is left out: its figure is there already.
+std::vector<TrackedFigure> baseline_figures(const std::vector<tsdl::Baseline>& baselines,
+                                            const tsdl::Windows<float>& windows,
+                                            const tsdl::Task& task);
+
+/// tsdl::make_report and tsdl::write_report.
+tsdl::Report report_of(const tsdl::AnyModel<float>& model, const tsdl::Prepared<float>& data,
+                       const tsdl::History& history, tsdl::ReportOptions options);
+void write_page(const std::filesystem::path& path, const tsdl::Report& report);
+
 /// Says what the trained model is worth, on the terminal and to the tracker, and writes the page.
 /// A run that was interrupted, or never had a finite loss, has no result to tell. Returns the
 /// figures, without windows where there is no result.
 /// Throws: tsdl::Error when the page cannot be written.
 template <class Trainer>
-Evaluation finish_run(const Trainer& trainer, const RunData& data,
+Evaluation finish_run(const Trainer& trainer, const tsdl::Prepared<float>& data,
                       const std::vector<tsdl::Baseline>& baselines, const TrainingOptions& o,
                       const tsdl::History& history, const CLI::App& app, TrackedRun& tracked) {
   if (history.status == tsdl::Status::interrupted || history.best_epoch == 0) return {};
-  Evaluation e = evaluate_model(trainer.model(), data, baselines);
+  tsdl::Report report = report_of(trainer.model(), data, history,
+                                  {.subject = o.subject,
+                                   .subtitle = o.subtitle,
+                                   .summary = o.summary,
+                                   .settings = settings_of(app),
+                                   .test_option = o.test_option,
+                                   .baselines = baselines});
+  const Evaluation& e = report.evaluation;
   print_evaluation(e, o.by_class);
   if (!e.tested) say_paragraph(judged_by_validation(o.test_option));
   tracked.log_metrics(
       final_metrics(e.tested ? "test_" : "best_validation_", e, history.best_epoch));
-  RunReport run{.subject = o.subject,
-                .ending = ending_text(history),
-                .test_option = o.test_option,
-                .curves = loss_curves(history.epochs, history.best_epoch, "", o.subtitle),
-                .evaluation = std::move(e),
-                .summary = o.summary,
-                .settings = settings_of(app),
-                .built = std::string("tsdl ") + tsdl::version + ", " + tsdl::instruction_set};
-  run.curves.baseline = constant_loss(trainer.task(), data.validation.targets());
-  tsdl::write_file(o.files.report(), html_report(run, data));
-  return std::move(run.evaluation);
+  write_page(o.files.report(), report);
+  return std::move(report.evaluation);
 }
 
 }  // namespace examples

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "data.hpp"
-#include "format.hpp"
+#include "names.hpp"
 #include "tsdl/data/recipe.hpp"
 #include "tsdl/task/task.hpp"
 

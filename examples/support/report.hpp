@@ -5,18 +5,15 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
-#include "format.hpp"
+#include "names.hpp"
 #include "terminal.hpp"
 #include "tsdl/core/parallel.hpp"
+#include "tsdl/report/summary.hpp"
 #include "tsdl/train/trainer.hpp"
 
 namespace examples {
-
-/// Names with what is said of each.
-using TextLines = std::vector<std::pair<std::string, std::string>>;
 
 /// One line of the summary: a label in a column of its own, then text, wrapped on a terminal.
 inline void say(std::string_view label, const std::string& text) {
@@ -68,16 +65,6 @@ inline std::string history_csv(const std::vector<tsdl::EpochRecord>& history,
       text += ',' + (is_finite(value) ? format_exact(value) : std::string());
     text += '\n';
   }
-  return text;
-}
-
-/// "stopped early after 11 epochs, best was epoch 1".
-inline std::string ending_text(const tsdl::History& history) {
-  std::string text = std::string(tsdl::to_string(history.status)) + " after " +
-                     std::to_string(history.epochs.size()) + " epochs";
-  if (history.best_epoch > 0) text += ", best was epoch " + std::to_string(history.best_epoch);
-  if (history.skipped_steps > 0)
-    text += ", " + std::to_string(history.skipped_steps) + " steps skipped";
   return text;
 }
 

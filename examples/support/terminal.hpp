@@ -19,7 +19,7 @@
 #include <utility>
 #include <vector>
 
-#include "format.hpp"
+#include "names.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/task/metrics.hpp"
 
@@ -115,10 +115,10 @@ inline std::string progress_line(const ProgressState& state, std::size_t width) 
     used += needed;
   }
   if (shown[Bar]) {
-    const double share = state.windows > 0
-                             ? static_cast<double>(state.done) / static_cast<double>(state.windows)
-                             : 0;
-    parts[Bar] = internal::progress_bar(share, std::min(bar_least + width - used, bar_most));
+    const double done = state.windows > 0
+                            ? static_cast<double>(state.done) / static_cast<double>(state.windows)
+                            : 0;
+    parts[Bar] = internal::progress_bar(done, std::min(bar_least + width - used, bar_most));
   }
   std::string line;
   for (const int part : {Epoch, Bar, Count, Rate, Left, Loss})

@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "format.hpp"
 #include "logging.hpp"
+#include "names.hpp"
 #include "options.hpp"
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/parallel.hpp"

@@ -15,9 +15,8 @@
 
 #include "data.hpp"
 #include "describe.hpp"
-#include "evaluation.hpp"
-#include "format.hpp"
 #include "logging.hpp"
+#include "names.hpp"
 #include "outcome.hpp"
 #include "program.hpp"
 #include "report.hpp"
@@ -26,6 +25,7 @@
 #include "tracking.hpp"
 #include "training.hpp"
 #include "tsdl/data/gaps.hpp"
+#include "tsdl/data/recipe.hpp"
 #include "tsdl/io/checkpoint.hpp"
 #include "tsdl/nn/factory.hpp"
 #include "tsdl/train/trainer.hpp"
@@ -33,7 +33,7 @@
 namespace examples {
 namespace {
 
-using Data = RunData;
+using Data = tsdl::Prepared<float>;
 using Model = tsdl::AnyModel<float>;
 
 Data read(const TrainOptions& o) {
@@ -41,7 +41,7 @@ Data read(const TrainOptions& o) {
   const tsdl::SplitFractions fractions{.validation = o.data.validation, .test = o.data.test};
   const tsdl::Recipe recipe = recipe_of(o.data);
   const tsdl::Candles candles = synthetic_candles_for(recipe, o.synthetic, o.seed);
-  return prepare_candles(candles, recipe, fractions);
+  return tsdl::prepare<float>(candles, recipe, fractions);
 }
 
 /// The file, or what stands in its place.

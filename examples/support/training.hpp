@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "display.hpp"
-#include "evaluation.hpp"
 #include "logging.hpp"
+#include "names.hpp"
 #include "report.hpp"
 #include "signals.hpp"
 #include "tracking.hpp"

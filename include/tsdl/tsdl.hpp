@@ -7,6 +7,8 @@
 #include "tsdl/gru.hpp"
 #include "tsdl/io/checkpoint.hpp"
 #include "tsdl/lstm.hpp"
+#include "tsdl/report/report.hpp"
+#include "tsdl/report/small_multiples.hpp"
 #include "tsdl/serve/streaming.hpp"
 #include "tsdl/track/mlflow/folder.hpp"
 #include "tsdl/train/curves.hpp"

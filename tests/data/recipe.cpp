@@ -517,3 +517,17 @@ TEST_CASE("a feature set of one's own prepares, and is wanted again") {
                  "feature set mine, given ohlcv"));
   CHECK_THROWS_AS(tsdl::apply<double>(data.recipe, candles), tsdl::DataError);
 }
+
+TEST_CASE("classes are named after their labels") {
+  tsdl::Recipe recipe;
+  recipe.class_values = {-1, 0, 1};
+  CHECK(tsdl::class_names(recipe) == std::vector<std::string>{"-1", "0", "1"});
+  CHECK(tsdl::target_names(recipe) == tsdl::class_names(recipe));
+  recipe.class_values = {-0.0, 0.5, 100000, 1e20};
+  CHECK(tsdl::class_names(recipe) == std::vector<std::string>{"0", "0.5", "100000", "1e+20"});
+  recipe.label = tsdl::ColumnTargets{.columns = {"close", "volume"}};
+  CHECK(tsdl::target_names(recipe) == std::vector<std::string>{"close", "volume"});
+  recipe.label = tsdl::ColumnLabel{.column = "y"};
+  recipe.class_values = {}, recipe.regression = true;
+  CHECK(tsdl::target_names(recipe) == std::vector<std::string>{"y"});
+}

@@ -1,11 +1,9 @@
-// The words around a run: broken at the width of a terminal, whole in a pipe; classes by their
-// names.
+// The words around a run: classes by their names, the history, predictions; what signals ask for.
 #include "../../examples/support/report.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cstddef>
-#include <limits>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -16,8 +14,6 @@
 #include "support/files.hpp"
 
 namespace {
-
-constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
 
 std::size_t widest(const std::string& text) {
   std::istringstream in(text);
@@ -36,25 +32,6 @@ int status_with_signals(const Action& action) {
 }
 
 }  // namespace
-
-TEST_CASE("wrapped text breaks at spaces, indented, and keeps its words") {
-  CHECK(examples::wrapped("one two three", 0, 7) == "one two\nthree");
-  CHECK(examples::wrapped("one two three", 2, 7) == "one\n  two\n  three");
-  CHECK(examples::wrapped("one two three", 0, no_limit) == "one two three");
-  CHECK(examples::wrapped("a/path/without/any/space and more", 2, 10) ==
-        "a/path/without/any/space\n  and more");
-  CHECK(examples::wrapped("first\nsecond line", 0, 80) == "first\nsecond line");
-  CHECK(examples::wrapped("ends\n", 4, 80) == "ends\n");
-  CHECK(examples::wrapped("two  spaces", 0, 80) == "two  spaces");
-  CHECK(examples::wrapped("", 3, 10).empty());
-  const std::string words = "a bb ccc dddd eeeee ffffff ggggggg hhhhhhhh";
-  for (std::size_t width = 8; width < 50; ++width) {
-    CHECK(widest(examples::wrapped(words, 0, width)) <= width);
-    std::string joined = examples::wrapped(words, 0, width);
-    std::replace(joined.begin(), joined.end(), '\n', ' ');
-    CHECK(joined == words);
-  }
-}
 
 TEST_CASE("the report of three classes") {
   const tsdl::Confusion confusion{{{34, 60, 12}, {20, 1200, 44}, {0, 0, 0}}};
@@ -115,14 +92,6 @@ TEST_CASE("predictions have a column for each, named by the task") {
         "time,predicted_close_q0.1,predicted_close_q0.9,predicted_volume_q0.1,"
         "predicted_volume_q0.9\n");
   CHECK(examples::predictions_line("7", std::vector<double>{0.5, -1}, ",x") == "7,0.5,-1,x\n");
-}
-
-TEST_CASE("classes are named after their labels") {
-  tsdl::Recipe recipe;
-  recipe.class_values = {-1, 0, 1};
-  CHECK(examples::class_names(recipe) == std::vector<std::string>{"-1", "0", "1"});
-  recipe.class_values = {0.5, 1e20};
-  CHECK(examples::class_names(recipe)[0] == "0.5");
 }
 
 TEST_CASE("synthetic candles for N rows leave exactly N ends of labelled windows") {

@@ -1,4 +1,4 @@
-// The progress line, the table of epochs and the formats that both use.
+// The progress line and the table of epochs.
 #include "../../examples/support/terminal.hpp"
 
 #include <doctest/doctest.h>
@@ -94,45 +94,6 @@ std::vector<examples::Column> columns_of_classes() {
 const std::vector<double> row{12, 0.66123, 0.67987, 0.5432, 0.5611, 2.5e-4, 12.34};
 
 }  // namespace
-
-TEST_CASE("numbers are formatted for people") {
-  using namespace examples;
-  CHECK(format_count(0) == "0");
-  CHECK(format_count(999) == "999");
-  CHECK(format_count(1000) == "1,000");
-  CHECK(format_count(1234567) == "1,234,567");
-  CHECK(format_count(-123456) == "-123,456");
-  CHECK(format_count(std::numeric_limits<tsdl::Index>::min()) == "-9,223,372,036,854,775,808");
-  CHECK(format_percent(0.5432) == "54.3%");
-  CHECK(format_percent(1) == "100.0%");
-  CHECK(format_percent(0.12345, 2) == "12.35%");
-  CHECK(format_percent(missing) == "n/a");
-  CHECK(format_duration(0) == "0:00");
-  CHECK(format_duration(0.4) == "0:00");
-  CHECK(format_duration(59.6) == "1:00");
-  CHECK(format_duration(754) == "12:34");
-  CHECK(format_duration(3599.5) == "1:00:00");
-  CHECK(format_duration(3725) == "1:02:05");
-  CHECK(format_duration(2 * 86400 + 3 * 3600 + 4 * 60 + 5) == "2d 03:04:05");
-  for (const double bad : {missing, -1.0, std::numeric_limits<double>::infinity(), 1e300})
-    CHECK(format_duration(bad) == "n/a");
-  CHECK(format_rate(1e-3) == "1e-3");
-  CHECK(format_rate(1e-3 * 0.5 * 0.5 * 0.5) == "1.25e-4");
-  CHECK(format_rate(0.01) == "0.01");
-  CHECK(format_rate(0.05) == "0.05");
-  CHECK(format_rate(1) == "1");
-  CHECK(format_rate(0) == "0");
-  CHECK(format_rate(1e-300) == "1e-300");
-  CHECK(format_loss(0.67125) == "0.6713");
-  CHECK(format_loss(-0.00001) == "-1e-5");
-  CHECK(format_loss(123.456) == "123.5");
-  CHECK(format_loss(1.5e20) == "1.5e20");
-  CHECK(format_loss(missing) == "n/a");
-  CHECK(format_loss(-std::numeric_limits<double>::infinity()) == "-inf");
-  CHECK(format_fixed(-0.0001, 2) == "0.00");
-  CHECK(format_fixed(1e308, 4).size() == 309 + 5);
-  CHECK(format_scientific(9.9996, 4) == "1e1");
-}
 
 TEST_CASE("the terminal's width comes from COLUMNS, then the terminal, then is 80") {
   std::FILE* file = std::tmpfile();

@@ -2,6 +2,8 @@
 // that repeats the same steps on other data.
 #pragma once
 
+#include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -48,6 +50,27 @@ struct Recipe {
   StandardScaler scaler = {};             ///< prepare fits it; its options stay
 };
 
+/// The label of each class as people write it: "-1", "0", "1". Empty where labels are numbers.
+template <std::same_as<Recipe> Any>
+std::vector<std::string> class_names(const Any& recipe) {
+  std::vector<std::string> names;
+  for (const double value : recipe.class_values) {
+    const bool whole = value == std::floor(value) && std::abs(value) < 1e15;
+    names.push_back(whole ? std::to_string(std::llround(value)) : internal::number_text(value));
+  }
+  return names;
+}
+
+/// What targets are called: the labels of classes, or the columns of numbers.
+template <std::same_as<Recipe> Any>
+std::vector<std::string> target_names(const Any& recipe) {
+  if (const auto* numbers = std::get_if<ColumnTargets>(&recipe.label)) return numbers->columns;
+  const auto* column = std::get_if<ColumnLabel>(&recipe.label);
+  if (column && recipe.regression)
+    return {column->column.empty() ? std::string("value") : column->column};
+  return class_names(recipe);
+}
+
 /// The result of prepare: the windows of each part, over one shared series. Their targets are class
 /// indices, 0 for the first of recipe.class_values, or the numbers of a regression.
 template <class Scalar>
@@ -58,6 +81,7 @@ struct Prepared {
   Recipe recipe;                    ///< as given, with columns, classes and the fitted scaler
   Split split;                      ///< the end rows of each part
   std::vector<std::int64_t> times;  ///< of every row of the series; empty for a table without time
+  std::vector<double> closes;       ///< the close of every row; empty for a table
   TargetScale scale;                ///< for numbers, fitted on the training windows
   Index missing_targets = 0;        ///< windows left out for an empty target, except at the end
 
@@ -90,6 +114,13 @@ inline std::vector<std::int64_t> times_of(const Candles& candles) {
   times.reserve(candles.rows.size());
   for (const Candle& candle : candles.rows) times.push_back(candle.time);
   return times;
+}
+
+inline std::vector<double> closes_of(const Candles& candles) {
+  std::vector<double> closes;
+  closes.reserve(candles.rows.size());
+  for (const Candle& candle : candles.rows) closes.push_back(candle.close);
+  return closes;
 }
 
 /// The feature set that a recipe names. Throws: DataError when it was made from a table.
@@ -269,8 +300,10 @@ Prepared<Scalar> prepare(const Candles& candles, const FeatureSet& set, Recipe r
   const Series<double> features = engineer_features(candles, set);
   Labels labels = make_labels(candles, recipe.label);
   recipe.features = set.name();
-  return internal::assemble<Scalar>(features, std::move(labels), internal::times_of(candles),
-                                    std::move(recipe), fractions);
+  auto data = internal::assemble<Scalar>(features, std::move(labels), internal::times_of(candles),
+                                         std::move(recipe), fractions);
+  data.closes = internal::closes_of(candles);
+  return data;
 }
 
 /// The same from a table: its columns are the features, and recipe.features becomes empty. Throws:

@@ -7,9 +7,11 @@
 #include <utility>
 #include <vector>
 
-#include "svg.hpp"
+#include "tsdl/report/svg.hpp"
 
-namespace examples {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace report {
 
 /// Collects a page. Text is escaped; markup is taken as it is.
 class HtmlWriter {
@@ -26,9 +28,7 @@ class HtmlWriter {
     open_.pop_back();
     return *this;
   }
-  HtmlWriter& text(std::string_view content) {
-    return markup({internal::xml_text(content, longest_text)});
-  }
+  HtmlWriter& text(std::string_view content) { return markup({xml_text(content, longest_text)}); }
   /// An element that holds text alone.
   HtmlWriter& element(std::string_view tag, std::string_view content, std::string_view style = {}) {
     return open(tag, style).text(content).close();
@@ -161,4 +161,6 @@ h1,h2,h3{break-after:avoid}
 </style>
 )";
 
-}  // namespace examples
+}  // namespace report
+}  // namespace TSDL_ABI
+}  // namespace tsdl

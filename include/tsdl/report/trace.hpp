@@ -11,11 +11,14 @@
 #include <utility>
 #include <vector>
 
-#include "axis.hpp"
-#include "format.hpp"
 #include "tsdl/data/series.hpp"
+#include "tsdl/report/axis.hpp"
+#include "tsdl/report/format.hpp"
 
-namespace examples {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace report {
+
 namespace internal {
 
 /// A column: what it holds, and the stretch of values that its panel shows.
@@ -72,10 +75,10 @@ inline Trace make_trace(std::string_view name, std::vector<double> values) {
   return trace;
 }
 
-inline Trace make_trace(const tsdl::Series<double>& series, tsdl::Index column) {
+inline Trace make_trace(const Series<double>& series, Index column) {
   std::vector<double> values(static_cast<std::size_t>(series.rows));
   for (std::size_t row = 0; row < values.size(); ++row)
-    values[row] = series.column(static_cast<tsdl::Index>(row))[column];
+    values[row] = series.column(static_cast<Index>(row))[column];
   return make_trace(series.names[static_cast<std::size_t>(column)], std::move(values));
 }
 
@@ -160,4 +163,6 @@ class TracePath {
 };
 
 }  // namespace internal
-}  // namespace examples
+}  // namespace report
+}  // namespace TSDL_ABI
+}  // namespace tsdl

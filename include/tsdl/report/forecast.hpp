@@ -13,15 +13,17 @@
 #include <utility>
 #include <vector>
 
-#include "axis.hpp"
-#include "figures.hpp"
-#include "format.hpp"
-#include "svg.hpp"
-#include "trace.hpp"
 #include "tsdl/data/time.hpp"
+#include "tsdl/report/axis.hpp"
+#include "tsdl/report/figures.hpp"
+#include "tsdl/report/format.hpp"
+#include "tsdl/report/svg.hpp"
+#include "tsdl/report/trace.hpp"
 #include "tsdl/task/metrics.hpp"
 
-namespace examples {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace report {
 
 /// One target of a forecast, a value for each window.
 struct ForecastTarget {
@@ -85,7 +87,7 @@ inline Axis row_axis(std::span<const std::int64_t> rows, std::size_t most) {
   Axis axis{first, last, {}};
   const double step = std::max(1.0, nice_step((last - first) / static_cast<double>(most)));
   for (double row = std::ceil(first / step) * step; row <= last; row += step)
-    axis.ticks.emplace_back(row, format_count(static_cast<tsdl::Index>(row)));
+    axis.ticks.emplace_back(row, format_count(static_cast<Index>(row)));
   return axis;
 }
 
@@ -237,8 +239,8 @@ inline Figure forecast_figure(const Forecast& forecast) {
   using namespace internal;
   std::string label = "Forecast over time";
   if (forecast.has_times && !forecast.places.empty())
-    label += " from " + tsdl::format_time(forecast.places.front()) + " to " +
-             tsdl::format_time(forecast.places.back());
+    label += " from " + format_time(forecast.places.front()) + " to " +
+             format_time(forecast.places.back());
   std::vector<Axis> axes;
   double labels = 0;
   std::size_t cut = 0;
@@ -269,9 +271,8 @@ inline Figure forecast_figure(const Forecast& forecast) {
     figure.svg += page_svg(is_wide ? "wide" : "narrow", all, bottom, label, chart.take());
   }
   if (cut > 0)
-    figure.notes.push_back(
-        "Orange marks at the edge: " + format_count(static_cast<tsdl::Index>(cut)) +
-        " values beyond the axis.");
+    figure.notes.push_back("Orange marks at the edge: " + format_count(static_cast<Index>(cut)) +
+                           " values beyond the axis.");
   return figure;
 }
 
@@ -287,7 +288,7 @@ inline Figure scatter_figure(const Forecast& forecast) {
     Panel panel{left, 26, side, side, axis, axis};
     thin_ticks(panel.x_axis, side);
     std::string label = "Predicted against actual " + target.name;
-    const tsdl::Metrics m = tsdl::regression_metrics(target.predicted, target.actual);
+    const Metrics m = regression_metrics(target.predicted, target.actual);
     label += ": " + format_count(m.count) + " windows, MAE " + format_loss(m.mae) + ", R2 " +
              format_fixed(m.r2, 4) + ", baseline " + format_loss(target.baseline);
     ChartWriter chart;
@@ -313,7 +314,7 @@ inline Figure scatter_figure(const Forecast& forecast) {
   }
   if (cut > 0)
     figure.notes.push_back("Beyond the axes, hence at their edge: " +
-                           format_count(static_cast<tsdl::Index>(cut)) + " windows.");
+                           format_count(static_cast<Index>(cut)) + " windows.");
   return figure;
 }
 
@@ -321,7 +322,7 @@ inline Figure scatter_figure(const Forecast& forecast) {
 /// intervals: a line a target, at most line_styles of them. `baseline`: the same of a constant
 /// answer; may be empty.
 inline Figure coverage_figure(std::span<const double> levels, std::span<const CoverageLine> lines,
-                              std::span<const double> baseline, tsdl::Index count) {
+                              std::span<const double> baseline, Index count) {
   using namespace internal;
   const Panel panel{54, 14, 332, 332, share_axis(), share_axis()};
   ChartWriter chart, points;
@@ -344,7 +345,7 @@ inline Figure coverage_figure(std::span<const double> levels, std::span<const Co
     label += "; " + lines[k].name + ":";
     for (std::size_t i = 0; i < levels.size(); ++i) {
       const double below = lines[k].shares[i];
-      const auto [low, high] = tsdl::wilson_interval(below, count);
+      const auto [low, high] = wilson_interval(below, count);
       const double x = panel.x(levels[i]);
       chart.line(x, panel.y(low), x, panel.y(high), "interval " + colour);
       const std::string text = format_percent(below) + " below quantile " + format_exact(levels[i]);
@@ -361,4 +362,6 @@ inline Figure coverage_figure(std::span<const double> levels, std::span<const Co
   return {page_svg("square", 400, 398, label, chart.take()), {}};
 }
 
-}  // namespace examples
+}  // namespace report
+}  // namespace TSDL_ABI
+}  // namespace tsdl

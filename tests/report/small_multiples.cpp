@@ -1,5 +1,5 @@
 // The picture of many columns: well-formed for any input, and no extreme, gap or warm-up lost.
-#include "../../examples/support/small_multiples.hpp"
+#include "tsdl/report/small_multiples.hpp"
 
 #include <doctest/doctest.h>
 
@@ -16,7 +16,8 @@
 
 namespace {
 
-using examples::small_multiples;
+namespace report = tsdl::report;
+using report::small_multiples;
 using test::count;
 using test::numbers_in;
 using test::quoted_after;
@@ -247,7 +248,7 @@ TEST_CASE("columns of 0 and 1 are bars where they are 1") {
 TEST_CASE("time is labelled in round years, months, days or hours") {
   const auto labels = [](std::size_t rows, std::int64_t step, std::size_t most) {
     std::string text;
-    for (const auto& [time, label] : examples::internal::time_axis(days(rows, step), most).ticks)
+    for (const auto& [time, label] : report::time_axis(days(rows, step), most).ticks)
       (text += text.empty() ? "" : " ") += label;
     return text;
   };
@@ -257,6 +258,6 @@ TEST_CASE("time is labelled in round years, months, days or hours") {
   CHECK(labels(30, day, 5) == "01-06 01-13 01-20 01-27");
   CHECK(labels(25, 3600000, 5) == "00:00 06:00 12:00 18:00 00:00");
   CHECK(labels(1, day, 5) == "00:00");
-  const auto axis = examples::internal::time_axis(days(7410), 5);
+  const auto axis = report::time_axis(days(7410), 5);
   CHECK(axis.ticks[0].first == 1104537600000.0);  // 2005-01-01
 }

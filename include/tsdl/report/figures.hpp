@@ -13,15 +13,17 @@
 #include <utility>
 #include <vector>
 
-#include "axis.hpp"
-#include "chart.hpp"
-#include "format.hpp"
-#include "svg.hpp"
-#include "trace.hpp"
+#include "tsdl/report/axis.hpp"
+#include "tsdl/report/format.hpp"
+#include "tsdl/report/loss_chart.hpp"
+#include "tsdl/report/svg.hpp"
+#include "tsdl/report/trace.hpp"
 #include "tsdl/task/metrics.hpp"
 #include "tsdl/train/curves.hpp"
 
-namespace examples {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace report {
 
 /// How many lines a figure may hold that are told apart by colour and dashes.
 inline constexpr std::size_t line_styles = 8;
@@ -64,11 +66,11 @@ inline void draw_diagonal(ChartWriter& chart, const Panel& panel, std::string_vi
 }
 
 /// The line of a ROC curve: false positives counted from left to right, few points to a pixel.
-inline std::string roc_path(const Panel& panel, std::span<const tsdl::RocPoint> points) {
+inline std::string roc_path(const Panel& panel, std::span<const RocPoint> points) {
   constexpr double fine = 1e6;  // positions on the axis are whole numbers
   std::vector<double> rates;
   std::vector<std::int64_t> positions;
-  for (const tsdl::RocPoint& point : points) {
+  for (const RocPoint& point : points) {
     positions.push_back(std::llround(point.false_positive_rate * fine));
     rates.push_back(point.true_positive_rate);
   }
@@ -79,7 +81,7 @@ inline std::string roc_path(const Panel& panel, std::span<const tsdl::RocPoint> 
 }
 
 /// A count in at most four characters: 9999, 12k, 1.2M.
-inline std::string short_count(tsdl::Index count) {
+inline std::string short_count(Index count) {
   const auto n = static_cast<double>(count);
   if (count < 10000) return std::to_string(count);
   if (count < 999500) return format_fixed(n / 1e3, 0) + 'k';
@@ -105,8 +107,8 @@ inline Figure loss_figure(const LossCurves& curves) {
 /// A curve of a ROC figure, and what it is called.
 struct RocLine {
   std::string name;
-  std::vector<tsdl::RocPoint> points;
-  double auc = tsdl::Metrics::undefined;
+  std::vector<RocPoint> points;
+  double auc = Metrics::undefined;
 };
 
 /// The curves of one class against the rest over the diagonal, at most line_styles of them.
@@ -132,16 +134,16 @@ inline Figure roc_figure(std::span<const RocLine> lines) {
 
 /// Observed shares over predicted probabilities with their 95% intervals, and how many windows each
 /// bin holds. `baseline` is the share that a constant answer would give.
-inline Figure calibration_figure(std::span<const tsdl::CalibrationBin> bins, double baseline) {
+inline Figure calibration_figure(std::span<const CalibrationBin> bins, double baseline) {
   using namespace internal;
   const Panel panel{54, 14, 332, 270, share_axis(), share_axis()};
-  tsdl::Index most = 1;
-  for (const tsdl::CalibrationBin& bin : bins) most = std::max(most, bin.count);
+  Index most = 1;
+  for (const CalibrationBin& bin : bins) most = std::max(most, bin.count);
   const Panel counts{54, 326, 332, 50, share_axis(), {0, static_cast<double>(most), {}}};
   ChartWriter chart, points;
   chart.frame(panel, false);
   std::string path, label = "Calibration";
-  for (const tsdl::CalibrationBin& bin : bins) {
+  for (const CalibrationBin& bin : bins) {
     const std::string range = format_fixed(bin.low, 2) + " to " + format_fixed(bin.high, 2);
     const double from = counts.x(bin.low) + 1, to = counts.x(bin.high) - 1;
     const double top = counts.y(static_cast<double>(bin.count));
@@ -153,7 +155,7 @@ inline Figure calibration_figure(std::span<const tsdl::CalibrationBin> bins, dou
     points.text((from + to) / 2, std::min(top, 375.0) - 4, "count", "middle",
                 short_count(bin.count));
     if (bin.count == 0) continue;
-    const auto [low, high] = tsdl::wilson_interval(bin.share_positive, bin.count);
+    const auto [low, high] = wilson_interval(bin.share_positive, bin.count);
     const double x = panel.x(bin.mean_probability), y = panel.y(bin.share_positive);
     points.line(x, panel.y(low), x, panel.y(high), "whisker");
     (path += path.empty() ? 'M' : 'L').append(coordinate(x)).append(" ").append(coordinate(y));
@@ -178,8 +180,7 @@ inline Figure calibration_figure(std::span<const tsdl::CalibrationBin> bins, dou
 
 /// Labels by rows, predictions by columns: counts, and shares of the row as shades. Empty where
 /// there are too many classes to show.
-inline Figure confusion_figure(const tsdl::Confusion& confusion,
-                               const std::vector<std::string>& names) {
+inline Figure confusion_figure(const Confusion& confusion, const std::vector<std::string>& names) {
   using namespace internal;
   const std::size_t K = confusion.classes();
   if (K > most_shown_classes) return {};
@@ -191,12 +192,12 @@ inline Figure confusion_figure(const tsdl::Confusion& confusion,
   chart.text(16, top + side / 2, "name", "middle", "actual", true);
   for (std::size_t row = 0; row < K; ++row) {
     const double y = top + size * static_cast<double>(row), middle = y + size / 2;
-    const tsdl::Index total = confusion.actual(row);
+    const Index total = confusion.actual(row);
     chart.text(left - 10, middle + 4, "label", "end", xml_text(names[row], 8));
     chart.text(left + size * (static_cast<double>(row) + 0.5), top - 10, "label", "middle",
                xml_text(names[row], 8));
     for (std::size_t column = 0; column < K; ++column) {
-      const tsdl::Index count = confusion.counts[row][column];
+      const Index count = confusion.counts[row][column];
       const double of_row =
           total > 0 ? static_cast<double>(count) / static_cast<double>(total) : 0.0;
       const double x = left + size * static_cast<double>(column);
@@ -215,4 +216,6 @@ inline Figure confusion_figure(const tsdl::Confusion& confusion,
   return {page_svg("square", 400, top + side + 8, label, chart.take()), {}};
 }
 
-}  // namespace examples
+}  // namespace report
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -12,14 +12,16 @@
 #include <string_view>
 #include <vector>
 
-#include "axis.hpp"
-#include "format.hpp"
-#include "svg.hpp"
-#include "trace.hpp"
 #include "tsdl/data/series.hpp"
 #include "tsdl/data/time.hpp"
+#include "tsdl/report/axis.hpp"
+#include "tsdl/report/format.hpp"
+#include "tsdl/report/svg.hpp"
+#include "tsdl/report/trace.hpp"
 
-namespace examples {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace report {
 namespace internal {
 
 /// The first words of names that make a group, and its heading.
@@ -47,7 +49,7 @@ inline std::string_view group_of(std::string_view name) {
 
 struct Group {
   std::string_view heading;
-  std::vector<tsdl::Index> columns;
+  std::vector<Index> columns;
 };
 
 /// Groups in the order in which they first occur.
@@ -58,7 +60,7 @@ inline std::vector<Group> group_columns(const std::vector<std::string>& names) {
     auto group = std::find_if(groups.begin(), groups.end(),
                               [&](const Group& g) { return g.heading == heading; });
     if (group == groups.end()) group = groups.insert(group, {heading, {}});
-    group->columns.push_back(static_cast<tsdl::Index>(i));
+    group->columns.push_back(static_cast<Index>(i));
   }
   return groups;
 }
@@ -133,7 +135,7 @@ struct Grid {
 
 /// "row 33 (2000-02-18)", rows from 0.
 inline std::string row_name(std::size_t row, std::span<const std::int64_t> times) {
-  return "row " + std::to_string(row) + " (" + tsdl::format_time(times[row]) + ")";
+  return "row " + std::to_string(row) + " (" + format_time(times[row]) + ")";
 }
 
 /// What a pointer over a panel shows.
@@ -147,7 +149,7 @@ inline std::string panel_tip(const Trace& trace, std::span<const std::int64_t> t
          at(trace.largest);
   const std::size_t missing = trace.values.size() - trace.first - trace.known;
   if (missing > 0)
-    tip += "; " + format_count(static_cast<tsdl::Index>(missing)) + " later rows without a value";
+    tip += "; " + format_count(static_cast<Index>(missing)) + " later rows without a value";
   return tip;
 }
 
@@ -193,7 +195,7 @@ inline void draw_warm_up(ChartWriter& chart, const Panel& panel, const Trace& tr
   chart.add({"<path class=\"warm\" d=\"M0 0H", tenth(std::max(end, 1.5)), "V", tenth(panel.height),
              "H0Z\"/>\n"});
   chart.text(0, panel.height + 12, "note", "start",
-             trace.known > 0 ? "warm-up " + format_count(static_cast<tsdl::Index>(trace.first))
+             trace.known > 0 ? "warm-up " + format_count(static_cast<Index>(trace.first))
                              : std::string("no value"));
 }
 
@@ -233,7 +235,7 @@ inline void draw_panel(ChartWriter& chart, double x, double y, const Panel& pane
 /// the largest value; where a few values would flatten the rest, from the 1st to the 99th
 /// percentile, which it says, with marks where values lie beyond. Rows before the first value are
 /// shaded. Rows that share half a pixel leave their least and largest value.
-inline std::string small_multiples(const tsdl::Series<double>& series,
+inline std::string small_multiples(const Series<double>& series,
                                    std::span<const std::int64_t> times, std::string_view title,
                                    std::string_view subtitle) {
   using namespace internal;
@@ -268,7 +270,7 @@ inline std::string small_multiples(const tsdl::Series<double>& series,
                     {}};
   double y = 104;
   for (const Group& group : groups) {
-    const std::string count = format_count(static_cast<tsdl::Index>(group.columns.size()));
+    const std::string count = format_count(static_cast<Index>(group.columns.size()));
     chart.text(Grid::margin, y + 24, "heading", "start",
                std::string(group.heading) + " (" + count + ")");
     y += Grid::heading_height;
@@ -287,4 +289,6 @@ inline std::string small_multiples(const tsdl::Series<double>& series,
   return chart.take();
 }
 
-}  // namespace examples
+}  // namespace report
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -9,12 +9,19 @@
 #include <string_view>
 #include <vector>
 
-#include "forecast.hpp"
-#include "report_parts.hpp"
+#include "tsdl/report/evaluation.hpp"
+#include "tsdl/report/figures.hpp"
+#include "tsdl/report/forecast.hpp"
+#include "tsdl/report/format.hpp"
+#include "tsdl/report/html.hpp"
+#include "tsdl/report/sections.hpp"
+#include "tsdl/report/verdict.hpp"
+#include "tsdl/task/metrics.hpp"
 #include "tsdl/task/target_scale.hpp"
-#include "verdict.hpp"
 
-namespace examples {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace report {
 namespace internal {
 
 /// Writes sections of one page.
@@ -31,7 +38,7 @@ class NumberSections {
     const std::size_t n = e_.ends.size();
     known_ = n > 0 && e_.labels.size() == n * count_ &&
              e_.predictions.size() == n * count_ * levels_ &&
-             std::all_of(e_.predictions.begin(), e_.predictions.end(), tsdl::is_finite);
+             std::all_of(e_.predictions.begin(), e_.predictions.end(), is_finite);
     if (known_) forecast_ = make_forecast();
   }
 
@@ -39,10 +46,10 @@ class NumberSections {
   void scores() {
     if (e_.figures.empty()) return parts_.headline_score(score(e_.metrics.loss), "loss");
     const auto unitless = std::find_if(e_.figures.begin(), e_.figures.end(), [](auto name) {
-      return tsdl::figure_of(name).format == tsdl::Figure::Format::score;
+      return figure_of(name).format == tsdl::Figure::Format::score;
     });
     const bool several = count_ > 1 && unitless != e_.figures.end();
-    const tsdl::Figure& figure = tsdl::figure_of(several ? *unitless : e_.figures.front());
+    const tsdl::Figure& figure = figure_of(several ? *unitless : e_.figures.front());
     std::string what(figure.title);
     if (figure.name == "mae") what += ", how far off a prediction is on average";
     if (figure.name == "pinball") what += ", the mean over the levels";
@@ -75,8 +82,7 @@ class NumberSections {
   void part_rows(const Row& row) const {
     for (std::size_t k = 0; k < e_.targets.size(); ++k) {
       const auto values = [&](const auto& part) {
-        return tsdl::internal::every(part.targets(), static_cast<tsdl::Index>(k),
-                                     part.target_count());
+        return tsdl::internal::every(part.targets, static_cast<Index>(k), std::ssize(e_.targets));
       };
       row("mean of " + e_.targets[k],
           [&](const auto& part) { return format_loss(mean_of(values(part))); });
@@ -108,8 +114,7 @@ class NumberSections {
     return values;
   }
   std::vector<double> actual(std::size_t k) const {
-    return tsdl::internal::every(e_.labels, static_cast<tsdl::Index>(k),
-                                 static_cast<tsdl::Index>(count_));
+    return tsdl::internal::every(e_.labels, static_cast<Index>(k), static_cast<Index>(count_));
   }
   std::string target_name(std::size_t k) const {
     return k < e_.targets.size() ? e_.targets[k] : "target";
@@ -117,10 +122,10 @@ class NumberSections {
 
   Forecast make_forecast() const {
     Forecast forecast;
-    forecast.has_times = !parts_.data_.times.empty();
-    for (const tsdl::Index end : e_.ends)
+    forecast.has_times = !parts_.run_.times.empty();
+    for (const Index end : e_.ends)
       forecast.places.push_back(
-          forecast.has_times ? parts_.data_.times[static_cast<std::size_t>(end)] : end);
+          forecast.has_times ? parts_.run_.times[static_cast<std::size_t>(end)] : end);
     const BaselineResult* constant = e_.baseline_named("constant");
     for (std::size_t k = 0; k < std::min(count_, most_shown_targets); ++k) {
       ForecastTarget target{target_name(k), actual(k), predicted(e_.predictions, k, centre_)};
@@ -129,7 +134,7 @@ class NumberSections {
         target.high = predicted(e_.predictions, k, levels_ - 1);
       }
       target.baseline =
-          constant ? constant->predictions[k * levels_ + centre_] : tsdl::Metrics::undefined;
+          constant ? constant->predictions[k * levels_ + centre_] : Metrics::undefined;
       forecast.targets.push_back(std::move(target));
     }
     return forecast;
@@ -153,7 +158,7 @@ class NumberSections {
   }
 
   void over_time() {
-    const tsdl::Index ahead = tsdl::horizon(parts_.data_.recipe.label);
+    const Index ahead = parts_.run_.horizon;
     const std::string later = ahead == 0   ? "of that row"
                               : ahead == 1 ? "one row later"
                                            : format_count(ahead) + " rows later";
@@ -250,7 +255,7 @@ class NumberSections {
     std::vector<std::string_view> names = e_.figures;
     names.push_back("loss");
     for (const std::string_view name : names) {
-      const tsdl::Figure& figure = tsdl::figure_of(name);
+      const tsdl::Figure& figure = figure_of(name);
       std::vector<std::string> row = {std::string(figure.title),
                                       figure_text(figure, e_.metrics.*figure.value)};
       if (name == "coverage" && levels_ > 1)
@@ -295,12 +300,12 @@ class NumberSections {
     parts_.open_table("By target", columns);
     for (std::size_t k = 0; k < count_; ++k) {
       const auto of = [&](const std::vector<double>& all) {
-        return tsdl::regression_metrics(predicted(all, k, centre_), actual(k));
+        return regression_metrics(predicted(all, k, centre_), actual(k));
       };
-      const tsdl::Metrics network = of(e_.predictions);
+      const Metrics network = of(e_.predictions);
       std::vector<std::string> row = {target_name(k), format_loss(network.mae), score(network.r2)};
       if (linear) {
-        const tsdl::Metrics other = of(linear->predictions);
+        const Metrics other = of(linear->predictions);
         row = {target_name(k), format_loss(network.mae), format_loss(other.mae), score(network.r2),
                score(other.r2)};
       }
@@ -321,4 +326,6 @@ class NumberSections {
 };
 
 }  // namespace internal
-}  // namespace examples
+}  // namespace report
+}  // namespace TSDL_ABI
+}  // namespace tsdl

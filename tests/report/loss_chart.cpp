@@ -1,5 +1,5 @@
 // The loss chart: well-formed XML for any input, and geometry that says what the numbers say.
-#include "../../examples/support/chart.hpp"
+#include "tsdl/report/loss_chart.hpp"
 
 #include <doctest/doctest.h>
 
@@ -17,12 +17,13 @@ namespace {
 constexpr double missing = std::numeric_limits<double>::quiet_NaN();
 constexpr double inf = std::numeric_limits<double>::infinity();
 
+namespace report = tsdl::report;
 using test::count;
 using test::numbers_in;
 using test::quoted_after;
 using test::xml_fault;
 
-examples::LossCurves plain_curves() {
+report::LossCurves plain_curves() {
   return {
       "Run", "small", {0.70, 0.66, 0.61, 0.58}, {0.70, 0.69, 0.67, 0.68}, {1e-3, 1e-3, 1e-4, 1e-5},
       2};
@@ -38,7 +39,7 @@ TEST_CASE("the XML checker finds faults") {
 }
 
 TEST_CASE("charts of any input are well-formed and hold finite coordinates only") {
-  std::vector<examples::LossCurves> cases;
+  std::vector<report::LossCurves> cases;
   cases.push_back({});
   cases.push_back(plain_curves());
   cases.push_back({"one", "", {0.69}, {0.70}, {1e-3}, 0});
@@ -62,9 +63,9 @@ TEST_CASE("charts of any input are well-formed and hold finite coordinates only"
   cases.push_back({std::string(500, '&'), std::string(500, '<'), {1}, {2}, {3}, 0});
   cases.push_back(
       {"long", "", std::vector<double>(1000, 0.5), std::vector<double>(999, 0.6), {}, 998});
-  for (const examples::LossCurves& curves : cases) {
+  for (const report::LossCurves& curves : cases) {
     CAPTURE(curves.title);
-    const std::string svg = examples::loss_chart(curves);
+    const std::string svg = report::loss_chart(curves);
     CHECK(xml_fault(svg) == "");
     for (const char* name : {" d=\"", " x=\"", " y=\"", " cx=\"", " cy=\"", " height=\""})
       for (const std::string& value : quoted_after(svg, name)) {
@@ -73,12 +74,12 @@ TEST_CASE("charts of any input are well-formed and hold finite coordinates only"
         CHECK(value.find_first_not_of("MLHVZ -.0123456789") == value.npos);
         for (const double coordinate : numbers_in(value)) CHECK(std::fabs(coordinate) < 6000);
       }
-    CHECK(svg == examples::loss_chart(curves));
+    CHECK(svg == report::loss_chart(curves));
   }
 }
 
 TEST_CASE("titles are escaped, mended and cut between characters") {
-  using examples::internal::xml_text;
+  using report::xml_text;
   CHECK(xml_text("S&P <500> \"x\"") == "S&amp;P &lt;500&gt; &quot;x&quot;");
   CHECK(xml_text("a\x02"
                  "b\xff\xc0\x80") ==
@@ -90,8 +91,8 @@ TEST_CASE("titles are escaped, mended and cut between characters") {
 }
 
 TEST_CASE("the curves are affine in epoch and loss, and the ring lies on the best epoch") {
-  const examples::LossCurves curves = plain_curves();
-  const std::string svg = examples::loss_chart(curves);
+  const report::LossCurves curves = plain_curves();
+  const std::string svg = report::loss_chart(curves);
   const auto train = quoted_after(svg, "class=\"line train\" d=\"");
   const auto validation = quoted_after(svg, "class=\"line valid\" d=\"");
   REQUIRE(train.size() == 1);
@@ -118,7 +119,7 @@ TEST_CASE("the curves are affine in epoch and loss, and the ring lies on the bes
 }
 
 TEST_CASE("the learning rate is a step line on a logarithmic axis") {
-  const auto rate = quoted_after(examples::loss_chart(plain_curves()), "class=\"line rate\" d=\"");
+  const auto rate = quoted_after(report::loss_chart(plain_curves()), "class=\"line rate\" d=\"");
   REQUIRE(rate.size() == 1);
   // M x y H V H V y H V y H: two unchanged epochs, then a tenth, then a tenth again.
   const std::vector<double> p = numbers_in(rate[0]);
@@ -131,7 +132,7 @@ TEST_CASE("the learning rate is a step line on a logarithmic axis") {
 
 TEST_CASE("missing values break the line, and a note counts them") {
   const std::string svg =
-      examples::loss_chart({"", "", {0.7, missing, 0.6, 0.5, inf, 0.4}, {0.7, 0.7}, {1e-3, 0}, -1});
+      report::loss_chart({"", "", {0.7, missing, 0.6, 0.5, inf, 0.4}, {0.7, 0.7}, {1e-3, 0}, -1});
   const auto train = quoted_after(svg, "class=\"line train\" d=\"");
   REQUIRE(train.size() == 1);
   CHECK(count(train[0], "M") == 3);
@@ -143,20 +144,20 @@ TEST_CASE("missing values break the line, and a note counts them") {
 }
 
 TEST_CASE("spikes do not flatten the curves and are not hidden") {
-  examples::LossCurves curves;
+  report::LossCurves curves;
   for (int i = 0; i < 40; ++i) {
     curves.train.push_back(0.70 - 0.002 * i);
     curves.validation.push_back(0.70 - 0.001 * i);
   }
-  CHECK(count(examples::loss_chart(curves), "riangle") == 0);
+  CHECK(count(report::loss_chart(curves), "riangle") == 0);
   const double height_before = [&] {
     const auto p =
-        numbers_in(quoted_after(examples::loss_chart(curves), "class=\"line train\" d=\"")[0]);
+        numbers_in(quoted_after(report::loss_chart(curves), "class=\"line train\" d=\"")[0]);
     return p.back() - p[1];
   }();
   curves.train[20] = 41.7;
   curves.validation[20] = 3.5;
-  const std::string svg = examples::loss_chart(curves);
+  const std::string svg = report::loss_chart(curves);
   const auto p = numbers_in(quoted_after(svg, "class=\"line train\" d=\"")[0]);
   CHECK(p.back() - p[1] > 0.9 * height_before);
   CHECK(count(svg, "class=\"train-fill\" d=\"") == 1);
@@ -171,7 +172,7 @@ TEST_CASE("the names of curves that end together stay apart") {
     CAPTURE(gap);
     for (const double end : {0.4, 0.55, 0.7}) {
       const std::string svg =
-          examples::loss_chart({"", "", {0.4, 0.7, end}, {0.4, 0.7, end + gap}, {}, -1});
+          report::loss_chart({"", "", {0.4, 0.7, end}, {0.4, 0.7, end + gap}, {}, -1});
       std::vector<double> heights;
       for (const char* style : {"train", "valid"}) {
         const std::string mark = std::string("\" class=\"label ") + style + "-fill\"";
@@ -191,7 +192,7 @@ TEST_CASE("axis ticks are round, within the axis and few") {
     for (const double span : {1e-3, 0.07, 1.0, 2.5, 80.0, 1e9}) {
       CAPTURE(low);
       CAPTURE(span);
-      const auto axis = examples::internal::linear_axis(low, low + span);
+      const auto axis = report::linear_axis(low, low + span);
       CHECK(axis.low <= low);
       CHECK(axis.high >= low + span);
       CHECK(axis.ticks.size() >= 2);
@@ -204,11 +205,11 @@ TEST_CASE("axis ticks are round, within the axis and few") {
         if (i > 0) CHECK(label != axis.ticks[i - 1].second);
       }
     }
-  const auto decades = examples::internal::log_axis(1.25e-4, 1e-3);
+  const auto decades = report::log_axis(1.25e-4, 1e-3);
   REQUIRE(decades.ticks.size() == 2);
   CHECK(decades.ticks[0].second == "1e-4");
   CHECK(decades.ticks[1].second == "1e-3");
-  const auto epochs = examples::internal::epoch_axis(100, 700);
+  const auto epochs = report::epoch_axis(100, 700);
   CHECK(epochs.ticks.front().second == "1");
   CHECK(epochs.ticks[1].second == "10");
   CHECK(epochs.ticks.back().second == "100");
@@ -219,9 +220,9 @@ TEST_CASE("a chart does not depend on the locale") {
     char do_decimal_point() const override { return ','; }
     std::string do_grouping() const override { return "\3"; }
   };
-  const std::string before = examples::loss_chart(plain_curves());
+  const std::string before = report::loss_chart(plain_curves());
   const std::locale old = std::locale::global(std::locale(std::locale(), new Comma));
-  const std::string after = examples::loss_chart(plain_curves());
+  const std::string after = report::loss_chart(plain_curves());
   std::locale::global(old);
   CHECK(before == after);
 }

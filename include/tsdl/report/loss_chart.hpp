@@ -10,20 +10,22 @@
 #include <string_view>
 #include <vector>
 
-#include "axis.hpp"
-#include "format.hpp"
-#include "svg.hpp"
 #include "tsdl/core/types.hpp"
+#include "tsdl/report/axis.hpp"
+#include "tsdl/report/format.hpp"
+#include "tsdl/report/svg.hpp"
 
-namespace examples {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace report {
 
 /// What loss_chart draws, one value per epoch. A series may be empty, shorter than the others, or
 /// hold values that are not finite.
 struct LossCurves {
   std::string title, subtitle;  ///< UTF-8
   std::vector<double> train, validation, learning_rate;
-  tsdl::Index best_epoch = -1;  ///< from 0; -1: none
-  double baseline =             ///< what a constant answer loses on the validation windows
+  Index best_epoch = -1;  ///< from 0; -1: none
+  double baseline =       ///< what a constant answer loses on the validation windows
       std::numeric_limits<double>::quiet_NaN();
 };
 
@@ -38,7 +40,7 @@ struct LossLayout {
 namespace internal {
 
 /// The finite values, in their order.
-inline std::vector<double> known_values(const Series& series) {
+inline std::vector<double> known_values(const Curve& series) {
   std::vector<double> values;
   for (const double v : series.values)
     if (is_finite(v)) values.push_back(v);
@@ -46,20 +48,20 @@ inline std::vector<double> known_values(const Series& series) {
 }
 
 inline std::string in_epochs(std::size_t count) {
-  return format_count(static_cast<tsdl::Index>(count)) + (count == 1 ? " epoch" : " epochs");
+  return format_count(static_cast<Index>(count)) + (count == 1 ? " epoch" : " epochs");
 }
 
 /// A series as drawn: what `shown` refuses becomes a gap.
 template <class Shown>
-Series make_series(std::string_view name, std::string_view style, std::vector<double> values,
-                   const Shown& shown) {
+Curve make_curve(std::string_view name, std::string_view style, std::vector<double> values,
+                 const Shown& shown) {
   for (double& v : values)
     if (!shown(v)) v = std::numeric_limits<double>::quiet_NaN();
   return {name, style, std::move(values)};
 }
 
 /// "training loss from 0.6931 to 0.6512", or nothing for a series without a finite value.
-inline std::string describe(const Series& series, std::string (*format)(double)) {
+inline std::string describe(const Curve& series, std::string (*format)(double)) {
   const std::vector<double> values = known_values(series);
   if (values.empty()) return {};
   return "; " + std::string(series.name) + " from " + format(values.front()) + " to " +
@@ -67,13 +69,13 @@ inline std::string describe(const Series& series, std::string (*format)(double))
 }
 
 /// What a reader has to know about what the picture leaves out.
-inline std::vector<std::string> footnotes(const Panel& panel, const Series& train,
-                                          const Series& validation, const Series& rate) {
+inline std::vector<std::string> footnotes(const Panel& panel, const Curve& train,
+                                          const Curve& validation, const Curve& rate) {
   std::vector<std::string> notes;
   std::size_t beyond = 0;
   double farthest = 0;
   std::string which;
-  for (const Series* series : {&train, &validation}) {
+  for (const Curve* series : {&train, &validation}) {
     for (std::size_t i = 0; i < series->values.size(); ++i) {
       if (!series->known(i)) continue;
       const double v = series->values[i];
@@ -83,17 +85,17 @@ inline std::vector<std::string> footnotes(const Panel& panel, const Series& trai
       if (distance <= farthest) continue;
       farthest = distance;
       which = format_loss(v) + " (" + std::string(series->name) + ", epoch " +
-              format_count(static_cast<tsdl::Index>(i + 1)) + ")";
+              format_count(static_cast<Index>(i + 1)) + ")";
     }
   }
   if (beyond == 1)
     notes.push_back("The triangle marks a value beyond the loss axis: " + which + ".");
   if (beyond > 1)
-    notes.push_back("Triangles mark " + format_count(static_cast<tsdl::Index>(beyond)) +
+    notes.push_back("Triangles mark " + format_count(static_cast<Index>(beyond)) +
                     " values beyond the loss axis, the farthest " + which + ".");
 
   std::string gaps;
-  for (const Series* series : {&train, &validation}) {
+  for (const Curve* series : {&train, &validation}) {
     const std::size_t missing = series->values.size() - known_values(*series).size();
     if (missing > 0)
       gaps +=
@@ -108,7 +110,7 @@ inline std::vector<std::string> footnotes(const Panel& panel, const Series& trai
 }
 
 /// The loss axis that holds both losses but for spikes, and the baseline where that is not far.
-inline Axis loss_axis(const Series& train, const Series& validation, double baseline) {
+inline Axis loss_axis(const Curve& train, const Curve& validation, double baseline) {
   std::vector<double> values = known_values(train);
   const std::vector<double> more = known_values(validation);
   values.insert(values.end(), more.begin(), more.end());
@@ -124,11 +126,11 @@ inline Axis loss_axis(const Series& train, const Series& validation, double base
 
 /// The best epoch as a line through all panels, with its name above.
 inline void draw_best_line(ChartWriter& chart, const Panel& losses, double bottom,
-                           const Series& series, std::size_t best) {
+                           const Curve& series, std::size_t best) {
   const double x = losses.x(static_cast<double>(best + 1));
   const double share = (x - losses.left) / losses.width;
   chart.line(x, losses.top - 4, x, bottom, "best");
-  std::string label = "best epoch " + format_count(static_cast<tsdl::Index>(best + 1));
+  std::string label = "best epoch " + format_count(static_cast<Index>(best + 1));
   if (series.known(best)) label += ": " + format_loss(series.values[best]);
   const std::string_view anchor = share < 0.15 ? "start" : share > 0.85 ? "end" : "middle";
   const double shift = share < 0.15 ? -4 : share > 0.85 ? 4 : 0;
@@ -136,7 +138,7 @@ inline void draw_best_line(ChartWriter& chart, const Panel& losses, double botto
 }
 
 /// The ring on the curve at the best epoch, if the curve has a value there.
-inline void draw_best_ring(ChartWriter& chart, const Panel& losses, const Series& series,
+inline void draw_best_ring(ChartWriter& chart, const Panel& losses, const Curve& series,
                            std::size_t best) {
   if (!series.known(best)) return;
   const double y =
@@ -146,15 +148,15 @@ inline void draw_best_ring(ChartWriter& chart, const Panel& losses, const Series
 
 /// The lower panel. The series holds the rates; the axis and the curve are of their logarithms.
 inline void draw_rates(ChartWriter& chart, const Panel& losses, const LossLayout& layout,
-                       const Series& rate) {
+                       const Curve& rate) {
   const std::vector<double> values = known_values(rate);
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
-  Series logarithm = rate;
+  Curve logarithm = rate;
   for (double& v : logarithm.values) v = std::log10(v);
   const Panel panel{losses.left,   layout.rate_top,
                     losses.width,  layout.bottom - layout.rate_top,
                     losses.x_axis, log_axis(*low, *high)};
-  const Series* const series[] = {&logarithm};
+  const Curve* const series[] = {&logarithm};
   const std::string label[] = {"rate " + format_rate(values.back())};
   chart.frame(panel, true);
   chart.steps(panel, logarithm);
@@ -168,10 +170,10 @@ inline void draw_rates(ChartWriter& chart, const Panel& losses, const LossLayout
 
 /// What both losses ended at: beside their lines, or above the panel.
 inline void name_losses(ChartWriter& chart, const Panel& losses, const LossLayout& layout,
-                        const Series& train, const Series& validation) {
-  std::vector<const Series*> named;
+                        const Curve& train, const Curve& validation) {
+  std::vector<const Curve*> named;
   std::vector<std::string> labels;
-  for (const Series* series : {&train, &validation}) {
+  for (const Curve* series : {&train, &validation}) {
     if (series->last() == series->values.size()) continue;
     named.push_back(series);
     labels.push_back(std::string(series->name) + (layout.beside ? " " : " loss ") +
@@ -189,14 +191,14 @@ inline void name_losses(ChartWriter& chart, const Panel& losses, const LossLayou
 
 /// The series of loss curves, what cannot be drawn taken out.
 struct DrawnCurves {
-  Series train, validation, rate;
+  Curve train, validation, rate;
 
   explicit DrawnCurves(const LossCurves& curves) {
     const auto finite = [](double v) { return is_finite(v); };
-    train = make_series("training", "train", curves.train, finite);
-    validation = make_series("validation", "valid", curves.validation, finite);
-    rate = make_series("learning rate", "rate", curves.learning_rate,
-                       [](double v) { return is_finite(v) && v > 0; });
+    train = make_curve("training", "train", curves.train, finite);
+    validation = make_curve("validation", "valid", curves.validation, finite);
+    rate = make_curve("learning rate", "rate", curves.learning_rate,
+                      [](double v) { return is_finite(v) && v > 0; });
   }
   std::size_t epochs() const {
     return std::max({train.values.size(), validation.values.size(), rate.values.size()});
@@ -222,7 +224,7 @@ inline std::vector<std::string> draw_losses(ChartWriter& chart, const LossCurves
                      loss_axis(train, validation, curves.baseline)};
   chart.frame(losses, !drawn.has_rate());
   if (layout.beside) chart.text(24, losses.top + losses.height / 2, "name", "middle", "loss", true);
-  const Series& judged = validation.values.empty() ? train : validation;
+  const Curve& judged = validation.values.empty() ? train : validation;
   const auto best = static_cast<std::size_t>(curves.best_epoch);
   const bool has_best = curves.best_epoch >= 0 && best < epochs;
   if (has_best) draw_best_line(chart, losses, layout.bottom, judged, best);
@@ -268,4 +270,6 @@ inline std::string loss_chart(const LossCurves& curves) {
   return chart.take();
 }
 
-}  // namespace examples
+}  // namespace report
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -13,24 +14,30 @@
 #include <utility>
 #include <vector>
 
-#include "chart.hpp"
-#include "data.hpp"
-#include "evaluation.hpp"
-#include "figures.hpp"
-#include "format.hpp"
-#include "html.hpp"
-#include "number_sections.hpp"
-#include "report.hpp"
-#include "report_parts.hpp"
-#include "timeline.hpp"
-#include "verdict.hpp"
+#include "tsdl/core/error.hpp"
+#include "tsdl/core/types.hpp"
+#include "tsdl/data/time.hpp"
+#include "tsdl/report/contents.hpp"
+#include "tsdl/report/evaluation.hpp"
+#include "tsdl/report/figures.hpp"
+#include "tsdl/report/format.hpp"
+#include "tsdl/report/html.hpp"
+#include "tsdl/report/number_sections.hpp"
+#include "tsdl/report/sections.hpp"
+#include "tsdl/report/svg.hpp"
+#include "tsdl/report/timeline.hpp"
+#include "tsdl/report/verdict.hpp"
+#include "tsdl/task/metrics.hpp"
+#include "tsdl/train/curves.hpp"
 
-namespace examples {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace report {
 
 namespace internal {
 
 /// The classes by size, the largest first.
-inline std::vector<std::size_t> classes_by_size(const std::vector<tsdl::Index>& counts) {
+inline std::vector<std::size_t> classes_by_size(const std::vector<Index>& counts) {
   std::vector<std::size_t> order(counts.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
@@ -41,11 +48,12 @@ inline std::vector<std::size_t> classes_by_size(const std::vector<tsdl::Index>& 
 /// Writes one page. Each member function writes a part of it.
 class ReportPage : ReportParts {
  public:
-  ReportPage(const RunReport& run, const RunData& data)
-      : ReportParts(run, data),
+  explicit ReportPage(const Report& run)
+      : ReportParts(run),
         counts_(e_.counts()),
-        names_(class_names(data.recipe)),
+        names_(run.classes),
         classified_(e_.classes() >= 2 && is_finite(e_.metrics.accuracy)) {
+    while (names_.size() < e_.classes()) names_.push_back(std::to_string(names_.size()));
     if (classified_) majority_ = classes_by_size(counts_).front();
     if (e_.task != "classes") numbers_.emplace(static_cast<ReportParts&>(*this));
   }
@@ -82,9 +90,7 @@ class ReportPage : ReportParts {
   }
 
  private:
-  std::string class_name(std::size_t k) const {
-    return k < names_.size() ? names_[k] : std::to_string(k);
-  }
+  const std::string& class_name(std::size_t k) const { return names_[k]; }
 
   void headline() {
     page_.open("div", "sheet").open("div", "scores");
@@ -105,9 +111,9 @@ class ReportPage : ReportParts {
   }
 
   void class_scores() {
-    const tsdl::Metrics& m = e_.metrics;
+    const Metrics& m = e_.metrics;
     if (!classified_) return headline_score(score(m.loss), "loss");
-    const auto [low, high] = tsdl::wilson_interval(m.accuracy, m.count);
+    const auto [low, high] = wilson_interval(m.accuracy, m.count);
     headline_score(percent(m.accuracy),
                    "accuracy, 95% interval " + percent(low) + " to " + percent(high));
     headline_score(percent(m.majority_accuracy),
@@ -180,7 +186,7 @@ class ReportPage : ReportParts {
   }
 
   void confusion() {
-    tsdl::Index right = 0;
+    Index right = 0;
     for (std::size_t k = 0; k < e_.classes(); ++k) right += e_.confusion.counts[k][k];
     const std::string total = format_count(e_.metrics.count);
     const Figure matrix = confusion_figure(e_.confusion, names_);
@@ -197,13 +203,12 @@ class ReportPage : ReportParts {
 
   void classes() {
     open_table("By class", {"class", "precision", "recall", "F1", "AUC", "windows"});
-    const std::vector<tsdl::ClassFigures> figures = tsdl::class_figures(e_.confusion);
+    const std::vector<ClassFigures> figures = class_figures(e_.confusion);
     for (std::size_t k = 0; k < figures.size(); ++k)
       page_.row({class_name(k), short_score(figures[k].precision), short_score(figures[k].recall),
                  short_score(figures[k].f1), short_score(class_roc(e_, k).auc),
                  format_count(figures[k].support)});
-    const tsdl::ClassFigures always =
-        tsdl::class_figures(tsdl::constant_confusion(counts_))[majority_];
+    const ClassFigures always = class_figures(constant_confusion(counts_))[majority_];
     page_.row({"baseline, " + class_name(majority_), short_score(always.precision),
                short_score(always.recall), short_score(always.f1), "0.500",
                format_count(always.support)});
@@ -216,14 +221,14 @@ class ReportPage : ReportParts {
   void timeline() {
     const std::string heading = "Probability over price";
     if (!classified_ || e_.ends.empty()) return;
-    if (data_.closes.empty())
+    if (run_.closes.empty())
       return left_out(heading, "the data is a table of columns, and no price is known.");
     const auto first = static_cast<std::size_t>(e_.ends.front());
     const auto count = static_cast<std::size_t>(e_.ends.back()) + 1 - first;
     Timeline timeline{
-        {data_.times.data() + first, count}, {data_.closes.data() + first, count}, {}, {}};
-    for (const tsdl::Index end : e_.ends)
-      timeline.window_times.push_back(data_.times[static_cast<std::size_t>(end)]);
+        {run_.times.data() + first, count}, {run_.closes.data() + first, count}, {}, {}};
+    for (const Index end : e_.ends)
+      timeline.window_times.push_back(run_.times[static_cast<std::size_t>(end)]);
     const std::size_t K = e_.classes();
     const auto add = [&](std::string name, double baseline, const auto& probability) {
       TimelinePanel panel{std::move(name), {}, baseline};
@@ -248,7 +253,7 @@ class ReportPage : ReportParts {
   }
 
   void metrics() {
-    const tsdl::Metrics &m = e_.metrics, &b = e_.baseline;
+    const Metrics &m = e_.metrics, &b = e_.baseline;
     const BaselineResult* linear = classified_ ? e_.baseline_named("linear") : nullptr;
     std::vector<std::string> columns = {"figure", "model", "baseline"};
     if (linear) columns.push_back(linear->title.substr(0, linear->title.find(',')));
@@ -259,16 +264,15 @@ class ReportPage : ReportParts {
       if (linear) cells.push_back(other);
       page_.row(cells);
     };
-    const tsdl::Metrics l = linear ? linear->metrics : tsdl::Metrics{};
+    const Metrics l = linear ? linear->metrics : Metrics{};
     if (classified_) {
-      const auto [low, high] = tsdl::wilson_interval(m.accuracy, m.count);
+      const auto [low, high] = wilson_interval(m.accuracy, m.count);
       row("accuracy", percent(m.accuracy), percent(b.accuracy), percent(l.accuracy));
       row("its 95% interval (Wilson)", percent(low) + " to " + percent(high), "", "");
       row("balanced accuracy", percent(m.balanced_accuracy), percent(b.balanced_accuracy),
           percent(l.balanced_accuracy));
       row("macro F1", score(e_.macro_f1), score(e_.baseline_f1),
-          linear ? score(tsdl::macro_f1(
-                       tsdl::confusion_matrix(linear->predictions, e_.outputs, e_.labels)))
+          linear ? score(macro_f1(confusion_matrix(linear->predictions, e_.outputs, e_.labels)))
                  : "");
       row("ROC AUC", score(m.roc_auc), score(b.roc_auc), score(l.roc_auc));
       row("MCC", score(m.mcc), score(b.mcc), score(l.mcc));
@@ -295,25 +299,24 @@ class ReportPage : ReportParts {
     page_.close();
     page_.element("h3", "Windows of each part").open("div", "scroll").open("table").open("thead");
     page_.row({"", "training", "validation", "test"}, "th").close().open("tbody");
-    const tsdl::Windows<float>* const parts[] = {&data_.train, &data_.validation, &data_.test};
+    const PartContents* const parts[] = {&run_.train, &run_.validation, &run_.test};
     const auto row = [&](std::string name, const auto& cell) {
       std::vector<std::string> cells = {std::move(name)};
-      for (const tsdl::Windows<float>* part : parts)
-        cells.push_back(part->empty() ? "" : cell(*part));
+      for (const PartContents* part : parts) cells.push_back(part->empty() ? "" : cell(*part));
       page_.row(cells);
     };
-    const auto day = [&](tsdl::Index end) {
-      return tsdl::format_time(data_.times[static_cast<std::size_t>(end)]).substr(0, 10);
+    const auto day = [&](Index end) {
+      return format_time(run_.times[static_cast<std::size_t>(end)]).substr(0, 10);
     };
     row("windows", [](const auto& part) { return format_count(part.size()); });
-    if (!data_.times.empty()) {
-      row("first ends", [&](const auto& part) { return day(part.ends().front()); });
-      row("last ends", [&](const auto& part) { return day(part.ends().back()); });
+    if (!run_.times.empty()) {
+      row("first ends", [&](const auto& part) { return day(part.ends.front()); });
+      row("last ends", [&](const auto& part) { return day(part.ends.back()); });
     }
     for (std::size_t k = 0; k < names_.size(); ++k)
       row("share of " + class_name(k), [&](const auto& part) {
-        const std::vector<double> labels = part.targets();
-        const auto held = std::count(labels.begin(), labels.end(), static_cast<double>(k));
+        const auto held =
+            std::count(part.targets.begin(), part.targets.end(), static_cast<double>(k));
         return format_percent(static_cast<double>(held) / static_cast<double>(part.size()));
       });
     if (numbers_) numbers_->part_rows(row);
@@ -331,19 +334,36 @@ class ReportPage : ReportParts {
     page_.close().close();
   }
 
-  const std::vector<tsdl::Index> counts_;
-  const std::vector<std::string> names_;
-  const bool classified_;  ///< there are classes, and figures of them
+  const std::vector<Index> counts_;
+  std::vector<std::string> names_;  ///< of every class
+  const bool classified_;           ///< there are classes, and figures of them
   std::size_t majority_ = 0;
   std::optional<NumberSections> numbers_;  ///< unless targets are classes
 };
 
+/// Throws: ShapeError when windows end at rows that have no time, or times no close.
+inline void check_rows(const Report& contents) {
+  const Index rows = std::ssize(contents.times), closes = std::ssize(contents.closes);
+  if (closes > 0 && closes != rows)
+    throw ShapeError("report: ", closes, " closes with the times of ", rows, " rows");
+  for (const std::vector<Index>* ends : {&contents.evaluation.ends, &contents.train.ends,
+                                         &contents.validation.ends, &contents.test.ends})
+    for (const Index end : *ends)
+      if (rows > 0 && (end < 0 || end >= rows))
+        throw ShapeError("report: a window ends at row ", end, ", and ", rows, " rows have a time");
+}
+
 }  // namespace internal
+
+}  // namespace report
 
 /// The page. The same input gives the same bytes, in every locale; its size does not grow with the
 /// number of windows beyond what a screen can show.
-inline std::string html_report(const RunReport& run, const RunData& data) {
-  return internal::ReportPage(run, data).write();
+/// Throws: ShapeError when windows end at rows that have no time, or times no close.
+inline std::string html_report(const Report& contents) {
+  report::internal::check_rows(contents);
+  return report::internal::ReportPage(contents).write();
 }
 
-}  // namespace examples
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -11,10 +11,13 @@
 #include <utility>
 #include <vector>
 
-#include "axis.hpp"
-#include "format.hpp"
+#include "tsdl/report/axis.hpp"
+#include "tsdl/report/format.hpp"
 
-namespace examples {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace report {
+
 namespace internal {
 
 /// One character of UTF-8 at the start of `text`, which is not empty; its bytes, or none of them
@@ -39,6 +42,8 @@ inline std::string_view utf8_character(std::string_view text, std::size_t& lengt
   return text.substr(0, size);
 }
 
+}  // namespace internal
+
 /// `text` for use in XML: escaped, what is not valid replaced by U+FFFD, and after `limit`
 /// characters cut with an ellipsis.
 inline std::string xml_text(std::string_view text, std::size_t limit = 1000) {
@@ -48,7 +53,7 @@ inline std::string xml_text(std::string_view text, std::size_t limit = 1000) {
     if (++count == limit) last_kept = out.size();
     if (count > limit) return out.substr(0, last_kept) + "\xe2\x80\xa6";
     std::size_t length = 0;
-    const std::string_view character = utf8_character(text, length);
+    const std::string_view character = internal::utf8_character(text, length);
     if (character.empty())
       out += "\xef\xbf\xbd";
     else if (character == "&")
@@ -69,12 +74,12 @@ inline std::string xml_text(std::string_view text, std::size_t limit = 1000) {
 /// A number as an SVG coordinate, to a hundredth.
 inline std::string coordinate(double value) {
   std::string text = format_fixed(value, 2);
-  strip_trailing_zeros(text);
+  internal::strip_trailing_zeros(text);
   return text;
 }
 
 /// A line of the picture: its values, with NaN where the axis has none, and what it is called.
-struct Series {
+struct Curve {
   std::string_view name, style;  ///< style: the CSS class
   std::vector<double> values;
 
@@ -172,7 +177,7 @@ class ChartWriter {
 
   /// A series as a line from epoch to epoch, broken where a value is missing; what leaves the panel
   /// is cut there and marked by a triangle. Few or lone values get a dot each.
-  void curve(const Panel& panel, const Series& series) {
+  void curve(const Panel& panel, const Curve& series) {
     std::string path, marks;
     const std::size_t size = series.values.size();
     const double bottom = panel.top + panel.height;
@@ -199,7 +204,7 @@ class ChartWriter {
   }
 
   /// A series as steps: an epoch's value holds from half an epoch before to half an epoch after.
-  void steps(const Panel& panel, const Series& series) {
+  void steps(const Panel& panel, const Curve& series) {
     std::string path;
     for (std::size_t i = 0; i < series.values.size(); ++i) {
       if (!series.known(i)) continue;
@@ -215,12 +220,12 @@ class ChartWriter {
   }
 
   /// Names each series at its last value, right of the panel; `texts` are theirs.
-  void end_labels(const Panel& panel, std::span<const Series* const> series,
+  void end_labels(const Panel& panel, std::span<const Curve* const> series,
                   std::span<const std::string> texts) {
     constexpr double apart = 18;
     const double right = panel.left + panel.width, bottom = panel.top + panel.height;
     std::vector<double> ends, places;
-    for (const Series* s : series)
+    for (const Curve* s : series)
       ends.push_back(std::clamp(panel.y(s->values[s->last()]), panel.top, bottom));
     places = ends;
     if (places.size() == 2 && std::fabs(places[0] - places[1]) < apart) {
@@ -274,5 +279,6 @@ class ChartWriter {
   std::string svg_;
 };
 
-}  // namespace internal
-}  // namespace examples
+}  // namespace report
+}  // namespace TSDL_ABI
+}  // namespace tsdl

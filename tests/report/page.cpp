@@ -1,6 +1,6 @@
 // The report page: well-formed, self-contained, of a size that does not grow with the data, and its
 // pictures and tables say what the metrics say.
-#include "../../examples/support/html_report.hpp"
+#include "tsdl/report/page.hpp"
 
 #include <doctest/doctest.h>
 
@@ -15,14 +15,19 @@
 
 #include "data/helpers.hpp"
 #include "support/svg.hpp"
+#include "tsdl/report/report.hpp"
+#include "tsdl/report/summary.hpp"
 
 namespace {
 
+namespace report = tsdl::report;
 using test::contains;
 using test::count;
 using test::numbers_in;
 using test::quoted_after;
 using tsdl::Index;
+
+using Data = tsdl::Prepared<float>;
 
 /// A model whose outputs follow the columns of a window's last row and, noisily, the truth, so that
 /// it is better than chance.
@@ -37,8 +42,13 @@ struct FakeModel : tsdl::ModelBase<float> {
       : tsdl::ModelBase<float>(task->outputs()), size(task->outputs()), scale(its_scale) {
     set_task(task);
   }
+  Index inputs() const { return 2; }
   Index outputs() const { return size; }
-  tsdl::Config describe() const { return tsdl::Config("fake"); }
+  tsdl::Config describe() const { return tsdl::Config("fake", {{"scale", 0.5}}); }
+  void visit(auto&&) const {}
+  void repack() {}
+  void zero_gradients() {}
+  void backward(const tsdl::Batch<float>&, Cache&, const float*) {}
   tsdl::Outputs<float> forward(const tsdl::Batch<float>& batch, Cache& cache,
                                const tsdl::Pass&) const {
     const auto& x = batch.past;
@@ -50,14 +60,14 @@ struct FakeModel : tsdl::ModelBase<float> {
   }
 };
 
-examples::RunData candle_data(Index rows, tsdl::Label label, double test_share = 0.4) {
-  return examples::prepare_candles(test::random_candles(rows, 3),
-                                   {.features = "ohlcv", .length = 10, .label = label},
-                                   {.validation = 0.2, .test = test_share});
+Data candle_data(Index rows, tsdl::Label label, double test_share = 0.4) {
+  return tsdl::prepare<float>(test::random_candles(rows, 3),
+                              {.features = "ohlcv", .length = 10, .label = label},
+                              {.validation = 0.2, .test = test_share});
 }
 
 /// A table whose labels are the classes 0 ... K - 1 and hang on its columns.
-examples::RunData table_data(Index K, std::vector<std::string> names = {"a", "b"}) {
+Data table_data(Index K, std::vector<std::string> names = {"a", "b"}) {
   tsdl::Table table;
   table.features = tsdl::Series<double>::sized(std::move(names), 900);
   tsdl::RandomStream random(5);
@@ -68,13 +78,13 @@ examples::RunData table_data(Index K, std::vector<std::string> names = {"a", "b"
     table.label.push_back(std::floor(u * static_cast<double>(K)));
   }
   table.label_name = "y";
-  return {tsdl::prepare<float>(table, {.length = 5, .label = tsdl::ColumnLabel{.column = "y"}},
-                               {.validation = 0.2, .test = 0.3})};
+  return tsdl::prepare<float>(table, {.length = 5, .label = tsdl::ColumnLabel{.column = "y"}},
+                              {.validation = 0.2, .test = 0.3});
 }
 
 /// A table whose targets are K numbers of the next row: target k is 10^k times its column a, moved
 /// and noisy.
-examples::RunData number_data(Index K, const std::string& name = "y", Index rows = 900) {
+Data number_data(Index K, const std::string& name = "y", Index rows = 900) {
   tsdl::Table table;
   table.features = tsdl::Series<double>::sized({"a", "b"}, rows);
   std::vector<std::string> names;
@@ -88,40 +98,46 @@ examples::RunData number_data(Index K, const std::string& name = "y", Index rows
           (3 + (row > 0 ? table.features.column(row - 1)[0] : 0) + random.normal());
     for (Index i = 0; i < 2; ++i) table.features.column(row)[i] = random.normal();
   }
-  return {tsdl::prepare<float>(table, {.length = 5, .label = tsdl::ColumnTargets{.columns = names}},
-                               {.validation = 0.2, .test = 0.3})};
+  return tsdl::prepare<float>(table, {.length = 5, .label = tsdl::ColumnTargets{.columns = names}},
+                              {.validation = 0.2, .test = 0.3});
 }
 
 const std::vector<double> three_levels = {0.1, 0.5, 0.9};
 
-examples::Evaluation evaluation_of(const examples::RunData& data, const tsdl::Task& task,
-                                   float scale = 0.8f) {
-  return examples::evaluate_model(FakeModel(task, scale), data,
-                                  examples::fit_baselines(data, task));
-}
-examples::Evaluation evaluation_of(const examples::RunData& data, float scale = 0.8f) {
-  return evaluation_of(data, data.task(), scale);
+/// A run of three epochs, the second of them the best.
+tsdl::History three_epochs() {
+  tsdl::History history;
+  const double train[] = {0.70, 0.66, 0.61}, validation[] = {0.69, 0.66, 0.68};
+  for (std::size_t i = 0; i < 3; ++i) {
+    tsdl::EpochRecord& e = history.epochs.emplace_back();
+    e.epoch = static_cast<Index>(i) + 1;
+    e.train_loss = train[i], e.validation.loss = validation[i];
+    e.learning_rate = i < 2 ? 1e-3 : 1e-4;
+  }
+  history.status = tsdl::Status::finished;
+  history.best_epoch = 2;
+  return history;
 }
 
-examples::RunReport report_of(examples::Evaluation evaluation) {
-  examples::RunReport run;
-  run.subject = "a model on candles.csv";
-  run.ending = "finished after 3 epochs, best was epoch 2";
-  run.test_option = "--test 0.15";
-  run.curves = {"", "2 x 8 units", {0.70, 0.66, 0.61}, {0.69, 0.66, 0.68}, {1e-3, 1e-3, 1e-4},
-                1,  0.6931};
-  run.evaluation = std::move(evaluation);
-  run.summary = {{"data", "candles.csv: 900 rows"}, {"gaps", "none"}};
-  run.settings = {{"Model", {{"hidden", "8"}, {"init", ""}}}, {"Output", {{"out", "out"}}}};
-  run.built = "tsdl 0.1.0, sse2";
+tsdl::Report report_of(const Data& data, const tsdl::Task& task, float scale = 0.8f) {
+  tsdl::Report run = tsdl::make_report(
+      FakeModel(task, scale), data, three_epochs(),
+      {.subject = "a model on candles.csv",
+       .subtitle = "2 x 8 units",
+       .summary = {{"data", "candles.csv: 900 rows"}, {"gaps", "none"}},
+       .settings = {{"Model", {{"hidden", "8"}, {"init", ""}}}, {"Output", {{"out", "out"}}}},
+       .test_option = "--test 0.15",
+       .built = "tsdl 0.1.0, sse2"});
+  run.curves.baseline = 0.6931;
   return run;
 }
-
-std::string page_of(const examples::RunData& data) {
-  return examples::html_report(report_of(evaluation_of(data)), data);
+tsdl::Report report_of(const Data& data, float scale = 0.8f) {
+  return report_of(data, data.task(), scale);
 }
-std::string quantile_page(const examples::RunData& data) {
-  return examples::html_report(report_of(evaluation_of(data, data.quantiles(three_levels))), data);
+
+std::string page_of(const Data& data) { return tsdl::html_report(report_of(data)); }
+std::string quantile_page(const Data& data) {
+  return tsdl::html_report(report_of(data, data.quantiles(three_levels)));
 }
 
 /// What is wrong with a page, or nothing: it must be well-formed and ask for nothing.
@@ -205,7 +221,7 @@ std::pair<double, double> axis_of(std::string_view svg, const std::string& ancho
 }  // namespace
 
 TEST_CASE("the page of two classes: whole, self-contained, small, the same each time") {
-  const examples::RunData data = candle_data(2000, tsdl::RangeLabel{});
+  const Data data = candle_data(2000, tsdl::RangeLabel{});
   const std::string page = page_of(data);
   CHECK(page_fault(page) == "");
   CHECK(data.test.size() > 700);
@@ -226,12 +242,13 @@ TEST_CASE("the page of two classes: whole, self-contained, small, the same each 
 }
 
 TEST_CASE("the page's tables hold the metrics, and the baseline's beside them") {
-  const examples::RunData data = table_data(2);
-  const examples::Evaluation e = evaluation_of(data);
-  const std::string page = examples::html_report(report_of(e), data);
+  const Data data = table_data(2);
+  const tsdl::Report run = report_of(data);
+  const tsdl::Evaluation& e = run.evaluation;
+  const std::string page = tsdl::html_report(run);
   const tsdl::Metrics& m = e.metrics;
-  const auto four = [](double v) { return examples::format_fixed(v, 4); };
-  const auto percent = [](double v) { return examples::format_percent(v); };
+  const auto four = [](double v) { return report::format_fixed(v, 4); };
+  const auto percent = [](double v) { return report::format_percent(v); };
   CHECK(m.roc_auc > 0.52);
   const double ones = static_cast<double>(std::count(e.labels.begin(), e.labels.end(), 1.0)) /
                       static_cast<double>(e.labels.size());
@@ -252,11 +269,10 @@ TEST_CASE("the page's tables hold the metrics, and the baseline's beside them") 
   CHECK(contains(page, "always answering " + most + " fills that column alone"));
   const auto [low, high] = tsdl::wilson_interval(m.accuracy, m.count);
   CHECK(count(page, percent(low) + " to " + percent(high)) == 2);
-  for (const std::string& text : examples::verdicts(e))
-    CHECK(contains(page, "<p>" + text + "</p>"));
-  const examples::BaselineResult* linear = e.baseline_named("linear");
+  for (const std::string& text : report::verdicts(e)) CHECK(contains(page, "<p>" + text + "</p>"));
+  const tsdl::BaselineResult* linear = e.baseline_named("linear");
   REQUIRE(linear);
-  CHECK(examples::verdicts(e).size() == 2);
+  CHECK(report::verdicts(e).size() == 2);
   CHECK(contains(page, "<b>" + percent(linear->metrics.accuracy) + "</b>\nbaseline: logistic"));
   CHECK(contains(page, table_row("accuracy", {percent(m.accuracy), percent(majority),
                                               percent(linear->metrics.accuracy)})));
@@ -264,16 +280,17 @@ TEST_CASE("the page's tables hold the metrics, and the baseline's beside them") 
                                  {four(m.loss), four(entropy), four(linear->metrics.loss)})));
   CHECK(contains(page, "<th scope=\"row\">share of 1</th>"));
   CHECK(contains(page, "<td>" + percent(ones) + "</td></tr>"));
-  CHECK(contains(page, "<td>" + examples::format_count(data.train.size()) + "</td><td>" +
-                           examples::format_count(data.validation.size()) + "</td><td>" +
-                           examples::format_count(data.test.size()) + "</td>"));
+  CHECK(contains(page, "<td>" + report::format_count(data.train.size()) + "</td><td>" +
+                           report::format_count(data.validation.size()) + "</td><td>" +
+                           report::format_count(data.test.size()) + "</td>"));
 }
 
 TEST_CASE("the ROC picture rises from corner to corner over the area of the metrics") {
   for (const float scale : {0.8f, -0.8f}) {
-    const examples::RunData data = table_data(2);
-    const examples::Evaluation e = evaluation_of(data, scale);
-    const std::string page = examples::html_report(report_of(e), data);
+    const Data data = table_data(2);
+    const tsdl::Report run = report_of(data, scale);
+    const tsdl::Evaluation& e = run.evaluation;
+    const std::string page = tsdl::html_report(run);
     const auto path = quoted_after(picture(page, "ROC"), "class=\"line roc c0\" d=\"");
     REQUIRE(path.size() == 1);
     const std::vector<double> p = numbers_in(path[0]);
@@ -289,14 +306,15 @@ TEST_CASE("the ROC picture rises from corner to corner over the area of the metr
     }
     CHECK(std::fabs(area / (332 * 332) - e.metrics.roc_auc) < 0.003);
     CHECK(std::fabs(e.metrics.roc_auc - 0.5) > 0.02);
-    CHECK(contains(page, "class 1: AUC " + examples::format_fixed(e.metrics.roc_auc, 4)));
+    CHECK(contains(page, "class 1: AUC " + report::format_fixed(e.metrics.roc_auc, 4)));
   }
 }
 
 TEST_CASE("the calibration picture has each bin where its windows are") {
-  const examples::RunData data = table_data(2);
-  const examples::Evaluation e = evaluation_of(data);
-  const std::string svg = picture(examples::html_report(report_of(e), data), "Calibration");
+  const Data data = table_data(2);
+  const tsdl::Report run = report_of(data);
+  const tsdl::Evaluation& e = run.evaluation;
+  const std::string svg = picture(tsdl::html_report(run), "Calibration");
   std::vector<double> sums(10), hits(10), sizes(10);
   for (std::size_t i = 0; i < e.labels.size(); ++i) {
     const double p = e.predictions[i];
@@ -306,7 +324,7 @@ TEST_CASE("the calibration picture has each bin where its windows are") {
   std::vector<std::string> numbers;
   std::vector<double> xs, ys;
   for (std::size_t i = 0; i < 10; ++i) {
-    numbers.push_back(examples::format_fixed(sizes[i], 0));
+    numbers.push_back(report::format_fixed(sizes[i], 0));
     if (sizes[i] == 0) continue;
     xs.push_back(54 + 332 * sums[i] / sizes[i]);
     ys.push_back(14 + 270 * (1 - hits[i] / sizes[i]));
@@ -320,13 +338,14 @@ TEST_CASE("the calibration picture has each bin where its windows are") {
     CHECK(std::fabs(std::stod(cy[i]) - ys[i]) <= 0.011);
   }
   const double ones = static_cast<double>(e.counts()[1]) / static_cast<double>(e.metrics.count);
-  CHECK(contains(svg, ">baseline " + examples::format_percent(ones) + "<"));
+  CHECK(contains(svg, ">baseline " + report::format_percent(ones) + "<"));
 }
 
 TEST_CASE("the confusion picture has labels by rows") {
-  const examples::RunData data = candle_data(2000, tsdl::ThresholdLabel{});
-  const examples::Evaluation e = evaluation_of(data);
-  const std::string page = examples::html_report(report_of(e), data);
+  const Data data = candle_data(2000, tsdl::ThresholdLabel{});
+  const tsdl::Report run = report_of(data);
+  const tsdl::Evaluation& e = run.evaluation;
+  const std::string page = tsdl::html_report(run);
   CHECK(page_fault(page) == "");
   std::vector<std::string> expected;
   for (std::size_t actual = 0; actual < 3; ++actual)
@@ -337,7 +356,7 @@ TEST_CASE("the confusion picture has labels by rows") {
         n += e.labels[i] == static_cast<double>(actual) &&
              static_cast<std::size_t>(std::max_element(p, p + 3) - p) == said;
       }
-      expected.push_back(examples::format_count(n));
+      expected.push_back(report::format_count(n));
     }
   CHECK(texts_of(picture(page, "Confusion matrix"), "cell-count") == expected);
   // Three classes: a line each, a panel each, and the mean of their areas.
@@ -345,18 +364,18 @@ TEST_CASE("the confusion picture has labels by rows") {
   CHECK(texts_of(picture(page, "Probability over price"), "label") ==
         std::vector<std::string>{"close", "probability of -1", "probability of 0",
                                  "probability of 1"});
-  CHECK(contains(page, "mean AUC " + examples::format_fixed(e.metrics.roc_auc, 4)));
+  CHECK(contains(page, "mean AUC " + report::format_fixed(e.metrics.roc_auc, 4)));
   CHECK(contains(page, "the predicted class was right"));
   double area = 0;
-  for (std::size_t k = 0; k < 3; ++k) area += examples::class_roc(e, k).auc / 3;
+  for (std::size_t k = 0; k < 3; ++k) area += report::class_roc(e, k).auc / 3;
   CHECK(std::fabs(area - e.metrics.roc_auc) < 1e-12);
 }
 
 TEST_CASE("price and probability share their axis of time") {
-  const examples::RunData data = candle_data(2000, tsdl::RangeLabel{});
-  const examples::Evaluation e = evaluation_of(data);
-  const std::string svg =
-      picture(examples::html_report(report_of(e), data), "Probability over price");
+  const Data data = candle_data(2000, tsdl::RangeLabel{});
+  const tsdl::Report run = report_of(data);
+  const tsdl::Evaluation& e = run.evaluation;
+  const std::string svg = picture(tsdl::html_report(run), "Probability over price");
   const auto price = quoted_after(svg, "class=\"line thin price\" d=\"");
   const auto said = quoted_after(svg, "class=\"line thin c0\" d=\"");
   REQUIRE(price.size() == 1);
@@ -381,8 +400,8 @@ TEST_CASE("price and probability share their axis of time") {
 }
 
 TEST_CASE("a page does not grow with its windows") {
-  const examples::RunData few = candle_data(12000, tsdl::RangeLabel{}, 0.7);
-  const examples::RunData many = candle_data(60000, tsdl::RangeLabel{}, 0.7);
+  const Data few = candle_data(12000, tsdl::RangeLabel{}, 0.7);
+  const Data many = candle_data(60000, tsdl::RangeLabel{}, 0.7);
   const std::string small = page_of(few), large = page_of(many);
   CHECK(page_fault(large) == "");
   CHECK(large.size() < 300000);
@@ -391,15 +410,13 @@ TEST_CASE("a page does not grow with its windows") {
 
 TEST_CASE("names of files, columns, classes and options cannot become markup") {
   const std::string hostile = "<script>alert(\"1\")</script> & 'x' \xff\x01";
-  const examples::RunData data = table_data(2, {hostile, "</style><b>"});
-  examples::RunReport run = report_of(evaluation_of(data));
+  const Data data = table_data(2, {hostile, "</style><b>"});
+  tsdl::Report run = report_of(data);
   run.subject = "a model on " + hostile;
   run.curves.subtitle = run.ending = run.test_option = run.built = hostile;
-  examples::DataOptions options{.file = hostile, .label_column = hostile};
-  options.feature_columns = {hostile};
-  run.summary = examples::data_summary(options, hostile, data);
+  run.summary = report::data_lines(data, hostile, hostile);
   run.settings = {{hostile, {{hostile, hostile}}}};
-  const std::string page = examples::html_report(run, data);
+  const std::string page = tsdl::html_report(run);
   CHECK(page_fault(page) == "");
   CHECK(count(page, "<style>") == 2);
   CHECK(count(page, "</style>") == 2);
@@ -410,7 +427,7 @@ TEST_CASE("names of files, columns, classes and options cannot become markup") {
 }
 
 TEST_CASE("a table has no price, and the page says so") {
-  const examples::RunData data = table_data(2);
+  const Data data = table_data(2);
   const std::string page = page_of(data);
   CHECK(page_fault(page) == "");
   CHECK(contains(page, "Left out: the data is a table of columns, and no price is known."));
@@ -419,16 +436,16 @@ TEST_CASE("a table has no price, and the page says so") {
 }
 
 TEST_CASE("many classes: the most common have lines, the matrix is left out") {
-  const examples::RunData data = table_data(12);
+  const Data data = table_data(12);
   const std::string page = page_of(data);
   CHECK(page_fault(page) == "");
-  CHECK(count(picture(page, "ROC"), "class=\"line roc c") == examples::line_styles);
+  CHECK(count(picture(page, "ROC"), "class=\"line roc c") == report::line_styles);
   CHECK(contains(page, "The 8 most common of 12 classes."));
   CHECK(contains(page, "12 classes do not fit; the table has their figures."));
 }
 
 TEST_CASE("windows of one class, probabilities that are no numbers, no test part, no classes") {
-  examples::RunData data = candle_data(2000, tsdl::RangeLabel{});
+  Data data = candle_data(2000, tsdl::RangeLabel{});
   const tsdl::Windows<float> test = data.test;
   data.test = tsdl::Windows<float>(std::make_shared<const tsdl::Series<float>>(test.series()), 10,
                                    1, test.ends(), std::vector<float>(test.ends().size(), 1.0f));
@@ -438,7 +455,7 @@ TEST_CASE("windows of one class, probabilities that are no numbers, no test part
   CHECK(contains(page, table_row("ROC AUC", "n/a", "n/a")));
 
   data.test = test;
-  page = examples::html_report(report_of(evaluation_of(data, NAN)), data);
+  page = tsdl::html_report(report_of(data, NAN));
   CHECK(page_fault(page) == "");
   CHECK(contains(page, "A probability is no number"));
   CHECK(count(page, "<figure>") == 1);
@@ -449,12 +466,11 @@ TEST_CASE("windows of one class, probabilities that are no numbers, no test part
   CHECK(contains(page,
                  "These windows also chose the best epoch, which flatters the figures: "
                  "--test 0.15 keeps others apart."));
-  CHECK(contains(page, "<td>" + examples::format_count(data.validation.size()) + "</td><td></td>"));
+  CHECK(contains(page, "<td>" + report::format_count(data.validation.size()) + "</td><td></td>"));
 }
 
 TEST_CASE("the page of numbers: forecasts in place of classes, small, the same each time") {
-  const examples::RunData data =
-      candle_data(2000, tsdl::ColumnTargets{.columns = {"close_return"}, .ahead = 5});
+  const Data data = candle_data(2000, tsdl::ColumnTargets{.columns = {"close_return"}, .ahead = 5});
   const std::string page = page_of(data);
   CHECK(page_fault(page) == "");
   CHECK(page == page_of(data));
@@ -473,30 +489,31 @@ TEST_CASE("the page of numbers: forecasts in place of classes, small, the same e
 }
 
 TEST_CASE("the tables of numbers hold the figures of the network and of every baseline") {
-  const examples::RunData data = number_data(1);
+  const Data data = number_data(1);
   for (const tsdl::Task& task : {data.task(), data.quantiles(three_levels)}) {
-    const examples::Evaluation e = evaluation_of(data, task);
-    const std::string page = examples::html_report(report_of(e), data);
+    const tsdl::Report run = report_of(data, task);
+    const tsdl::Evaluation& e = run.evaluation;
+    const std::string page = tsdl::html_report(run);
     CHECK(page_fault(page) == "");
     REQUIRE(e.baselines.size() == 3);
     for (const std::string_view name : e.figures) {
       const tsdl::Figure& figure = tsdl::figure_of(name);
-      std::vector<std::string> cells = {examples::figure_text(figure, e.metrics.*figure.value)};
-      for (const examples::BaselineResult& one : e.baselines)
-        cells.push_back(examples::figure_text(figure, one.metrics.*figure.value));
+      std::vector<std::string> cells = {report::figure_text(figure, e.metrics.*figure.value)};
+      for (const tsdl::BaselineResult& one : e.baselines)
+        cells.push_back(report::figure_text(figure, one.metrics.*figure.value));
       std::string title(figure.title);
       if (name == "coverage") title += ", 80.0% meant";
       CHECK(contains(page, table_row(title, cells)));
     }
-    CHECK(contains(page, table_row("loss", {examples::format_fixed(e.metrics.loss, 4)})));
+    CHECK(contains(page, table_row("loss", {report::format_fixed(e.metrics.loss, 4)})));
     const tsdl::Figure& first = tsdl::figure_of(e.figures.front());
-    CHECK(contains(page, "<b>" + examples::figure_text(first, e.metrics.*first.value) + "</b>"));
-    for (const examples::BaselineResult& one : e.baselines) {
-      const std::string value = examples::figure_text(first, one.metrics.*first.value);
+    CHECK(contains(page, "<b>" + report::figure_text(first, e.metrics.*first.value) + "</b>"));
+    for (const tsdl::BaselineResult& one : e.baselines) {
+      const std::string value = report::figure_text(first, one.metrics.*first.value);
       CHECK(contains(page, "<b>" + value + "</b>\nbaseline: " + one.title + "</div>"));
     }
-    CHECK(examples::verdicts(e).size() == 3);
-    for (const std::string& text : examples::verdicts(e))
+    CHECK(report::verdicts(e).size() == 3);
+    for (const std::string& text : report::verdicts(e))
       CHECK(contains(page, "<p>" + text + "</p>"));
   }
   std::vector<std::string> means, deviations;
@@ -505,8 +522,8 @@ TEST_CASE("the tables of numbers hold the figures of the network and of every ba
     const auto n = static_cast<double>(y.size());
     double sum = 0, squares = 0;
     for (const double v : y) sum += v, squares += v * v;
-    means.push_back(examples::format_loss(sum / n));
-    deviations.push_back(examples::format_loss(std::sqrt(squares / n - sum / n * sum / n)));
+    means.push_back(report::format_loss(sum / n));
+    deviations.push_back(report::format_loss(std::sqrt(squares / n - sum / n * sum / n)));
   }
   const std::string page = page_of(data);
   CHECK(contains(page, table_row("mean of y0", means)));
@@ -515,10 +532,10 @@ TEST_CASE("the tables of numbers hold the figures of the network and of every ba
 }
 
 TEST_CASE("the forecast picture has actual values, predictions and the constant on one axis") {
-  const examples::RunData data =
-      candle_data(2000, tsdl::ColumnTargets{.columns = {"close_return"}, .ahead = 5});
-  const examples::Evaluation e = evaluation_of(data, data.quantiles(three_levels));
-  const std::string page = examples::html_report(report_of(e), data);
+  const Data data = candle_data(2000, tsdl::ColumnTargets{.columns = {"close_return"}, .ahead = 5});
+  const tsdl::Report run = report_of(data, data.quantiles(three_levels));
+  const tsdl::Evaluation& e = run.evaluation;
+  const std::string page = tsdl::html_report(run);
   CHECK(page_fault(page) == "");
   const std::string svg = picture(page, "Forecast over time");
   const auto [slope, offset] = axis_of(svg, "end");
@@ -546,10 +563,10 @@ TEST_CASE("the forecast picture has actual values, predictions and the constant 
 }
 
 TEST_CASE("the scatter has a dot for each window, and few where there are many") {
-  const examples::RunData few = number_data(1, "y", 90);
-  const examples::Evaluation e = evaluation_of(few);
-  const std::string svg =
-      picture(examples::html_report(report_of(e), few), "Predicted against actual");
+  const Data few = number_data(1, "y", 90);
+  const tsdl::Report run = report_of(few);
+  const tsdl::Evaluation& e = run.evaluation;
+  const std::string svg = picture(tsdl::html_report(run), "Predicted against actual");
   const auto [y_slope, y_offset] = axis_of(svg, "end");
   const auto [x_slope, x_offset] = axis_of(svg, "middle");
   std::size_t dots = 0;
@@ -574,9 +591,10 @@ TEST_CASE("the scatter has a dot for each window, and few where there are many")
 }
 
 TEST_CASE("the coverage picture has the share of targets below each quantile at its level") {
-  const examples::RunData data = number_data(1);
-  const examples::Evaluation e = evaluation_of(data, data.quantiles(three_levels));
-  const std::string page = examples::html_report(report_of(e), data);
+  const Data data = number_data(1);
+  const tsdl::Report run = report_of(data, data.quantiles(three_levels));
+  const tsdl::Evaluation& e = run.evaluation;
+  const std::string page = tsdl::html_report(run);
   const std::string svg = picture(page, "Coverage by level");
   const auto cx = quoted_after(svg, "class=\"mark c0\" cx=\""), cy = quoted_after(svg, " cy=\"");
   REQUIRE(cx.size() == 3);
@@ -592,25 +610,26 @@ TEST_CASE("the coverage picture has the share of targets below each quantile at 
     CHECK(std::fabs(std::stod(cx[j]) - (54 + 332 * three_levels[j])) <= 0.011);
     CHECK(std::fabs(std::stod(cy[j]) - (14 + 332 * (1 - below / n))) <= 0.011);
     CHECK(std::fabs(constant[2 * j + 1] - (14 + 332 * (1 - always / n))) <= 0.011);
-    CHECK(contains(svg, examples::format_percent(below / n) + " below quantile " +
-                            examples::format_exact(three_levels[j])));
+    CHECK(contains(svg, report::format_percent(below / n) + " below quantile " +
+                            report::format_exact(three_levels[j])));
   }
-  CHECK(contains(page, "lie " + examples::format_percent(e.metrics.coverage) +
+  CHECK(contains(page, "lie " + report::format_percent(e.metrics.coverage) +
                            " of the targets; 80.0% are meant."));
   CHECK(count(page, "<figure>") == 4);
 }
 
 TEST_CASE("several targets: a panel each of the first four, a row each in a table") {
-  const examples::RunData data = number_data(6);
+  const Data data = number_data(6);
   for (const tsdl::Task& task : {data.task(), data.quantiles(three_levels)}) {
-    const examples::Evaluation e = evaluation_of(data, task);
-    const std::string page = examples::html_report(report_of(e), data);
+    const tsdl::Report run = report_of(data, task);
+    const tsdl::Evaluation& e = run.evaluation;
+    const std::string page = tsdl::html_report(run);
     CHECK(page_fault(page) == "");
     CHECK(texts_of(picture(page, "Forecast over time"), "label") ==
           std::vector<std::string>{"y0", "y1", "y2", "y3"});
     CHECK(count(picture(page, "Predicted against actual"), "<svg class=\"tsdl-chart square") == 4);
     CHECK(contains(page, "The first 4 of 6 targets."));
-    CHECK(contains(page, "<b>" + examples::format_fixed(e.metrics.r2, 4) + "</b>\nR2, the mean"));
+    CHECK(contains(page, "<b>" + report::format_fixed(e.metrics.r2, 4) + "</b>\nR2, the mean"));
     const std::size_t Q = e.levels.empty() ? 1 : 3;
     for (std::size_t k = 0; k < 6; ++k) {
       const auto of = [&](const std::vector<double>& all) {
@@ -622,10 +641,10 @@ TEST_CASE("several targets: a panel each of the first four, a row each in a tabl
         return tsdl::regression_metrics(x, y);
       };
       const tsdl::Metrics m = of(e.predictions), l = of(e.baseline_named("linear")->predictions);
-      CHECK(contains(
-          page, table_row("y" + std::to_string(k),
-                          {examples::format_loss(m.mae), examples::format_loss(l.mae),
-                           examples::format_fixed(m.r2, 4), examples::format_fixed(l.r2, 4)})));
+      CHECK(contains(page,
+                     table_row("y" + std::to_string(k),
+                               {report::format_loss(m.mae), report::format_loss(l.mae),
+                                report::format_fixed(m.r2, 4), report::format_fixed(l.r2, 4)})));
       CHECK(contains(page, "mean of y" + std::to_string(k) + "<"));
     }
   }
@@ -642,7 +661,7 @@ TEST_CASE("a page of numbers does not grow with its windows") {
 
 TEST_CASE("numbers of a table without time stand over its rows, whatever their names") {
   const std::string hostile = "</svg><script>\"&\xff";
-  const examples::RunData data = number_data(2, hostile);
+  const Data data = number_data(2, hostile);
   for (const std::string& page : {page_of(data), quantile_page(data)}) {
     CHECK(page_fault(page) == "");
     CHECK(contains(picture(page, "Forecast over time"), ">row</text>"));
@@ -652,8 +671,8 @@ TEST_CASE("numbers of a table without time stand over its rows, whatever their n
 }
 
 TEST_CASE("predictions that are no numbers, and windows all of one value") {
-  examples::RunData data = number_data(1);
-  const std::string page = examples::html_report(report_of(evaluation_of(data, NAN)), data);
+  Data data = number_data(1);
+  const std::string page = tsdl::html_report(report_of(data, NAN));
   CHECK(page_fault(page) == "");
   CHECK(contains(page, "A prediction is no number, so nothing can be said."));
   CHECK(count(page, "<figure>") == 1);
@@ -674,45 +693,10 @@ TEST_CASE("a page does not depend on the locale") {
     char do_decimal_point() const override { return ','; }
     std::string do_grouping() const override { return "\3"; }
   };
-  const examples::RunData data = candle_data(1200, tsdl::ThresholdLabel{});
+  const Data data = candle_data(1200, tsdl::ThresholdLabel{});
   const std::string before = page_of(data);
   const std::locale old = std::locale::global(std::locale(std::locale(), new Comma));
   const std::string after = page_of(data);
   std::locale::global(old);
   CHECK(before == after);
-}
-
-TEST_CASE("what a constant answer loses is the least that any constant answer loses") {
-  const std::vector<double> two = {0, 1, 1, 0, 1, 1, 1}, three = {0, 2, 1, 1, 2, 2, 2, 2};
-  const auto loses = [](const tsdl::Task& task, const std::vector<double>& targets,
-                        const std::vector<double>& outputs) {
-    std::vector<double> all;
-    for (std::size_t i = 0; i < targets.size(); ++i)
-      all.insert(all.end(), outputs.begin(), outputs.end());
-    return task->loss(all.data(), targets.data(), std::ssize(targets), nullptr).mean();
-  };
-  for (const double weight : {1.0, 0.4, 3.0}) {
-    const tsdl::Task task = tsdl::Binary{weight};
-    const double least = examples::constant_loss(task, two);
-    CHECK(loses(task, two, {std::log(5 * weight / 2)}) == doctest::Approx(least));
-    for (const double logit : {-1.0, 0.0, 0.5, 2.0}) CHECK(loses(task, two, {logit}) >= least);
-  }
-  for (const std::vector<double>& w : {std::vector<double>{}, {2.0, 1.0, 0.5}}) {
-    const tsdl::Task task = tsdl::Classes{.count = 3, .weights = w};
-    const double least = examples::constant_loss(task, three);
-    const std::vector<double> best =
-        w.empty() ? std::vector<double>{0.0, std::log(2.0), std::log(5.0)}
-                  : std::vector<double>{std::log(2.0), std::log(2.0), std::log(2.5)};
-    CHECK(loses(task, three, best) == doctest::Approx(least));
-    CHECK(loses(task, three, {0, 0, 0}) > least);
-  }
-  CHECK(examples::constant_loss(tsdl::Regression{}, {1, 3}) == 1.0);
-  const std::vector<double> skewed = {0, 1, 2, 3, 100};
-  const tsdl::Task mae = tsdl::Regression{.loss = tsdl::MAE{}};
-  CHECK(examples::constant_loss(mae, skewed) == doctest::Approx(loses(mae, skewed, {2.0})));
-  const tsdl::Task quantiles = tsdl::Quantiles{.levels = three_levels};
-  const double least = examples::constant_loss(quantiles, skewed);
-  for (const double middle : {1.0, 2.0, 3.0})
-    for (const double step : {0.5, 2.0, 50.0})
-      CHECK(loses(quantiles, skewed, {step, middle, step}) >= least);
 }

@@ -11,17 +11,20 @@
 #include <utility>
 #include <vector>
 
-#include "format.hpp"
 #include "tsdl/data/time.hpp"
+#include "tsdl/report/format.hpp"
 
-namespace examples {
-namespace internal {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace report {
 
 /// A stretch of an axis, and the ticks on it with their labels.
 struct Axis {
   double low = 0, high = 1;
   std::vector<std::pair<double, std::string>> ticks;
 };
+
+namespace internal {
 
 /// The least of 1, 2, 5, 10, 20, ... times a power of ten that is not below `least`.
 inline double nice_step(double least) {
@@ -49,13 +52,15 @@ inline std::pair<double, double> robust_range(std::vector<double> values) {
   return {low, high};
 }
 
+}  // namespace internal
+
 /// A linear axis over low..high and a margin, which never reaches below zero for positive values.
 inline Axis linear_axis(double low, double high) {
   const double size = std::max(std::fabs(low), std::fabs(high));
   const double least_span = size == 0 ? 1 : (high - low <= 1e-9 * size ? 0.04 : 1e-4) * size;
   const double margin = std::max(0.06 * (high - low), (least_span - (high - low)) / 2);
   Axis axis{low >= 0 ? std::max(low - margin, 0.0) : low - margin, high + margin, {}};
-  const double step = nice_step((axis.high - axis.low) / 7);
+  const double step = internal::nice_step((axis.high - axis.low) / 7);
   const int decimals = std::max(0, -static_cast<int>(std::floor(std::log10(step) + 1e-9)));
   const bool plain = decimals <= 6 && size < 1e6;
   const double first = std::ceil(axis.low / step - 1e-9),
@@ -92,10 +97,10 @@ inline Axis log_axis(double low, double high) {
 inline Axis epoch_axis(std::size_t epochs, double width) {
   const auto count = static_cast<double>(epochs);
   Axis axis{0.5, count + 0.5, {}};
-  const double step = std::max(1.0, nice_step(count / 12));
+  const double step = std::max(1.0, internal::nice_step(count / 12));
   if (step > 1 && (step - 1) / count * width > 30) axis.ticks.emplace_back(1, "1");
   for (double epoch = step; epoch <= count; epoch += step)
-    axis.ticks.emplace_back(epoch, format_count(static_cast<tsdl::Index>(epoch)));
+    axis.ticks.emplace_back(epoch, format_count(static_cast<Index>(epoch)));
   return axis;
 }
 
@@ -108,8 +113,7 @@ inline Axis time_axis(std::span<const std::int64_t> times, std::size_t most) {
   Axis axis{static_cast<double>(first), static_cast<double>(last), {}};
   const auto tick = [&](std::int64_t time, std::size_t from, std::size_t size) {
     if (time >= first && time <= last)
-      axis.ticks.emplace_back(static_cast<double>(time),
-                              tsdl::format_time(time).substr(from, size));
+      axis.ticks.emplace_back(static_cast<double>(time), format_time(time).substr(from, size));
   };
   // Beyond these years there is no calendar to read.
   if (first < -62135596800000 || last > 253402300799999) return axis;
@@ -142,7 +146,7 @@ inline Axis time_axis(std::span<const std::int64_t> times, std::size_t most) {
       tick(time, 5, 5);
     else if (time >= first)
       axis.ticks.emplace_back(static_cast<double>(time),
-                              tsdl::format_time(time + (time % day_ms == 0)).substr(11, 5));
+                              format_time(time + (time % day_ms == 0)).substr(11, 5));
   return axis;
 }
 
@@ -161,5 +165,6 @@ struct Panel {
   }
 };
 
-}  // namespace internal
-}  // namespace examples
+}  // namespace report
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -4,36 +4,18 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
-#include "chart.hpp"
-#include "data.hpp"
-#include "evaluation.hpp"
-#include "figures.hpp"
-#include "format.hpp"
-#include "html.hpp"
-#include "report.hpp"
+#include "tsdl/report/contents.hpp"
+#include "tsdl/report/evaluation.hpp"
+#include "tsdl/report/figures.hpp"
+#include "tsdl/report/format.hpp"
+#include "tsdl/report/html.hpp"
+#include "tsdl/report/svg.hpp"
 
-namespace examples {
-
-/// A group of a program's options with their values.
-struct SettingsGroup {
-  std::string name;
-  TextLines options;
-};
-
-/// What the page tells of a run, beside its data.
-struct RunReport {
-  std::string subject;      ///< what was trained on what: "a BiLSTM on sp500-daily.csv"
-  std::string ending;       ///< "finished after 5 epochs"
-  std::string test_option;  ///< the option that keeps test windows apart, with a value
-  LossCurves curves;
-  Evaluation evaluation;
-  TextLines summary;  ///< of the data, the model and the training
-  std::vector<SettingsGroup> settings;
-  std::string built;  ///< what with: the library's version and instruction set
-};
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace report {
 
 namespace internal {
 
@@ -48,8 +30,7 @@ inline std::string percent(double value) {
 /// The page as it grows, and what its sections read.
 class ReportParts {
  public:
-  ReportParts(const RunReport& run, const RunData& data)
-      : run_(run), data_(data), e_(run.evaluation) {}
+  explicit ReportParts(const Report& run) : run_(run), e_(run.evaluation) {}
 
   /// A figure in a section of its own, with the words below it; `baseline` may be empty.
   void figure(std::string_view heading, const Figure& figure, std::string_view reading,
@@ -97,11 +78,12 @@ class ReportParts {
     page_.element("p", note, "note").close();
   }
 
-  const RunReport& run_;
-  const RunData& data_;
+  const Report& run_;
   const Evaluation& e_;
   HtmlWriter page_;
 };
 
 }  // namespace internal
-}  // namespace examples
+}  // namespace report
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -13,11 +13,9 @@
 
 #include "tsdl/core/types.hpp"
 
-namespace examples {
-
-using tsdl::is_finite;
-
-namespace internal {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace report {
 
 /// "n/a", "inf" or "-inf".
 inline std::string not_finite_text(double value) {
@@ -25,6 +23,8 @@ inline std::string not_finite_text(double value) {
   if ((bits << 12) != 0) return "n/a";
   return bits >> 63 ? "-inf" : "inf";
 }
+
+namespace internal {
 
 inline std::string print(double value, std::chars_format form, int precision) {
   std::array<char, 400> text;  // the longest: 309 digits, a sign, a point and the decimals
@@ -55,7 +55,7 @@ inline std::string format_exact(double value) {
 
 /// With `decimals` (0 to 60) digits after the point: 0.6712.
 inline std::string format_fixed(double value, int decimals) {
-  if (!is_finite(value)) return internal::not_finite_text(value);
+  if (!is_finite(value)) return not_finite_text(value);
   std::string text = internal::print(value, std::chars_format::fixed, decimals);
   // Minus zero, also one that only rounding makes, is zero to a reader.
   if (text.front() == '-' && text.find_first_not_of("-0.") == std::string::npos) text.erase(0, 1);
@@ -64,7 +64,7 @@ inline std::string format_fixed(double value, int decimals) {
 
 /// In the form 1.25e-4 with at most `digits` significant ones, trailing zeros left out.
 inline std::string format_scientific(double value, int digits) {
-  if (!is_finite(value)) return internal::not_finite_text(value);
+  if (!is_finite(value)) return not_finite_text(value);
   if (value == 0) return "0";
   const std::string text = internal::print(value, std::chars_format::scientific, digits - 1);
   const std::size_t e = text.find('e');
@@ -87,7 +87,7 @@ inline std::string format_loss(double value) {
 /// A learning rate, three significant digits: 0.05, 1e-3, 1.25e-4.
 inline std::string format_rate(double value) {
   const double size = std::fabs(value);
-  if (!is_finite(value)) return internal::not_finite_text(value);
+  if (!is_finite(value)) return not_finite_text(value);
   if (size != 0 && (size < 0.00999 || size >= 1e3)) return format_scientific(value, 3);
   std::string text = format_fixed(value, 4);
   internal::strip_trailing_zeros(text);
@@ -95,7 +95,7 @@ inline std::string format_rate(double value) {
 }
 
 /// A count with its thousands apart: 1,234,567.
-inline std::string format_count(tsdl::Index count) {
+inline std::string format_count(Index count) {
   const std::string digits = std::to_string(count);
   const std::string sign = digits.front() == '-' ? "-" : "";
   return sign + internal::grouped(digits.substr(sign.size()));
@@ -160,4 +160,6 @@ inline std::string wrapped(std::string_view text, std::size_t indent, std::size_
   return result;
 }
 
-}  // namespace examples
+}  // namespace report
+}  // namespace TSDL_ABI
+}  // namespace tsdl

@@ -11,13 +11,15 @@
 #include <utility>
 #include <vector>
 
-#include "axis.hpp"
-#include "figures.hpp"
-#include "format.hpp"
-#include "svg.hpp"
-#include "trace.hpp"
+#include "tsdl/report/axis.hpp"
+#include "tsdl/report/figures.hpp"
+#include "tsdl/report/format.hpp"
+#include "tsdl/report/svg.hpp"
+#include "tsdl/report/trace.hpp"
 
-namespace examples {
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace report {
 
 /// Values over time, in a panel of their own.
 struct TimelinePanel {
@@ -99,8 +101,8 @@ inline Figure timeline_figure(const Timeline& timeline) {
   const TimelineLayout narrow{48, 306, 170, one ? 120.0 : 70.0};
   std::string label = "Close price over time, below it the probability";
   if (!timeline.times.empty())
-    label += ", from " + tsdl::format_time(timeline.times.front()) + " to " +
-             tsdl::format_time(timeline.times.back());
+    label += ", from " + format_time(timeline.times.front()) + " to " +
+             format_time(timeline.times.back());
   Figure figure;
   for (const TimelineLayout& layout : {wide, narrow}) {
     ChartWriter chart;
@@ -112,4 +114,6 @@ inline Figure timeline_figure(const Timeline& timeline) {
   return figure;
 }
 
-}  // namespace examples
+}  // namespace report
+}  // namespace TSDL_ABI
+}  // namespace tsdl
