@@ -19,7 +19,8 @@ pages() {  # pages INPUT...: makes them, and prints the warnings
   grep -vE 'Member .* of (class|struct) .* is not documented' "$work/log" || true
 }
 
-found=$(pages include README.md)
+read -ra inputs < <(sed -n 's/^INPUT *= //p' .doxyfile)
+found=$(pages "${inputs[@]}")
 [ -z "$found" ] || fail "$(head -n 20 <<<"$found")"
 for page in classtsdl_1_1RecurrentStack classtsdl_1_1RecurrentEncoder classtsdl_1_1Network classtsdl_1_1AnyModel \
   classtsdl_1_1BasicConfig classtsdl_1_1Task classtsdl_1_1TaskKind structtsdl_1_1Regression classtsdl_1_1Trainer \

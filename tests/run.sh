@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds the tests and runs them all.
-# Options go to ctest: tests/run.sh -R unit
+# Installs what is missing, builds the tests and runs them all. The release preset builds programs only;
+# this turns its tests on. Options go to ctest: tests/run.sh -R unit
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source examples/support/packages.sh
@@ -16,7 +16,7 @@ if command -v node >/dev/null && command -v npm >/dev/null; then
   [ ! -d "$runtime/node_modules/onnxruntime-node" ] || export TSDL_ONNXRUNTIME=$runtime
 fi
 
-cmake --preset release -DTSDL_BUILD_TESTS=ON -DTSDL_BUILD_BENCH=OFF
+cmake --preset release -DTSDL_BUILD_TESTS=ON
 cmake --build --preset release --parallel "$(nproc)"
 # Tests run side by side: a thread that waits must not hold the core that another test needs.
 export OMP_WAIT_POLICY=passive
