@@ -6,21 +6,24 @@
 #include <cstdio>
 #include <tsdl/lstm.hpp>
 
-constexpr tsdl::Index T = 20, B = 64, H = 16;  // steps, samples, hidden units
-
 /// A recurrent layer and a linear one: together what an optimizer updates (tsdl::Module).
 struct Net {
   using Scalar = double;
-  tsdl::LSTM<double> lstm{{.input_size = 1, .hidden_size = H}, /*seed=*/1, "lstm."};
-  tsdl::Linear<double> head{H, 1, /*seed=*/2, "head."};
+  explicit Net(tsdl::Index hidden)
+      : lstm({.input_size = 1, .hidden_size = hidden}, /*seed=*/1, "lstm."),
+        head(hidden, 1, /*seed=*/2, "head.") {}
 
   void visit(auto&& f) { lstm.visit(f), head.visit(f); }
   void visit(auto&& f) const { lstm.visit(f), head.visit(f); }
   void repack() { lstm.repack(), head.repack(); }
   void zero_gradients() { lstm.zero_gradients(), head.zero_gradients(); }
+
+  tsdl::LSTM<double> lstm;
+  tsdl::Linear<double> head;
 };
 
 int main() {
+  constexpr tsdl::Index T = 20, B = 64, H = 16;  // steps, samples, hidden units
   // Step t of sample b is column t * B + b. The target is the value after the last step.
   Eigen::MatrixXd X(1, T * B), y(1, B);
   tsdl::RandomStream random(/*seed=*/3);
@@ -31,7 +34,7 @@ int main() {
     y(0, b) = std::sin(phase + step * static_cast<double>(T));
   }
 
-  Net net;
+  Net net(H);
   tsdl::Optimizer optimizer(net, tsdl::AdamW{.lr = 1e-2});
   tsdl::LSTM<double>::Cache cache;  // what backward needs of forward; reused, nothing is allocated
   tsdl::Linear<double>::Cache head_cache;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "config.hpp"
-#include "format.hpp"
+#include "names.hpp"
 #include "options.hpp"
 #include "tracking.hpp"
 #include "tsdl/core/error.hpp"

@@ -78,8 +78,10 @@ TEST_CASE("training: networks learn what can be learnt") {
   tsdl::set_thread_count(1);
   check_learns<tsdl::LSTMClassifier<float>>({.hidden_size = 8, .num_layers = 1});
   check_learns<tsdl::GRUClassifier<float>>({.hidden_size = 8, .num_layers = 1});
-  check_learns<tsdl::BiLSTMClassifier<double>>(
-      {.hidden_size = 6, .num_layers = 2, .dropout = 0.1, .pooling = tsdl::Pooling::each_direction_end});
+  check_learns<tsdl::BiLSTMClassifier<double>>({.hidden_size = 6,
+                                                .num_layers = 2,
+                                                .dropout = 0.1,
+                                                .pooling = tsdl::Pooling::each_direction_end});
 }
 
 TEST_CASE("training: three classes") {
