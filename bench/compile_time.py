@@ -106,6 +106,31 @@ def compare(other, rounds, compiler, flags, work):
     print(f"\nother / ours: {medians['other'] / medians['ours']:.3f}; above 1, ours compiles faster")
 
 
+def package_flags():
+    """What the programs' sources need beside our headers."""
+    found = subprocess.run(["pkg-config", "--cflags", "cpp-httplib"], capture_output=True, text=True)
+    return found.stdout.split() if found.returncode == 0 else []
+
+
+def examples(other, rounds, compiler, flags, work):
+    """Prints what each source of examples/ costs, and where there is one that of another checkout."""
+    roots = {"ours": ROOT} | ({"other": other} if other else {})
+    commands = {}
+    for name, root in roots.items():
+        for folder in ("examples", "examples/support"):
+            for source in sorted((root / folder).glob("*.cpp")):
+                key = (str(source.relative_to(root)), name)
+                commands[key] = command(compiler, [*flags, *package_flags()], source, work / "out.o", root)
+    runs = in_turn(commands, rounds)
+    medians = {key: statistics.median(seconds for seconds, _ in runs[key]) for key in runs}
+    print(f"{'seconds':34}" + "".join(f"{name:>8}" for name in roots))
+    for source in sorted({source for source, _ in medians}):
+        cells = (medians.get((source, name)) for name in roots)
+        print(f"{source:34}" + "".join(f"{cell:8.1f}" if cell else f"{'':8}" for cell in cells))
+    sums = (sum(time for (_, name), time in medians.items() if name == of) for of in roots)
+    print(f"{'all':34}" + "".join(f"{total:8.1f}" for total in sums))
+
+
 def table(rounds, compiler, flags, work, with_torch):
     """Prints what each of the small programs costs."""
     sources = {name: ROOT / "bench/compile" / f"{name}.cpp" for name in PROGRAMS}
@@ -125,13 +150,16 @@ def table(rounds, compiler, flags, work, with_torch):
 
 
 def main():
-    against, rounds, compiler, flags = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:]
+    against, of_examples = sys.argv[1], sys.argv[2] == "examples"
+    rounds, compiler, flags = int(sys.argv[3]), sys.argv[4], sys.argv[5:]
     version = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True)
     print(f"{version.stdout.splitlines()[0]}, {' '.join(flags)}; {os.cpu_count()} cores;", end=" ")
     print(f"{time.strftime('%F')}, median of rounds: {rounds}\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        if against:
+        if of_examples:
+            examples(Path(against) if against else None, rounds, compiler, flags, work)
+        elif against:
             compare(Path(against), rounds, compiler, flags, work)
         else:
             torch = (TORCH / "torch/csrc/api/include/torch/torch.h").exists()
