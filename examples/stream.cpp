@@ -81,7 +81,7 @@ class Session {
     if (prediction.status == tsdl::Prediction::Status::refused)
       return refuse(where + stream_.fault());
     ++taken_;
-    if (prediction.status == tsdl::Prediction::Status::interrupted)
+    if (prediction.status == tsdl::Prediction::Status::not_finite)
       std::fprintf(stderr, "stream: %s%s\n", where.c_str(), stream_.fault().c_str());
     if (!prediction) return;
     latencies_.add(elapsed.count());

@@ -71,15 +71,15 @@ void check_stack(const StackCase& s) {
   tsdl::StackCache<double> cache;
 
   const std::function<double()> loss = [&] {
-    tsdl::ForwardOptions<double> how;
-    how.steps = s.steps;
-    how.training = true;
-    how.dropout = {11, 5};
-    how.want_h_n = s.states;
-    if (s.states) how.h0 = h0.data();
-    if (s.states && has_c) how.c0 = c0.data();
+    tsdl::ForwardOptions<double> options;
+    options.steps = s.steps;
+    options.training = true;
+    options.dropout = {11, 5};
+    options.want_h_n = s.states;
+    if (s.states) options.h0 = h0.data();
+    if (s.states && has_c) options.c0 = c0.data();
     stack.repack();
-    stack.forward(view, cache, how);
+    stack.forward(view, cache, options);
     double sum = 0.0;
     const auto read = [&](Index t, Index b, Index d, const double* weights) {
       const auto y = stack.output(cache, t, b, d);
@@ -101,20 +101,20 @@ void check_stack(const StackCase& s) {
 
   loss();
   Values dx(x.size()), dh0(h0.size()), dc0(h0.size());
-  tsdl::BackwardOptions<double> how;
-  how.dy = test::dense(dy, width, s.T, s.B);
-  if (!all) how.dy.step_stride = 0;
-  how.steps = s.steps;
-  how.dx = test::dense(dx, s.I, s.T, s.B);
+  tsdl::BackwardOptions<double> options;
+  options.dy = test::dense(dy, width, s.T, s.B);
+  if (!all) options.dy.step_stride = 0;
+  options.steps = s.steps;
+  options.dx = test::dense(dx, s.I, s.T, s.B);
   if (s.states) {
-    how.dh_n = dh_n.data();
-    how.dh0 = dh0.data();
+    options.dh_n = dh_n.data();
+    options.dh0 = dh0.data();
     if (has_c) {
-      how.dc_n = dc_n.data();
-      how.dc0 = dc0.data();
+      options.dc_n = dc_n.data();
+      options.dc0 = dc0.data();
     }
   }
-  stack.backward(view, cache, how);
+  stack.backward(view, cache, options);
 
   CHECK(check_gradient("x", x, dx, loss) > 0.0);
   if (s.states) {

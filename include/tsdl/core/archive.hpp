@@ -1,5 +1,5 @@
-// State with names, written to a file and read back: what training resumes from. State without
-// names, of streams and indicators: core/state.hpp.
+// Named state, written to a file and read back, from which training resumes. For the unnamed state
+// of streams and indicators see core/state.hpp.
 #pragma once
 
 #include <string>
@@ -12,23 +12,23 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Reads or writes named values: one function of a class names its state once, for both ways.
+/// Reads or writes named values, so that one function of a class serves both directions.
 class StateArchive {
  public:
   virtual ~StateArchive() = default;
 
   virtual void number(const std::string& name, double& value) = 0;
-  /// Shapes: values as `shape` says, row-major.
+  /// A tensor. Shapes: values `shape`, row-major.
   virtual void tensor(const std::string& name, const std::vector<Index>& shape,
                       Buffer<float>& values) = 0;
   virtual void tensor(const std::string& name, const std::vector<Index>& shape,
                       Buffer<double>& values) = 0;
-  /// As many rows as there are. Shapes: values n x columns.
+  /// A table of any number of rows. Shapes: values n x columns.
   virtual void rows(const std::string& name, Index columns, std::vector<double>& values) = 0;
-  /// Whether values are replaced by what was written: not while they are written or only checked.
+  /// Whether values are being replaced by saved ones: false while they are written or only checked.
   virtual bool restores() const noexcept = 0;
 
-  /// Integers and flags, which a double holds exactly up to 2^53.
+  /// An integer or flag, which a double holds exactly up to 2^53.
   template <class Integer>
   void integer(const std::string& name, Integer& value) {
     auto as_number = static_cast<double>(value);
@@ -37,7 +37,7 @@ class StateArchive {
   }
 };
 
-/// Puts a key before the names that one part of a whole gives its values.
+/// Prefixes the names of one part's values with the part's key.
 class KeyedArchive final : public StateArchive {
  public:
   KeyedArchive(StateArchive& archive, std::string key)

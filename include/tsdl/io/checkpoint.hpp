@@ -1,6 +1,5 @@
-// Model files: one safetensors file with all that a prediction needs, that is weights,
-// configuration, task, recipe and seed. Also the Checkpoint callback, which writes it during
-// training.
+// Model files: one safetensors file with everything that a prediction needs: weights,
+// configuration, task, recipe and seed. The Checkpoint callback writes it during training.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +30,7 @@ struct ModelInfo {
   std::uint64_t seed = 0;
 };
 
-/// A model and what belongs to it in its file.
+/// A model, with the recipe and the seed from its file.
 template <class M>
 struct LoadedModel {
   M model;
@@ -47,7 +46,7 @@ inline constexpr const char* task_key = "tsdl.task";
 inline constexpr const char* recipe_key = "tsdl.recipe";
 inline constexpr const char* seed_key = "tsdl.seed";
 
-/// The task of a file of format 1, which knew classes, and numbers without a scale.
+/// The task of a file of format 1, which has classes, or numbers without a scale.
 inline Task task_of_format_1(const Config& model, const Recipe& recipe) {
   const Index outputs = model.index("outputs");
   return recipe.regression ? Task(Regression{.targets = outputs}) : default_task(outputs);
@@ -91,8 +90,8 @@ inline ModelInfo model_info(const TensorFile& file) {
   return info;
 }
 
-/// Refuses a configuration that contradicts the file's own tensors, before anything is allocated by
-/// its sizes.
+/// Refuses a configuration that contradicts the file's own tensors, before anything is allocated
+/// from its sizes.
 template <class M>
 void check_sizes(const TensorFile& file, const Config& config) {
   if constexpr (requires { M::tensors(config); })
@@ -165,8 +164,8 @@ LoadedModel<M> load_from(TensorFile& file, ModelInfo info, const std::optional<T
 
 }  // namespace internal
 
-/// Reads a model file. M is made from (Config, seed), and refuses a configuration of another kind.
-/// A task kind of your own must be given: the file has its name only.
+/// Reads a model file. M is made from (Config, seed) and refuses a configuration of another kind.
+/// Your own kind of task must be given, because the file has only its name.
 /// Throws: Error when the file cannot be read; FormatError when it is not a model file, holds
 /// another kind of model or task, or its tensors do not match its configuration.
 template <Model M>
@@ -194,18 +193,18 @@ LoadedModel<AnyModel<Scalar>> load_any_model(const std::filesystem::path& path) 
       });
 }
 
-/// Writes the model file whenever the monitored loss is the best so far and, when `last_state` is
-/// not empty, everything that resuming needs after every epoch.
+/// Writes the model file whenever the monitored loss is the best so far. If `last_state` is not
+/// empty, it also writes, after every epoch, everything that resuming needs.
 struct Checkpoint {
   std::filesystem::path best;
   Recipe recipe;
   std::filesystem::path last_state{};
-  std::string fingerprint{};  ///< of data and options; resume() refuses a state with another one
+  std::string fingerprint{};  ///< of data and options; resume() refuses a state with any other
 };
 
 namespace internal {
 
-/// Refers to its trainer, which owns it and does not move.
+/// Refers to its trainer, which owns the callback and never moves.
 template <class Trainer>
 class CheckpointCallback final : public Callback {
  public:

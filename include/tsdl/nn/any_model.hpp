@@ -1,4 +1,4 @@
-// A model whose type is known at run time only: what programs hold that read a configuration.
+// A model whose type is known only at run time, for programs that read a configuration.
 #pragma once
 
 #include <algorithm>
@@ -17,8 +17,8 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Any Model of this Scalar, by value, and a Model itself: it is trained, saved and streamed like
-/// the one that it holds. One virtual call a batch, or a push.
+/// Holds any Model of this Scalar by value. It is a Model itself: trained, saved and streamed like
+/// the model that it holds, at one virtual call per batch or push.
 template <class Scalar_>
 class AnyModel {
   struct Held;
@@ -27,7 +27,8 @@ class AnyModel {
  public:
   using Scalar = Scalar_;
 
-  /// That of the model that it is used with; another model's is made anew.
+  /// The held model's Cache, created on first use, and again when used with a model of another
+  /// type.
   class Cache {
    public:
     Cache() = default;
@@ -50,7 +51,7 @@ class AnyModel {
     std::shared_ptr<void> held_;
   };
 
-  /// Takes a model.
+  /// Holds `model`.
   template <Model M>
   requires(!std::is_same_v<M, AnyModel> && std::is_same_v<typename M::Scalar, Scalar>)
       AnyModel(M model)
@@ -64,7 +65,7 @@ class AnyModel {
   AnyModel& operator=(AnyModel&&) noexcept = default;
   ~AnyModel() = default;
 
-  /// The model, if it is of this type; else null.
+  /// The held model if its type is M, otherwise null.
   template <class M>
   const M* get_if() const noexcept {
     const auto* holder = dynamic_cast<const Holder<M>*>(held_.get());
@@ -95,7 +96,7 @@ class AnyModel {
   void set_task(Task task) { held_->set_task(std::move(task)); }
   Index parameter_count() const { return tsdl::parameter_count(*this); }
 
-  /// The held model's window, or its carried state: as theirs.
+  /// The held model's window (WindowOf in nn/window.hpp).
   class Window {
    public:
     Window(const AnyModel& model, Index T) : held_(model.held_->window(T)) {}
@@ -118,7 +119,7 @@ class AnyModel {
     std::unique_ptr<HeldStream> held_;
   };
 
-  /// What carries the held model's state, with its own weights.
+  /// Carries the held model's state. The template arguments must keep their defaults.
   template <class Weight = Scalar, Index Input = Eigen::Dynamic, Index Hidden = Eigen::Dynamic>
   class Carried {
     static_assert(std::is_same_v<Weight, Scalar> && Input == Eigen::Dynamic &&

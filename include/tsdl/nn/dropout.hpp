@@ -1,4 +1,5 @@
-// Dropout between recurrent layers: masks that are a function of key and place, drawn in any order.
+// Dropout between recurrent layers. A mask is a function of key and position, so that masks can be
+// drawn in any order.
 #pragma once
 
 #include <algorithm>
@@ -14,18 +15,18 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Names a mask: the run's seed and the number of the update it is drawn for. A training pass with
-/// dropout refuses one that was not given: the same masks in every update would be no dropout.
+/// Identifies a mask: the run's seed and the number of the update. A training pass with dropout
+/// refuses a key without an update number, which would repeat the same masks in every update.
 struct DropoutKey {
   static constexpr std::uint64_t not_given = ~std::uint64_t{0};
 
   std::uint64_t seed = 0;
-  std::uint64_t update = not_given;  ///< 0, 1, ...: another one in each update
+  std::uint64_t update = not_given;  ///< 0, 1, ...: different in each update
 };
 
 namespace internal {
 
-/// Throws: OptionError when masks are to be drawn for an update that was not named.
+/// Throws: OptionError when the key has no update number.
 inline void check_dropout_key(const DropoutKey& key) {
   if (key.update == DropoutKey::not_given)
     throw OptionError(
@@ -33,13 +34,13 @@ inline void check_dropout_key(const DropoutKey& key) {
         "1, .update = n}");
 }
 
-/// Where the streams of masks begin, one an update: apart from those of weights and shuffling.
+/// The first random stream of masks, one per update. Weights and shuffling use lower streams.
 inline constexpr std::uint64_t dropout_stream = std::uint64_t{1} << 40;
 
-/// Drops units of one column and scales the rest by 1 / (1 - p), so that the mean stays.
-/// out[u] = kept[u] ? in[u] / (1 - p) : 0, for D runs of H units that are padded to Hp.
+/// Drops units of one column and scales the rest by 1 / (1 - p), which keeps the expected value.
+/// Equations: out[u] = kept[u] ? in[u] / (1 - p) : 0, for D runs of H units, each padded to Hp.
 /// The mask is Philox(seed, dropout_stream + update) at counter (unit / 8, sample key, t, layer),
-/// half a word a unit: p is rounded to a multiple of 2^-16.
+/// 16 bits per unit, so that p is rounded to a multiple of 2^-16.
 template <class Scalar>
 void dropout_column(Scalar* out, std::uint8_t* kept, const Scalar* in, const Philox& philox,
                     double p, Index layer, Index t, std::uint32_t key, Index D, Index H,
@@ -75,7 +76,7 @@ void dropout_column(Scalar* out, std::uint8_t* kept, const Scalar* in, const Phi
   }
 }
 
-/// The gradient: values[j] = kept[j] ? values[j] / (1 - p) : 0.
+/// The gradient, in place: values[j] = kept[j] ? values[j] / (1 - p) : 0.
 template <class Scalar>
 void dropout_gradient(Scalar* values, const std::uint8_t* kept, double p, Index count) noexcept {
   const auto scale = static_cast<Scalar>(1.0 / (1.0 - p));

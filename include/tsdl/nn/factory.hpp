@@ -1,4 +1,4 @@
-// Models by a configuration, at run time: the list to which a new kind is added.
+// Makes models from a configuration at run time. A new kind of model is added to the list here.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,11 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Types that make_model knows.
+/// A list of model types for make_model.
 template <class... Models>
 struct ModelList {};
 
-/// The library's own.
+/// The library's models.
 template <class Scalar>
 using Models = ModelList<LSTMClassifier<Scalar>, GRUClassifier<Scalar>, BiLSTMClassifier<Scalar>,
                          BiGRUClassifier<Scalar>>;
@@ -32,8 +32,8 @@ struct ModelType {
   using type = M;
 };
 
-/// Calls use(ModelType<M>) for the model of the list whose kind() is `kind`; returns whether there
-/// is one.
+/// Calls use(ModelType<M>) for the model of the list whose kind() is `kind`. Returns whether there
+/// is such a model.
 template <class... Models, class Use>
 bool with_kind(ModelList<Models...>, std::string_view kind, const Use& use) {
   const auto one = [&]<class M>(ModelType<M> type) {
@@ -53,15 +53,15 @@ std::string kinds_of(ModelList<Models...>) {
 
 }  // namespace internal
 
-/// The names that make_model knows, "lstm, gru, bilstm, bigru".
+/// The names that make_model accepts: "lstm, gru, bilstm, bigru".
 template <class Scalar>
 std::string model_kinds() {
   return internal::kinds_of(Models<Scalar>{});
 }
 
-/// Makes the model that a configuration describes. Initial weights follow from the seed.
-/// Throws: OptionError when its kind is none of model_kinds(), or an option is missing, not known
-/// or out of range; ShapeError when a size is.
+/// Makes the model that a configuration describes, with initial weights drawn from the seed.
+/// Throws: OptionError when its kind is not in the list, or an option is missing, unknown or out of
+/// range; ShapeError when a size is out of range.
 template <class Scalar, class List = Models<Scalar>>
 AnyModel<Scalar> make_model(const Config& config, std::uint64_t seed = 0) {
   std::optional<AnyModel<Scalar>> made;
@@ -73,7 +73,7 @@ AnyModel<Scalar> make_model(const Config& config, std::uint64_t seed = 0) {
 }
 
 /// Makes a recurrent network by its name: lstm, gru, bilstm or bigru.
-/// Throws: OptionError when the name is none of these; as its constructor.
+/// Throws: OptionError when the name is none of these; what the model's constructor throws.
 template <class Scalar>
 AnyModel<Scalar> make_classifier(std::string_view kind, const ClassifierOptions& options,
                                  std::uint64_t seed = 0) {

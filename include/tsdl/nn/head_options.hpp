@@ -1,4 +1,4 @@
-// What stands above an encoder in a Network: options of the pooling and the linear layer.
+// Options of a Network's head: the pooling and the linear layer above its encoder.
 #pragma once
 
 #include <string>
@@ -11,10 +11,10 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// What stands above an encoder.
+/// Options of the pooling and the linear layer above an encoder.
 struct HeadOptions {
   Index outputs = 1;                ///< K
-  Pooling pooling = Pooling::last;  ///< not of a network with a pooling of its own
+  Pooling pooling = Pooling::last;  ///< unused by a network with your own pooling
   double head_dropout = 0.0;        ///< before the linear layer, in training only
   Init init = Init::pytorch;
 
@@ -29,10 +29,10 @@ struct HeadOptions {
     config.options["head_dropout"] = head_dropout;
     config.options["init"] = to_string(init);
   }
-  /// Throws: OptionError when one is missing or has no such value.
+  /// Throws: OptionError when an option is missing or its value is unknown.
   static HeadOptions from(const Config& config) {
     return {.outputs = config.index("outputs"),
-            .head_dropout = config.number("head_dropout", 0.0),  // newer than the first files
+            .head_dropout = config.number("head_dropout", 0.0),  // absent from the oldest files
             .init = init_from(config.text("init"))};
   }
 };

@@ -36,7 +36,7 @@ inline Init init_from(std::string_view name) {
 
 namespace internal {
 
-// Cold, as what joins messages: it runs once, and small code takes less to compile.
+// Cold: initialisation runs once per model, and code optimised for size compiles faster.
 template <class Scalar>
 [[gnu::cold]] void fill_uniform(Parameter<Scalar>& parameter, double bound, RandomStream random) {
   for (Scalar& value : parameter.value) value = static_cast<Scalar>(random.uniform(-bound, bound));
@@ -49,7 +49,7 @@ template <class Scalar>
   fill_uniform(parameter, std::sqrt(6.0 / fans), random);
 }
 
-/// `count` orthonormal vectors of `size` >= count values, one after the other: modified
+/// `count` orthonormal vectors of `size` >= count values, stored one after the other: modified
 /// Gram-Schmidt on normal draws, run twice so that they are orthogonal to working precision.
 [[gnu::cold]] inline std::vector<double> orthonormal(Index count, Index size, RandomStream random) {
   TSDL_ASSERT(size >= count);

@@ -14,12 +14,12 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// torch.nn.Linear.
+/// A fully connected layer: torch.nn.Linear.
 ///
 ///   y = W x + b        dx = W^T dy        dW += dy x^T        db += dy
 ///
 ///   symbol   shape        meaning
-///   x, dx    [B][in]      one row a sample, dense
+///   x, dx    [B][in]      one row per sample, dense
 ///   y, dy    [B][out]
 ///   weight   out x in
 template <class ScalarType>
@@ -27,13 +27,13 @@ class Linear {
  public:
   using Scalar = ScalarType;
 
-  /// Scratch of the backward pass, the caller's.
+  /// Scratch buffers of the backward pass.
   struct Cache {
     Buffer<Scalar> dy, dweights;
   };
 
-  /// Initial weights follow from the seed: the weight's from its random stream number `stream`, the
-  /// bias's from the one after. Names are PyTorch's, after `prefix`.
+  /// Draws the weight from random stream `stream` of the seed, and the bias from stream + 1. Tensor
+  /// names are PyTorch's, after `prefix`.
   /// Throws: ShapeError when a size is below 1.
   Linear(Index in, Index out, std::uint64_t seed = 0, const std::string& prefix = "",
          Init init = Init::pytorch, std::uint64_t stream = 0)
@@ -60,7 +60,8 @@ class Linear {
   const Parameter<Scalar>& weight() const noexcept { return weight_; }
   const Parameter<Scalar>& bias() const noexcept { return bias_; }
 
-  /// The values may have changed afterwards: call repack(), or use update() (nn/module.hpp).
+  /// Calls f(Parameter&) for weight and bias. Call repack() afterwards, or use update()
+  /// (nn/module.hpp) instead.
   template <class F>
   void visit(F&& f) {
     packed_ = false;
@@ -91,7 +92,7 @@ class Linear {
   /// Throws: Error when parameters were visited and repack() was not called.
   void check_packed() const { internal::check_packed(packed_, "Linear"); }
 
-  /// Makes room for what a backward pass writes and reads. Allocates: the first time.
+  /// Creates the gradients and the transposed pack if they are missing. Allocates: the first time.
   void need_gradients() {
     weight_.need_gradient();
     bias_.need_gradient();
@@ -100,19 +101,19 @@ class Linear {
     pack_transposed();
   }
 
-  /// Shapes: y [B][out], x [B][in]. Throws: as check_packed.
+  /// Computes y = W x + b. Shapes: y [B][out], x [B][in]. Throws: as check_packed.
   void forward(Scalar* y, const Scalar* x, Index B) const {
     check_packed();
     apply(y, x, B);
   }
-  /// The same where check_packed() was called before.
+  /// forward() without the check, for a caller that has called check_packed().
   void apply(Scalar* y, const Scalar* x, Index B) const noexcept {
     kernels::multiply<out_vectors>(kernels::Start::bias, y, out_, {x, in_, 1, in_, 0}, pack_.data(),
                                    bias_pack_.data(), B, out_);
   }
 
-  /// Accumulates: the gradients of weight and bias. Assigns: dx, which may be null. Allocates: when
-  /// the cache must grow. Throws: as check_packed.
+  /// The backward pass. Accumulates: the gradients of weight and bias. Assigns: dx, which may be
+  /// null. Allocates: when the cache must grow. Throws: as check_packed.
   void backward(Scalar* dx, const Scalar* dy, const Scalar* x, Index B, Cache& cache) {
     check_packed();
     need_gradients();
@@ -142,7 +143,7 @@ class Linear {
 
  private:
   static constexpr Index W = kernels::lanes<Scalar>;
-  static constexpr Index out_vectors = 1;  ///< a panel: a head has few outputs
+  static constexpr Index out_vectors = 1;  ///< vectors per panel: a head has few outputs
 
   void pack_transposed() noexcept {
     for (Index n = 0; n < out_; ++n)
@@ -153,7 +154,7 @@ class Linear {
   Index in_, out_;
   Parameter<Scalar> weight_, bias_;
   Buffer<Scalar> pack_, bias_pack_;
-  Buffer<Scalar> transposed_pack_;  ///< empty until there was a backward pass
+  Buffer<Scalar> transposed_pack_;  ///< empty until the first backward pass
   bool packed_ = false;
 };
 

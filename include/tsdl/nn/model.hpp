@@ -1,4 +1,4 @@
-// The contract of a model: windows in, outputs out, and the task that says what these mean.
+// The concept Model: windows in, outputs out, and a task that says what the outputs mean.
 #pragma once
 
 #include <concepts>
@@ -14,13 +14,13 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Where a model keeps its task: a model of one's own derives from it.
+/// Base class that holds a model's task. Derive your own model from it.
 template <class ScalarType>
 class ModelBase {
  public:
   using Scalar = ScalarType;
 
-  /// What the outputs mean: default_task, until a Trainer or a file gives another.
+  /// What the outputs mean: default_task until a Trainer or a model file sets another task.
   Task task() const { return task_ ? *task_ : default_task(default_outputs_); }
   void set_task(Task task) noexcept { task_ = std::move(task); }
 
@@ -28,21 +28,21 @@ class ModelBase {
   explicit ModelBase(Index outputs) noexcept : default_outputs_(outputs) {}
 
  private:
-  // The default is made when it is asked for: who only runs a network need not compile any task.
+  // The default task is made on request, so that code which only runs a network compiles no task.
   std::optional<Task> task_;
   Index default_outputs_;
 };
 
-/// A Module that reads windows. forward is const and its Cache the caller's; it gives one column a
-/// sample, or where every step has a target one a step and sample. backward goes back through the
-/// last forward of a training pass, from the gradient of those columns, and accumulates the
-/// gradients of parameters.
+/// A Module that reads windows. forward is const and works in a Cache that the caller owns. It
+/// returns one column per sample, or one per step and sample where every step has a target.
+/// backward takes the gradient of those columns, goes back through the last training forward, and
+/// accumulates the gradients of parameters.
 ///
-/// What else it may have:
-///   explicit M(const Config&, seed)     so that files can be loaded
+/// Optional members:
+///   explicit M(const Config&, seed)     needed to load the model from a file
 ///   static tensors(const Config&)       names and shapes, checked before anything is allocated
-///   target_steps(T)                     T where every step has a target; 1 without
-///   Window, Carried                     how it is streamed; without Window it is run again
+///   target_steps(T)                     T where every step has a target; 1 if absent
+///   Window, Carried                     how it is streamed; RerunWindow if Window is absent
 template <class M>
 concept Model = Module<M> &&
     requires(M& model, const M& fixed, const Batch<typename M::Scalar>& batch,
@@ -57,7 +57,7 @@ concept Model = Module<M> &&
   model.set_task(task);
 };
 
-/// How many of T steps have a target: 1, the last, unless a model says otherwise.
+/// The number of steps, out of T, that have a target: 1 (the last) unless the model defines it.
 template <class M>
 Index target_steps(const M& model, Index T) {
   if constexpr (requires { model.target_steps(T); })
@@ -73,7 +73,7 @@ Index parameter_count(const M& model) {
   return count;
 }
 
-/// Throws: ShapeError when a model gave other columns than its outputs and steps say.
+/// Throws: ShapeError unless `outputs` is model.outputs() x (B * target_steps(model, T)).
 template <class M>
 void check_outputs(const M& model, const Outputs<typename M::Scalar>& outputs, Index T, Index B) {
   if (outputs.rows() != model.outputs() || outputs.cols() != B * target_steps(model, T))

@@ -1,10 +1,10 @@
-// The contracts: what a module, a model and an encoder are. A network of one's own is a class that
-// keeps them; training, files, predictions and streams then work with it unchanged.
+// The concepts Module, Encoder and PoolingModule; Model is in nn/model.hpp. A class of yours that
+// satisfies them works with training, files, predictions and streams unchanged.
 //
-//   Encoder   columns in, columns out: recurrent layers, or what takes their place
+//   Encoder   columns in, columns out: recurrent layers, or your own
 //   Model     windows in, outputs out; a Network is an encoder, a pooling and a linear layer
 //
-// tests/own_encoder.cpp and tests/own_model.cpp are one of each.
+// Examples: tests/own_encoder.cpp and tests/own_model.cpp.
 #pragma once
 
 #include <algorithm>
@@ -26,11 +26,11 @@ inline namespace TSDL_ABI {
 /// How a forward pass is run.
 struct Pass {
   bool training = false;  ///< keep what backward needs, and apply dropout
-  DropoutKey dropout{};   ///< names the masks, when training
+  DropoutKey dropout{};   ///< identifies the masks, when training
 };
 
-/// What a model gives: K x n, a column a sample, or where every step has a target one a step and
-/// sample, [T][B]. A view of the model's cache; assigning makes it view something else.
+/// A model's outputs: K x n, one column per sample, or one per step and sample, [T][B], where every
+/// step has a target. A view into the cache; assignment makes it view other data.
 template <class Scalar>
 class Outputs : public Eigen::Map<const Matrix<Scalar>> {
  public:
@@ -38,7 +38,7 @@ class Outputs : public Eigen::Map<const Matrix<Scalar>> {
   Outputs() noexcept : View(nullptr, 0, 0) {}
   Outputs(const Scalar* data, Index K, Index n) noexcept : View(data, K, n) {}
   Outputs(const Outputs&) noexcept = default;
-  Outputs& operator=(const Outputs& other) noexcept {  // as Eigen's manual does it
+  Outputs& operator=(const Outputs& other) noexcept {  // the way Eigen's manual rebinds a Map
     new (static_cast<View*>(this)) View(other.data(), other.rows(), other.cols());
     return *this;
   }
@@ -51,9 +51,9 @@ enum class Steps {
   each_direction_end  ///< where each direction ends: t = T - 1 forward, t = 0 in reverse
 };
 
-/// What an encoder gives: columns over (t, b), each of `segments` runs of `width` values, `padded`
-/// values apart. From `reverse` on they are of a direction that runs from the end to the start. A
-/// Sequence converts: one run, forward.
+/// An encoder's output: columns over (t, b), each of `segments` runs of `width` values, `padded`
+/// values apart. Segments from `reverse` on belong to the reverse direction. A Sequence converts to
+/// one forward segment.
 template <class Scalar>
 struct Encoded {
   Sequence<const Scalar> columns;
@@ -77,22 +77,22 @@ struct Encoded {
   }
 };
 
-/// What an encoder's forward pass is asked for.
+/// Options of an encoder's forward pass.
 struct EncoderPass {
-  Steps steps = Steps::all;  ///< the others need not be computed
+  Steps steps = Steps::all;  ///< other steps need not be computed
   Pass pass{};
   std::span<const std::uint32_t> keys{};  ///< as in Batch
 };
 
-/// The gradient that enters an encoder's columns: dL/d column, of output_size() values each.
+/// The gradient of an encoder's columns: dL/d column, of output_size() values each.
 template <class Scalar>
 struct Upstream {
-  /// One column a sample unless the steps are all; then also, with a step_stride of 0, one that
-  /// enters every step.
+  /// One column per step and sample for Steps::all, otherwise one per sample. With Steps::all and a
+  /// step_stride of 0, one column per sample enters every step.
   Sequence<const Scalar> dy{};
   Steps steps = Steps::all;
 
-  /// The gradient of the column at (t, b) of an encoder that runs forward, or null where it is
+  /// The gradient of column (t, b) of an encoder that runs forward in time, or null where that is
   /// zero.
   const Scalar* at(Index t, Index b, Index T) const noexcept {
     if (!dy.data || (steps != Steps::all && t + 1 != T)) return nullptr;
@@ -100,8 +100,9 @@ struct Upstream {
   }
 };
 
-/// Has parameters. visit(f) calls f(Parameter&) for each, in the order of files, and its const form
-/// f(const Parameter&); after values have changed, repack() derives what passes read from them.
+/// A class with parameters. visit(f) calls f(Parameter&) for each, in file order; the const
+/// visit(f) calls f(const Parameter&). After values have changed, repack() derives the packed
+/// weights that passes read.
 template <class M>
 concept Module = requires(M& module, const M& fixed) {
   typename M::Scalar;
@@ -111,8 +112,7 @@ concept Module = requires(M& module, const M& fixed) {
   module.zero_gradients();
 };
 
-/// Changes parameters: calls f(Parameter&) for each, then derives what passes read from them, also
-/// when f throws.
+/// Changes parameters: calls f(Parameter&) for each, then repack(), even when f throws.
 template <Module M, class F>
 void update(M& module, F&& f) {
   struct Repack {
@@ -123,8 +123,9 @@ void update(M& module, F&& f) {
   module.visit(std::forward<F>(f));
 }
 
-/// Columns to columns. Its Cache is the caller's; forward is const. It may have static tensors():
-/// the names and shapes that a configuration asks for, known before anything is allocated.
+/// A Module from columns to columns. forward is const and works in a Cache that the caller owns.
+/// Optional: static tensors(config), the names and shapes of its tensors, which loading checks
+/// before it allocates anything.
 template <class E>
 concept Encoder = Module<E> &&
     requires(E& encoder, const E& fixed, const Sequence<const typename E::Scalar>& x,
@@ -136,22 +137,23 @@ concept Encoder = Module<E> &&
   { fixed.input_size() } -> std::convertible_to<Index>;
   { fixed.output_size() } -> std::convertible_to<Index>;
   fixed.describe(config);                              // sets config.kind, and adds its options
-  { fixed.is_causal() } -> std::convertible_to<bool>;  // column t depends on no later one
+  { fixed.is_causal() } -> std::convertible_to<bool>;  // column t depends on no later input
 };
 
-/// From an encoder's columns to the rows that a head reads, of output_size() values each: one a
-/// sample. Its Cache is the caller's; forward is const. backward gets the columns of that forward
-/// and may change the rows' gradient; what it returns may view the rows, or the cache.
+/// From an encoder's columns to the rows that a head reads: one per sample, of output_size()
+/// values. forward is const and works in a Cache that the caller owns. backward gets the columns of
+/// that forward and may overwrite the gradient of the rows; the Upstream that it returns may view
+/// this gradient or the cache.
 ///
-/// What else it may have:
-///   visit, repack, zero_gradients    when it has parameters: then it is a Module
-///   P(const Config&, Index width)    so that files can be loaded, from the encoder's output_size()
-///   rows(T)                          T where it gives a row a step, [T][B]; 1 without
+/// Optional members:
+///   visit, repack, zero_gradients    if it has parameters: it is then a Module
+///   P(const Config&, Index width)    needed to load it; width: the encoder's output_size()
+///   rows(T)                          T if it returns one row per step, [T][B]; 1 if absent
 template <class P>
 concept PoolingModule = requires(P& pooling, const P& fixed, const Encoded<typename P::Scalar>& y,
                                  typename P::Cache& cache, typename P::Scalar* rows,
                                  Config& config) {
-  { fixed.steps() } -> std::same_as<Steps>;  // the columns that it reads
+  { fixed.steps() } -> std::same_as<Steps>;  // the steps that it reads
   { fixed.output_size() } -> std::convertible_to<Index>;
   fixed.forward(rows, y, cache);
   { pooling.backward(rows, y, cache) } -> std::convertible_to<Upstream<typename P::Scalar>>;

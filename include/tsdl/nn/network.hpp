@@ -1,12 +1,12 @@
-// An encoder, a pooling and a linear layer: the common model. Windows in, outputs out.
+// The common model: an encoder, a pooling and a linear layer. Windows in, outputs out.
 //
 //   x         I x T x B      a window's rows
-//   y         E x T x B      columns of the encoder, E = output_size()
-//   pooled    E x B          what the pooling makes of them; E x (T B) where every step is read
+//   y         E x T x B      the encoder's columns, E = output_size()
+//   pooled    E x B          the pooling's rows; E x (T B) where every step is read
 //   outputs   K x B          W pooled + b
 //
-// The encoder is a template argument; the standard poolings and sizes are chosen at run time. A
-// pooling of one's own is a second template argument.
+// The encoder is a template argument; the standard poolings and sizes are chosen at run time. Your
+// own pooling is the second template argument.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +30,7 @@ inline namespace TSDL_ABI {
 
 namespace internal {
 
-/// The options of a network in one struct, where an encoder has them.
+/// The encoder's NetworkOptions, one struct for a whole network, if it has them.
 template <class E>
 struct NetworkOptionsOf {
   struct None {};
@@ -44,8 +44,8 @@ struct NetworkOptionsOf<E> {
 
 }  // namespace internal
 
-/// Its parameters are the encoder's, its pooling's if it has any, and those of a torch.nn.Linear
-/// named `fc`.
+/// An encoder, a pooling and a linear layer. The parameters are the encoder's, the pooling's if it
+/// has any, and those of a torch.nn.Linear named `fc`.
 template <Encoder EncoderType,
           PoolingModule PoolingType = StandardPooling<typename EncoderType::Scalar>>
 class Network : public ModelBase<typename EncoderType::Scalar> {
@@ -56,35 +56,35 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
   static constexpr bool is_standard = std::is_same_v<PoolingType, StandardPooling<Scalar>>;
   static constexpr bool learns_pooling = Module<PoolingType>;
 
-  /// Everything that a pass computes. Reused, it stops allocating.
+  /// Everything that a pass computes. A reused cache stops allocating.
   struct Cache {
     typename EncoderType::Cache encoder;
     typename PoolingType::Cache pooling;
     typename Linear<Scalar>::Cache linear;
-    Encoded<Scalar> encoded;  ///< of the last pass
+    Encoded<Scalar> encoded;  ///< the encoder's output in the last pass
     Buffer<Scalar> pooled, dpooled, outputs;
-    Buffer<std::uint8_t> kept;  ///< by head_dropout
+    Buffer<std::uint8_t> kept;  ///< the mask of head_dropout
   };
 
-  /// Initial weights of the head follow from the seed.
-  /// Throws: ShapeError, OptionError when an option is out of range, or every step is to be read of
-  /// an encoder that is not causal: it would have seen the targets of the earlier ones.
+  /// Draws the head's initial weights from the seed.
+  /// Throws: ShapeError, OptionError when an option is out of range; OptionError when every step is
+  /// read of an encoder that is not causal, because it would see the targets of earlier steps.
   Network(EncoderType encoder, const HeadOptions& head,
           std::uint64_t seed = 0) requires(is_standard)
       : Network(std::move(encoder), head, seed,
                 [&](Index width) { return PoolingType(head.pooling, width); }) {}
 
-  /// With a pooling of one's own.
+  /// With your own pooling.
   Network(EncoderType encoder, PoolingType pooling, const HeadOptions& head, std::uint64_t seed = 0)
       : Network(std::move(encoder), head, seed, [&](Index) { return std::move(pooling); }) {}
 
-  /// The same from one struct of options, where the encoder has such: all weights follow from the
-  /// seed.
+  /// From one struct of options, if the encoder has such a struct. Draws all weights from the seed.
   explicit Network(const Options& options, std::uint64_t seed = 0) requires
       std::constructible_from<EncoderType, const Options&, std::uint64_t>
       : Network((options.head().check(), EncoderType(options, seed)), options.head(), seed) {}
 
-  /// What describe() gave. Throws: also OptionError when an option is missing or not known.
+  /// From a configuration that describe() made. Throws: also OptionError when an option is missing
+  /// or unknown.
   explicit Network(const Config& config, std::uint64_t seed = 0) requires
       std::constructible_from<EncoderType, const Config&, std::uint64_t>
       : Network(EncoderType(config, seed), HeadOptions::from(config), seed,
@@ -115,11 +115,12 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
     return config;
   }
 
-  /// The name of this kind in files, where the encoder has one before it is made.
+  /// The name of this kind of model in files, if the encoder has a static kind().
   static std::string kind() requires requires { EncoderType::kind(); }
   { return EncoderType::kind(); }
 
-  /// The tensors of such a network, in visit's order. Throws: as the constructor.
+  /// The tensors of a network with this configuration, in the order of visit(). Throws: as the
+  /// constructor.
   static std::vector<TensorShape> tensors(const Config& config) requires requires {
     EncoderType::tensors(config);
   }
@@ -131,8 +132,8 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
     return all;
   }
 
-  /// Calls f(Parameter&) for each tensor, in the order of PyTorch's state_dict. The values may have
-  /// changed afterwards: call repack(), or use update() (nn/module.hpp).
+  /// Calls f(Parameter&) for each tensor, in the order of PyTorch's state_dict. Call repack()
+  /// afterwards, or use update() (nn/module.hpp) instead.
   template <class F>
   void visit(F&& f) {
     encoder_.visit(f);
@@ -147,7 +148,7 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
     linear_.visit(f);
   }
 
-  /// Derives the packs from the parameters; every update and load ends with it.
+  /// Derives the packed weights from the parameters; every update and load ends with this call.
   void repack() noexcept {
     encoder_.repack();
     if constexpr (learns_pooling) pooling_.repack();
@@ -162,12 +163,12 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
 
   Index parameter_count() const { return tsdl::parameter_count(*this); }
 
-  /// Outputs of B windows. Shapes: the batch's past is I x T x B; the result K x B, or K x (T B)
-  /// where every step is read, and lives in the cache.
+  /// Computes the outputs of B windows, a view into the cache. Shapes: batch.past I x T x B; the
+  /// result K x B, or K x (T B) where every step is read.
   /// Allocates: when the cache must grow. Safe to call concurrently with separate caches.
   /// Throws: ShapeError when x has no steps, no samples or another number of inputs, or the encoder
-  /// gave other columns than it says; OptionError when dropout has no key; Error when parameters
-  /// were visited and not repacked.
+  /// returned columns of other sizes than it declares; OptionError when dropout has no key; Error
+  /// when parameters were visited and not repacked.
   Outputs<Scalar> forward(const Batch<Scalar>& batch, Cache& cache, const Pass& pass = {}) const {
     const kernels::DenormalGuard guard;
     const bool drops = pass.training && head_.head_dropout > 0;
@@ -186,9 +187,9 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
     return {cache.outputs.data(), K, rows};
   }
 
-  /// Goes back from the gradient of the outputs of the last training pass. The batch is what that
-  /// was given. Shapes: doutputs [rows][K]. Accumulates: parameter gradients. Assigns: dx, where it
-  /// is wanted, dense.
+  /// Back-propagates the gradient of the outputs of the last training pass. `batch` is the batch of
+  /// that pass. Shapes: doutputs [rows][K]; dx dense. Accumulates: parameter gradients. Assigns:
+  /// dx, if given.
   void backward(const Batch<Scalar>& batch, Cache& cache, const Scalar* doutputs,
                 const Sequence<Scalar>& dx = {}) {
     const kernels::DenormalGuard guard;
@@ -207,7 +208,7 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
   }
 
  private:
-  static constexpr std::uint64_t linear_stream = 1u << 20;  // far from the layers' own streams
+  static constexpr std::uint64_t linear_stream = 1u << 20;  // far above the streams of the layers
 
   template <class MakePooling>
   Network(EncoderType encoder, const HeadOptions& head, std::uint64_t seed,
@@ -230,7 +231,7 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
                        encoder_.output_size(), ", T = ", x.steps, ", B = ", x.batch);
   }
 
-  /// The number of the layer whose masks the head's are: the one after the encoder's.
+  /// The layer number of the head's dropout masks: one past the encoder's layers.
   Index mask_layer() const noexcept {
     if constexpr (requires { encoder_.dropout_layers(); })
       return encoder_.dropout_layers();
@@ -256,16 +257,16 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
   Linear<Scalar> linear_;
 };
 
-/// The last T rows of a live series through a network whose encoder has a Window: run again after
-/// each row, to what forward gives for them.
+/// The window of a network whose encoder has a Window: it runs the last T rows of a live series
+/// again after each new row. The outputs are those of forward for the same rows.
 template <class EncoderType, class PoolingType>
 class NetworkWindow {
  public:
   using Scalar = typename EncoderType::Scalar;
   using Model = Network<EncoderType, PoolingType>;
 
+  /// Allocates: only here.
   /// Throws: ShapeError when T is below 1; Error when parameters were visited and not repacked.
-  /// Allocates; nothing else does.
   NetworkWindow(const Model& model, Index T)
       : encoder_(model.encoder(), T, live(model).steps()),
         pooled_(model.linear().in()),
@@ -273,10 +274,11 @@ class NetworkWindow {
     model.linear().check_packed();
   }
 
-  /// Takes the next row; the oldest leaves. Shapes: x I.
+  /// Takes the next row; the oldest row leaves the window. Shapes: x I.
   void push(const Model& model, const Scalar* x) noexcept { encoder_.push(model.encoder(), x); }
 
-  /// The outputs of the last step; at least T rows were pushed. Valid until the next call.
+  /// Returns the outputs of the last step, valid until the next call. At least T rows must have
+  /// been pushed.
   std::span<const Scalar> run(const Model& model) noexcept {
     const Encoded<Scalar> y = encoder_.run(model.encoder());
     live(model).forward(pooled_.data(), y, pooling_);
@@ -284,10 +286,10 @@ class NetworkWindow {
     return std::as_const(outputs_).span();
   }
 
-  /// Nothing of the rows so far is left: T more are pushed before the next run.
+  /// Does nothing: the T rows that must be pushed before the next run replace all earlier rows.
   void reset() noexcept {}
   void state(StateBytes& bytes) { encoder_.state(bytes); }
-  /// After state() was read.
+  /// To be called after state() has read a saved state.
   void restore(const Model& model) noexcept { encoder_.restore(model.encoder()); }
 
  private:
@@ -302,16 +304,17 @@ class NetworkWindow {
   Buffer<Scalar> pooled_, outputs_;
 };
 
-/// A causal network with a standard pooling that carries its state from row to row, whose encoder
-/// has Carried: what forward gives for all rows so far. Template arguments as the encoder's.
+/// Carries the state of a causal network with a standard pooling from row to row, if its encoder
+/// has Carried. The outputs are those of forward for all rows so far. Template arguments: as for
+/// the encoder's Carried.
 template <class EncoderType, class Weight, Index Input, Index Hidden>
 class NetworkCarried {
  public:
   using Scalar = typename EncoderType::Scalar;
   using Model = Network<EncoderType>;
 
-  /// Throws: ShapeError when the encoder cannot carry a state, or its sizes are others; Error when
-  /// parameters were visited and not repacked.
+  /// Throws: ShapeError when the encoder cannot carry its state, or has other sizes than Input and
+  /// Hidden; Error when parameters were visited and not repacked.
   explicit NetworkCarried(const Model& model)
       : encoder_(Stream::borrowing(model.encoder())),
         pooled_(model.linear().in()),
@@ -320,8 +323,8 @@ class NetworkCarried {
     model.linear().check_packed();
   }
 
-  /// Takes the next row and gives the outputs, valid until the next call. Shapes: x I. The mean is
-  /// that over all rows so far.
+  /// Takes the next row and returns the outputs, valid until the next call. Pooling::mean averages
+  /// over all rows so far. Shapes: x I.
   std::span<const Scalar> push(const Model& model, const Scalar* x) noexcept {
     const std::span<const Scalar> h = encoder_.push(model.encoder(), x);
     ++rows_;

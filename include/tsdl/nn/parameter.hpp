@@ -3,7 +3,7 @@
 // Accumulation, here and everywhere: a backward pass adds to the gradients of parameters (+=) and
 // assigns the gradients of inputs and states (=).
 //
-// A gradient takes memory from the first backward pass on: weights for inference alone have none.
+// A gradient is allocated by the first backward pass; a model used only for inference has none.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,7 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// One tensor of a layer. Row-major, as PyTorch's: a matrix of `rows` x `cols`, or a vector of
+/// One tensor of a layer, row-major as in PyTorch: a matrix of `rows` x `cols`, or a vector of
 /// `rows`.
 template <class Scalar>
 struct Parameter {
@@ -27,7 +27,7 @@ struct Parameter {
   Index cols = 1;
   bool is_vector = false;  ///< biases
   Buffer<Scalar> value;
-  Buffer<Scalar> gradient;  ///< empty until it is needed
+  Buffer<Scalar> gradient;  ///< empty until need_gradient()
 
   static Parameter matrix(std::string name, Index rows, Index cols) {
     return {std::move(name), rows, cols, false, Buffer<Scalar>(rows * cols), {}};
@@ -41,14 +41,14 @@ struct Parameter {
     return is_vector ? std::vector<Index>{rows} : std::vector<Index>{rows, cols};
   }
 
-  /// Makes room for the gradient, of zeros, where there is none. Allocates: the first time.
+  /// Creates a gradient of zeros if there is none. Allocates: the first time.
   void need_gradient() {
     if (gradient.size() != value.size()) gradient.assign(value.size(), Scalar{0});
   }
   void zero_gradient() noexcept { std::fill(gradient.begin(), gradient.end(), Scalar{0}); }
 
-  /// As Eigen matrices. Through a parameter that is not const values may be changed: see update()
-  /// in nn/module.hpp.
+  /// The value and the gradient as Eigen matrices. Change values only inside update()
+  /// (nn/module.hpp), or call the module's repack() afterwards.
   using Map = Eigen::Map<RowMajorMatrix<Scalar>>;
   using ConstMap = Eigen::Map<const RowMajorMatrix<Scalar>>;
   Map values() noexcept { return {value.data(), rows, cols}; }
@@ -57,7 +57,7 @@ struct Parameter {
     need_gradient();
     return {gradient.data(), rows, cols};
   }
-  /// Throws: Error when there was no backward pass yet.
+  /// Throws: Error before the first backward pass.
   ConstMap gradients() const {
     if (gradient.size() != value.size())
       throw Error("parameter ", name, ": it has no gradient before the first backward pass");
@@ -67,7 +67,7 @@ struct Parameter {
 
 namespace internal {
 
-/// Passes read packs that were derived from the parameters.
+/// Throws: Error when the parameters may have changed since their packs were derived.
 inline void check_packed(bool packed, const char* where) {
   if (!packed)
     throw Error(where,

@@ -1,4 +1,4 @@
-// From an encoder's columns to the rows that a head reads, forward and backward.
+// Pooling: from an encoder's columns to the rows that a head reads, forward and backward.
 #pragma once
 
 #include <algorithm>
@@ -12,10 +12,10 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// What a network's head reads of its encoder: one row a sample, or one a step and sample. A row
-/// has the encoder's output_size() values, forward before reverse.
+/// Which of an encoder's columns the head reads: one row per sample, or one per step and sample. A
+/// row has the encoder's output_size() values, the forward direction before the reverse.
 enum class Pooling {
-  last,                ///< out[:, -1, :]: of the reverse direction, its first step
+  last,                ///< out[:, -1, :], the first step of the reverse direction
   each_direction_end,  ///< each direction's last step: forward's at T - 1, reverse's at 0
   mean,                ///< the mean over t
   each                 ///< every step, of a causal encoder: rows are [T][B]
@@ -48,7 +48,7 @@ inline Pooling pooling_from(std::string_view name) {
   throw OptionError("pooling: expected one of ", known, ", got '", name, "'");
 }
 
-/// These poolings, chosen at run time. Sums run by ascending t; there are no parameters.
+/// The poolings above, chosen at run time. They have no parameters. Sums run over ascending t.
 ///
 ///   last, each_direction_end   row = y[t]            dy[t] = drow
 ///   mean                       row = sum_t y[t] / T  dy[t] = drow / T at every t
@@ -59,9 +59,9 @@ class StandardPooling {
   using Scalar = ScalarType;
   struct Cache {};
 
-  /// Of an encoder's columns of `width` values.
+  /// For an encoder whose columns have `width` values.
   StandardPooling(Pooling kind, Index width) noexcept : kind_(kind), width_(width) {}
-  /// What describe() gave. Throws: OptionError when it is none of these.
+  /// From a configuration that describe() made. Throws: OptionError when its pooling is unknown.
   StandardPooling(const Config& config, Index width)
       : StandardPooling(pooling_from(config.text("pooling")), width) {}
   void describe(Config& config) const { config.options["pooling"] = std::string(to_string(kind_)); }
@@ -72,9 +72,9 @@ class StandardPooling {
     if (kind_ == Pooling::last) return Steps::last;
     return kind_ == Pooling::each_direction_end ? Steps::each_direction_end : Steps::all;
   }
-  /// Rows a sample.
+  /// Rows per sample.
   Index rows(Index T) const noexcept { return kind_ == Pooling::each ? T : 1; }
-  /// The same on a live series, where only the last step of a window is asked for.
+  /// The pooling for a live series, which needs only the last step of a window.
   StandardPooling live() const noexcept {
     return {kind_ == Pooling::each ? Pooling::last : kind_, width_};
   }
@@ -84,7 +84,7 @@ class StandardPooling {
     const Index width = y.width, T = y.columns.steps, B = y.columns.batch;
     for (Index r = 0; r < rows(T) * B; ++r)
       for (Index s = 0; s < y.segments; ++s) {
-        // Plain loops: Eigen's would be functions whose names do not tell the instruction set.
+        // Plain loops: the symbols of Eigen's functions do not encode the instruction set.
         const Index b = r % B;
         Scalar* row = pooled + (r * y.segments + s) * width;
         const bool mean = kind_ == Pooling::mean;
@@ -100,7 +100,8 @@ class StandardPooling {
       }
   }
 
-  /// One gradient a sample for every step that was read, or for each one a step.
+  /// Returns one gradient per sample, which enters every step that was read; for Pooling::each, one
+  /// per step and sample.
   Upstream<Scalar> backward(Scalar* drows, const Encoded<Scalar>& y, Cache&) const noexcept {
     const Index T = y.columns.steps, B = y.columns.batch;
     if (kind_ == Pooling::mean)

@@ -1,6 +1,6 @@
-// How a model runs on a live series: the last T rows again after each, or a state that is carried.
-// A model that can do better than to run its window again brings a Window of its own, as recurrent
-// networks do; one that carries a state brings Carried.
+// How a model runs on a live series: it runs its last T rows again after each new row, or it
+// carries a state. A model that can run its window faster than by forward defines its own Window,
+// as recurrent networks do; a model that can carry a state defines Carried.
 #pragma once
 
 #include <algorithm>
@@ -16,15 +16,16 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// The last T rows of a series, through any model. Rows stand in a ring that is kept twice over,
-/// one copy after the other: any T in a row are then adjacent.
+/// Runs any model on the last T rows of a series. The rows are in a ring buffer that is stored
+/// twice, one copy after the other, so that any T successive rows are contiguous.
 template <Model M>
 class RerunWindow {
  public:
   using Scalar = typename M::Scalar;
 
-  /// Runs the model once, on zeros, so that its cache has its size and what it refuses is thrown
-  /// here. Throws: ShapeError when T is below 1; what forward throws.
+  /// Runs the model once on zeros, to size its cache and to throw here what forward would throw
+  /// later.
+  /// Throws: ShapeError when T is below 1; what forward throws.
   RerunWindow(const M& model, Index T) : length_(T), inputs_(model.inputs()) {
     if (T < 1) throw ShapeError("window: expected at least one row, got ", T);
     rows_.assign(2 * T * inputs_, Scalar{0});
@@ -49,8 +50,8 @@ class RerunWindow {
     next_ = next_ + 1 == length_ ? 0 : next_ + 1;
   }
 
-  /// The outputs of the last step. Allocates: in the first call after a copy, and what forward
-  /// does.
+  /// Returns the outputs of the last step. Allocates: in the first call after a copy, and whatever
+  /// forward allocates.
   std::span<const Scalar> run(const M& model) noexcept {
     const Outputs<Scalar> outputs = model.forward(view(), cache_, Pass{});
     return {outputs.data() + outputs.size() - outputs.rows(),
@@ -67,7 +68,7 @@ class RerunWindow {
   }
 
   Index length_, inputs_;
-  Index next_ = 0;  ///< the slot of the next row: the oldest is there
+  Index next_ = 0;  ///< the slot of the next row, which holds the oldest row
   Buffer<Scalar> rows_;
   typename M::Cache cache_{};
 };
@@ -84,7 +85,7 @@ struct WindowType<M> {
   using type = typename M::Window;
 };
 
-/// In place of what carries a state, for a model that has no such.
+/// Takes the place of Carried for a model that has none.
 template <class M>
 struct NoCarried {
   using Scalar = typename M::Scalar;
@@ -109,11 +110,11 @@ struct CarriedType<M, Weight, Input, Hidden> {
 
 }  // namespace internal
 
-/// A model's Window.
+/// A model's own Window, or RerunWindow.
 template <class M>
 using WindowOf = typename internal::WindowType<M>::type;
 
-/// What carries a model's state. Its constructor throws where the model cannot.
+/// A model's own Carried, or a class whose constructor throws ShapeError.
 template <class M, class Weight = typename M::Scalar, Index Input = Eigen::Dynamic,
           Index Hidden = Eigen::Dynamic>
 using CarriedOf = typename internal::CarriedType<M, Weight, Input, Hidden>::type;

@@ -1,4 +1,4 @@
-// AdamW: Adam with decoupled weight decay, and groups of parameters with settings of their own.
+// AdamW: Adam with decoupled weight decay, with separate settings for groups of parameters.
 #pragma once
 
 #include <cmath>
@@ -25,7 +25,7 @@ struct ParameterGroup {
   double lr_scale = 1.0;
 };
 
-/// AdamW's options, with PyTorch's defaults. The first group whose name matches applies. An
+/// Options of AdamW, with PyTorch's defaults. The first group whose name matches applies. An
 /// Optimizer makes the updates.
 struct AdamW {
   double lr = 1e-3;
@@ -56,25 +56,28 @@ struct AdamW {
   }
 };
 
-/// The updates of a model's parameters, with the moments that they remember.
+/// Updates a model's parameters by AdamW and keeps their moments.
 ///
 ///   tsdl::Optimizer optimizer(model, tsdl::AdamW{.lr = 1e-3});
 ///   model.zero_gradients();  ...forward, backward...  optimizer.step(model);
 ///
-///   g = gradient_scale gradient         m = beta1 m + (1 - beta1) g    v = beta2 v + (1 - beta2)
-///   g^2 w = (1 - lr weight_decay) w - lr (m / (1 - beta1^n)) / (sqrt(v / (1 - beta2^n)) + eps)
+///   g = gradient_scale gradient
+///   m = beta1 m + (1 - beta1) g
+///   v = beta2 v + (1 - beta2) g^2
+///   w = (1 - lr weight_decay) w - lr (m / (1 - beta1^n)) / (sqrt(v / (1 - beta2^n)) + eps)
 ///
 /// Source: https://pytorch.org/docs/stable/generated/torch.optim.AdamW.html
 template <class Scalar>
 class Optimizer {
  public:
-  /// Of one parameter, and how the optimizer treats it.
+  /// The moments and the settings of one parameter.
   struct Moments {
     Buffer<Scalar> m, v;
     double weight_decay, lr_scale;
   };
 
-  /// Allocates the moments, zero. Throws: OptionError when an option is out of range.
+  /// Starts from zero moments. Allocates: the moments. Throws: OptionError when an option is out of
+  /// range.
   template <Module M>
   explicit Optimizer(const M& model, const AdamW& options = {}) : options_(options) {
     options_.check();
@@ -92,16 +95,17 @@ class Optimizer {
     tensors_.resize(moments_.size());
   }
 
-  /// One update at the options' rate. Leaves gradients alone; ends with the model's repack().
-  /// Throws: ShapeError, before anything is changed, when the model has other parameters than the
-  /// one that the optimizer was made for.
+  /// Makes one update at the learning rate of the options. Does not change gradients; ends with
+  /// model.repack().
+  /// Throws: ShapeError, before it changes anything, when the model's parameters are not those that
+  /// the optimizer was made for.
   template <Module M>
   void step(M& model) {
     step(model, options_.lr);
   }
 
-  /// The same at a rate of its own, with gradients multiplied by `gradient_scale`, as clipping
-  /// wants it. Threads take tensors.
+  /// Makes one update at rate `lr`, with gradients multiplied by `gradient_scale` (for clipping).
+  /// Threads share the tensors. Throws: as step(model).
   template <Module M>
   void step(M& model, double lr, double gradient_scale = 1.0) {
     check(model);
@@ -138,11 +142,11 @@ class Optimizer {
   const AdamW& options() const noexcept { return options_; }
   std::uint64_t steps() const noexcept { return steps_; }
 
-  /// In the order of the model's parameters.
+  /// The moments, in the order of the model's parameters.
   const std::vector<Moments>& moments() const noexcept { return moments_; }
 
-  /// Reads or writes the number of updates and the moments, under the names of the parameters of
-  /// the model that it was made for. Throws: ShapeError when the model is another one.
+  /// Reads or writes the number of updates and the moments, named after the model's parameters.
+  /// Throws: ShapeError when the optimizer was made for another model.
   template <Module M>
   void archive(StateArchive& archive, const M& model) {
     check(model);
@@ -171,7 +175,7 @@ class Optimizer {
                        moments_.size());
   }
 
-  /// What one parameter's update costs, in operations of a product: it waits for memory.
+  /// Cost per parameter, in operations of a product: the update is memory-bound.
   static constexpr double operations_each = 50;
 
   AdamW options_;

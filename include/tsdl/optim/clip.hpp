@@ -20,8 +20,9 @@ double gradient_norm(const Model& model) {
   return std::sqrt(sum);
 }
 
-/// What gradients of this norm are to be multiplied by so that their norm is at most `max_norm`:
-/// min(1, max_norm / (norm + 1e-6)). A max_norm of 0 turns clipping off.
+/// The factor that scales gradients of norm `norm` to a norm of at most `max_norm`. A max_norm of 0
+/// turns clipping off.
+/// Equations: min(1, max_norm / (norm + 1e-6)).
 /// Source: torch.nn.utils.clip_grad_norm_.
 inline double clip_coefficient(double norm, double max_norm) noexcept {
   return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1.0;

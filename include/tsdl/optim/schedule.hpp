@@ -1,4 +1,4 @@
-// Learning-rate schedules: state machines over a metric, one call an epoch.
+// Learning-rate schedules: state machines over a metric, called once per epoch.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@ struct ReduceLROnPlateau {
   double threshold = 1e-4;
   Index cooldown = 0;
   double min_lr = 0.0;
-  double eps = 1e-8;  ///< a change below this is not made
+  double eps = 1e-8;  ///< a change must be larger than this
 
   /// Throws: OptionError when a setting is out of range.
   void check() const {
@@ -39,7 +39,7 @@ struct PlateauState {
   Index bad_epochs = 0;
   Index cooldown_left = 0;
 
-  /// The rate after an epoch that ended with `metric`. NaN is not better than anything.
+  /// Returns the rate after an epoch that ended with `metric`. NaN is never an improvement.
   double next(const ReduceLROnPlateau& options, double metric, double lr) noexcept {
     if (!is_nan(metric) && metric < best * (1.0 - options.threshold)) {
       best = metric;

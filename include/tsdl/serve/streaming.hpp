@@ -1,6 +1,6 @@
-// Live predictions: a candle goes in, what the model's task predicts comes out. Indicators, scaler
-// and model in one object, for one thread; a push allocates nothing, locks nothing and makes no
-// system call.
+// Live predictions: push a candle, get the prediction of the model's task. One object holds
+// indicators, scaler and model, for one thread; a push allocates nothing, locks nothing and makes
+// no system call.
 #pragma once
 
 #include <algorithm>
@@ -28,60 +28,62 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// What the model reads for a prediction. The two give different numbers.
+/// What the model reads for a prediction. The two modes give different numbers.
 enum class StreamMode : std::uint8_t {
-  /// The last T candles from a state of zeros, T being the recipe's length: what it was trained on,
-  /// and what predict() does. The only mode of a model that is not causal, such as a bidirectional
-  /// network, whose reverse direction begins at the newest candle.
+  /// The last T candles from a zero state, where T is the recipe's length: as in training and in
+  /// predict(). The only mode for a model that is not causal, such as a bidirectional network,
+  /// whose reverse direction begins at the newest candle.
   rerun,
-  /// All candles since the start, the state being carried from one to the next: one step a candle,
-  /// some T times less work. The model then reads longer sequences than those it was trained on.
+  /// All candles since the start, with the state carried from one to the next: one step per candle,
+  /// about T times less work. The model then reads longer sequences than in training.
   carry
 };
 
-/// What a push gives.
+/// The result of a push.
 struct Prediction {
   enum class Status : std::uint8_t {
-    warming_up,   ///< taken; indicators or window are not full yet
-    ready,        ///< taken, and there is a prediction
-    refused,      ///< not taken, nothing changed: the candle is not valid (see fault())
-    interrupted,  ///< taken, but a feature is not finite any more: the window starts anew
+    warming_up,  ///< accepted; indicators or window are not full yet
+    ready,       ///< accepted, and there is a prediction
+    refused,     ///< not accepted, nothing changed (see fault())
+    not_finite,  ///< accepted, but a feature is not finite (see fault()): the window restarts
   };
   Status status = Status::warming_up;
-  /// As predict()'s, what the model's task makes of its outputs: the probability of class 1 or of
-  /// each class, numbers, quantiles. Empty unless ready. Valid until the next push.
+  /// The prediction of the model's task, as from predict(): the probability of class 1 or of each
+  /// class, numbers, or quantiles. Empty unless ready. Valid until the next push.
   std::span<const double> values{};
-  /// The same, by the name that a classifier's have.
+  /// The same values, under the name for classifiers.
   std::span<const double> probabilities = values;
 
   explicit operator bool() const noexcept { return status == Status::ready; }
 };
 
-/// A trained model at work on a live series. Its predictions have the bits of predict() on the
-/// window that ends at the same candle (StreamMode::rerun), or of one forward pass over all candles
-/// since the indicators were warm (StreamMode::carry).
+/// Runs a trained model on a live series. Its predictions have the bits of predict() on the window
+/// that ends at the same candle (StreamMode::rerun), or of one forward pass over all candles since
+/// the indicators were warm (StreamMode::carry).
 ///
 ///     auto [model, recipe, seed] = tsdl::load_any_model<float>(path);
 ///     tsdl::StreamingPredictor stream(std::move(model), recipe);
 ///     if (auto prediction = stream.push(candle)) act(prediction.values[0]);
 ///
-/// Many streams of one model share its weights: give each the same std::shared_ptr<const M>, or
-/// copy a stream. A copy goes on from where the original was.
+/// Streams can share the weights of one model: give each the same std::shared_ptr<const M>, or copy
+/// a stream. A copy continues where the original was.
 ///
-///   Weight, Input, Hidden   of what carries the state (CarriedOf): BFloat16 weights, sizes known
-///                           when compiling
+///   Weight, Input, Hidden   for StreamMode::carry (CarriedOf): BFloat16 weights, sizes known at
+///                           compile time
 ///
-/// Hold a kernels::DenormalGuard around a loop of pushes, or each sets the processor's mode. Not
-/// safe to use from two threads at once; streams that share a model are, each in a thread.
+/// Hold a kernels::DenormalGuard around a loop of pushes; otherwise each push sets the processor's
+/// mode. A stream is not safe to use from two threads at once; streams that share a model may each
+/// run in a thread of their own.
 template <Model M, class Weight = typename M::Scalar, Index Input = Eigen::Dynamic,
           Index Hidden = Eigen::Dynamic>
 class StreamingPredictor {
  public:
   using Scalar = typename M::Scalar;
 
-  /// For a recipe of candles with a feature set of ours, or of a table, whose rows push_features
-  /// takes. Throws: DataError when the recipe is not fitted, or its feature set unknown; ShapeError
-  /// when model and recipe do not fit, or the mode is carry and the model cannot carry its state.
+  /// For a recipe of candles with a feature set of the library, or a recipe of a table, whose rows
+  /// go to push_features().
+  /// Throws: DataError when the recipe is not fitted, or its feature set is unknown; ShapeError
+  /// when model and recipe do not match, or the mode is carry and the model cannot carry its state.
   StreamingPredictor(M model, Recipe recipe, StreamMode mode = StreamMode::rerun)
       : StreamingPredictor(std::make_shared<const M>(std::move(model)), std::move(recipe), nullptr,
                            mode) {}
@@ -89,7 +91,7 @@ class StreamingPredictor {
                      StreamMode mode = StreamMode::rerun)
       : StreamingPredictor(std::move(model), std::move(recipe), nullptr, mode) {}
 
-  /// For a recipe of candles with a set of one's own.
+  /// For a recipe of candles with your own feature set.
   /// Throws: also DataError when the recipe names another set.
   StreamingPredictor(M model, Recipe recipe, const FeatureSet& set,
                      StreamMode mode = StreamMode::rerun)
@@ -103,8 +105,8 @@ class StreamingPredictor {
   const Recipe& recipe() const noexcept { return recipe_; }
   StreamMode mode() const noexcept { return carried_ ? StreamMode::carry : StreamMode::rerun; }
 
-  /// Takes the next candle. Refused: one that is not valid (see validate), not later than the one
-  /// before, or any where the recipe is a table's. Allocates nothing.
+  /// Takes the next candle. Refuses a candle that is not valid (see validate) or not later than the
+  /// last, and every candle if the recipe is for a table. Allocates nothing.
   Prediction push(const Candle& candle) noexcept {
     fault_ = {};
     if (!features_) return refuse(Fault::Kind::not_candles);
@@ -123,8 +125,8 @@ class StreamingPredictor {
     return take_row();
   }
 
-  /// Takes the next row of features that were made elsewhere, as they are before the scaler.
-  /// Refused: a row of another size. Shapes: row recipe().columns.size(). Allocates nothing.
+  /// Takes the next row of features computed elsewhere, before scaling. Refuses a row of another
+  /// size. Shapes: row recipe().columns.size(). Allocates nothing.
   Prediction push_features(std::span<const double> row) noexcept {
     fault_ = {};
     if (row.size() != row_.size()) return refuse(Fault::Kind::size);
@@ -132,10 +134,11 @@ class StreamingPredictor {
     return take_row();
   }
 
-  /// The model's outputs of the last prediction: logits, or the numbers of a regression.
+  /// The model's outputs for the last prediction: logits, or the numbers of a regression.
   std::span<const Scalar> outputs() const noexcept { return outputs_.span(); }
 
-  /// Why the last push was refused or interrupted, in one line; else empty. Allocates: the text.
+  /// Why the last push was refused or not finite, in one line; otherwise empty. Allocates: the
+  /// text.
   std::string fault() const {
     switch (fault_.kind) {
       case Fault::Kind::none:
@@ -156,16 +159,16 @@ class StreamingPredictor {
     return {};
   }
 
-  /// Back to where it was when constructed. Allocates: new indicators.
+  /// Returns to the state after construction. Allocates: new indicators.
   void reset() {
     if (features_) features_ = fresh_;
     has_time_ = false;
     restart();
   }
 
-  /// All that the pushes so far have left behind, as bytes: a program that is started again
-  /// constructs the same object and goes on with restore(), to the same bits.
-  /// Throws: Error when an indicator of one's own has no state(StateBytes&).
+  /// The state that the pushes so far have left, as bytes. A restarted program constructs the same
+  /// object, calls restore() and continues with the same bits.
+  /// Throws: Error when one of your own indicators has no state(StateBytes&).
   std::vector<std::byte> snapshot() const {
     const std::vector<std::byte> state = state_bytes();
     std::vector<std::byte> bytes;
@@ -176,8 +179,8 @@ class StreamingPredictor {
     return bytes;
   }
 
-  /// Takes up a snapshot, whole or not at all.
-  /// Throws: FormatError when the bytes are no snapshot, are damaged, or are of a stream with
+  /// Restores a snapshot, completely or not at all.
+  /// Throws: FormatError when the bytes are not a snapshot, are damaged, or come from a stream with
   /// another model, recipe, mode or instruction set.
   void restore(std::span<const std::byte> bytes) {
     Header header;
@@ -264,14 +267,14 @@ class StreamingPredictor {
     return {Prediction::Status::refused};
   }
 
-  Prediction interrupt(Index feature) noexcept {
+  Prediction not_finite(Index feature) noexcept {
     restart();
     fault_.kind = Fault::Kind::feature;
     fault_.feature = feature;
-    return {Prediction::Status::interrupted};
+    return {Prediction::Status::not_finite};
   }
 
-  /// The window begins anew; the indicators go on.
+  /// Restarts the window; the indicators continue.
   void restart() noexcept {
     rows_ = 0;
     if (window_) window_->reset();
@@ -284,12 +287,12 @@ class StreamingPredictor {
     bool warm = true;
     for (std::size_t i = 0; i < row_.size(); ++i) {
       if (is_finite(row_[i])) continue;
-      if (rows_ > 0 || !is_nan(row_[i])) return interrupt(static_cast<Index>(i));
+      if (rows_ > 0 || !is_nan(row_[i])) return not_finite(static_cast<Index>(i));
       warm = false;
     }
     if (!warm) return {};
     if (const Index fault = recipe_.scaler.transform_row(row_.data(), column_.data()); fault >= 0)
-      return interrupt(fault);
+      return not_finite(fault);
     ++rows_;
     std::span<const Scalar> outputs;
     if (window_) {
@@ -304,7 +307,7 @@ class StreamingPredictor {
     return {Prediction::Status::ready, values_};
   }
 
-  /// What changes with a push.
+  /// Reads or writes everything that a push changes.
   void state(StateBytes& bytes) {
     bytes(time_, has_time_, rows_);
     if (features_) features_->state(bytes);
@@ -324,7 +327,7 @@ class StreamingPredictor {
             Fingerprint().add(std::span(state)).value()};
   }
 
-  /// Of all that a state depends on.
+  /// A digest of everything that a state depends on.
   std::uint64_t fingerprint_of(StreamMode mode) const {
     Fingerprint print;
     print.add(TSDL_TEXT(TSDL_ABI)).add(recipe_.features);
@@ -347,16 +350,16 @@ class StreamingPredictor {
   std::shared_ptr<const M> model_;
   Recipe recipe_;
   Task task_;
-  std::optional<FeatureStream> features_, fresh_;  ///< none for a table's recipe
+  std::optional<FeatureStream> features_, fresh_;  ///< empty for a recipe of a table
   bool needs_volume_ = false;
-  std::optional<WindowOf<M>> window_;  ///< one of these two
+  std::optional<WindowOf<M>> window_;  ///< either this or carried_
   std::optional<CarriedOf<M, Weight, Input, Hidden>> carried_;
   std::vector<double> row_, values_;
   Buffer<Scalar> column_, outputs_;
   Buffer<double> wide_;  ///< the outputs in double
   std::int64_t time_ = 0;
   bool has_time_ = false;
-  Index rows_ = 0;  ///< complete ones since the window began
+  Index rows_ = 0;  ///< complete rows since the window started
   std::uint64_t made_for_ = 0;
   Fault fault_;
 };
@@ -366,7 +369,7 @@ StreamingPredictor(std::shared_ptr<const M>, Recipe) -> StreamingPredictor<M>;
 template <class M>
 StreamingPredictor(std::shared_ptr<const M>, Recipe, StreamMode) -> StreamingPredictor<M>;
 
-/// A StreamingPredictor by the name that it had when it was for classifiers only.
+/// The former name of StreamingPredictor, from when it was for classifiers only.
 template <Model M, class Weight = typename M::Scalar, Index Input = Eigen::Dynamic,
           Index Hidden = Eigen::Dynamic>
 class StreamingClassifier : public StreamingPredictor<M, Weight, Input, Hidden> {

@@ -1,4 +1,4 @@
-// A loss of one's own: any function of a sample's outputs and targets, as a task.
+// Your own loss: any function of a sample's outputs and targets, as a task.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ template <class Options>
 class CustomTask;
 }
 
-/// Numbers with a loss of one's own, to which each sample counts the same:
+/// A regression task with your own loss. Every sample has the same weight.
 ///
 ///   tsdl::CustomLoss{.name = "log_cosh",
 ///                    .loss = [](std::span<const double> x, std::span<const double> y,
@@ -31,13 +31,14 @@ class CustomTask;
 ///                      return std::log(std::cosh(x[0] - y[0]));
 ///                    }}
 ///
-/// The first outputs, one a target, are the predictions; more of them (a variance, say) are the
-/// loss's own. A model file holds the name, but only this program knows the function: give the same
-/// task to load_model.
+/// The first outputs, one per target, are the predictions; further outputs (a variance, say) are
+/// for the loss only. A model file holds the name but not the function: give the same task to
+/// load_model.
 struct CustomLoss {
   std::string name;
-  /// The loss of one sample, and its derivative by each output. Must not throw. Targets are in
-  /// units of `scale`. Shapes: outputs and slopes `outputs`, targets `targets`.
+  /// Returns the loss of one sample and writes its derivative with respect to each output into
+  /// `slopes`. Targets are in units of `scale`. Must not throw. Shapes: outputs and slopes
+  /// `outputs`, targets `targets`.
   std::function<double(std::span<const double> outputs, std::span<const double> targets,
                        std::span<double> slopes)>
       loss;
@@ -45,8 +46,8 @@ struct CustomLoss {
   Index outputs = 1;    ///< at least K
   TargetScale scale{};  ///< Prepared::scale of windows whose targets are numbers
 
-  using Kind = internal::CustomTask<CustomLoss>;  ///< its constructor throws OptionError on what it
-                                                  ///< cannot be
+  /// Its constructor throws OptionError when an option is out of range.
+  using Kind = internal::CustomTask<CustomLoss>;
 };
 
 namespace internal {

@@ -1,4 +1,4 @@
-// What can be added to a Trainer: the state that callbacks see, and those that need only that.
+// Callbacks of a Trainer: the state that they see, and the callbacks that need nothing else.
 #pragma once
 
 #include <cstdint>
@@ -22,9 +22,9 @@ inline namespace TSDL_ABI {
 enum class Status {
   running,
   finished,       ///< all epochs were run
-  stopped_early,  ///< a callback asked for it
-  interrupted,    ///< a StopWhen asked for it in the middle of an epoch, which is not recorded
-  diverged        ///< too many steps in a row had a gradient that is not finite
+  stopped_early,  ///< a callback stopped the run after an epoch
+  interrupted,    ///< a callback stopped the run within an epoch, which is not recorded
+  diverged        ///< too many steps in a row had a loss or gradient that is not finite
 };
 
 inline const char* to_string(Status status) noexcept {
@@ -43,17 +43,17 @@ inline const char* to_string(Status status) noexcept {
   return "";
 }
 
-/// One epoch of a run. Holds no time, so that two runs can be compared byte for byte.
+/// One epoch of a run. Records no times, so that two runs can be compared byte for byte.
 struct EpochRecord {
   Index epoch = 0;           ///< from 1
   double learning_rate = 0;  ///< during the epoch
   double gradient_norm = 0;  ///< mean over its steps, before clipping
-  double train_loss = 0;     ///< mean over its windows, as the weights were at each step
+  double train_loss = 0;     ///< mean over its windows, before each step's update
   Metrics validation;
   Index skipped_steps = 0;  ///< in this epoch
 
-  /// As a row of numbers, in the history of a training state: what is said of training, then every
-  /// figure of the validation.
+  /// The record as a row of numbers in the history of a training state: the fields of training,
+  /// then every figure of the validation.
   static constexpr Index columns = 6 + std::ssize(all_figures);
   void append_to(std::vector<double>& rows) const {
     rows.insert(rows.end(),
@@ -75,25 +75,25 @@ struct EpochRecord {
   }
 };
 
-/// What a Trainer tells its callbacks. They may change learning_rate and set stop.
+/// What a Trainer shows its callbacks, which may change learning_rate and set stop.
 struct TrainerState {
   Index epoch = 0;  ///< finished epochs
   Index max_epochs = 0;
   Index windows_done = 0;  ///< in the current epoch
   Index windows_in_epoch = 0;
   LossSum epoch_loss{};       ///< of the current epoch so far
-  std::uint64_t batches = 0;  ///< since the start; names the dropout masks
+  std::uint64_t batches = 0;  ///< since the start; identifies the dropout masks
   double learning_rate = 0;
   double best_loss = internal::infinity_of<double>;
   Index best_epoch = 0;   ///< 0: none yet
   bool improved = false;  ///< whether the last epoch is the best so far
   Index skipped_steps = 0;
   Index skipped_in_a_row = 0;
-  bool stop = false;  ///< end after this epoch; set during a batch, after that batch
+  bool stop = false;  ///< end after this epoch or, if set in on_batch, after this batch
   Status status = Status::running;
   std::vector<EpochRecord> history;
 
-  /// Reads or writes what a resumed run goes on from.
+  /// Reads or writes what a resumed run continues from.
   void archive(StateArchive& archive) {
     archive.integer("state.epoch", epoch);
     archive.integer("state.batches", batches);
@@ -113,15 +113,15 @@ struct TrainerState {
       history.push_back(EpochRecord::from(rows.data() + i));
   }
 
-  /// The loss that stopping and checkpoints watch: that of validation, or without validation
-  /// windows that of training.
+  /// The loss that stopping and checkpoints watch: the validation loss or, without validation
+  /// windows, the training loss.
   double monitored() const {
     const EpochRecord& last = history.back();
     return last.validation.count > 0 ? last.validation.loss : last.train_loss;
   }
 };
 
-/// Called by the Trainer at the named moments.
+/// Base class of callbacks, which the Trainer calls at the moments below.
 class Callback {
  public:
   virtual ~Callback() = default;
@@ -131,11 +131,12 @@ class Callback {
   virtual void on_batch(TrainerState&) {}
   /// After each epoch and its validation.
   virtual void on_epoch(TrainerState&) {}
-  /// After every callback's on_epoch: what is written now is what a resumed run starts from.
+  /// After every callback's on_epoch: a state that is written here is what a resumed run continues
+  /// from.
   virtual void on_epoch_complete(const TrainerState&) {}
   /// After the last epoch, with the best weights restored.
   virtual void on_end(const TrainerState&) {}
-  /// What numbers of its kind are filed under.
+  /// The key under which archive() stores its values.
   virtual std::string key() const { return "callback"; }
   /// Reads or writes what must survive a resume.
   virtual void archive(StateArchive&) {}
@@ -152,7 +153,7 @@ struct StopWhen {
   std::function<bool()> condition;
 };
 
-/// Calls functions of yours, for progress displays and logs.
+/// Calls your functions, for progress displays and logs.
 struct Observer {
   std::function<void(const TrainerState&)> on_batch{};
   std::function<void(const TrainerState&)> on_epoch{};
@@ -238,7 +239,8 @@ class ObserverCallback final : public Callback {
 
 }  // namespace internal
 
-// Trainer::add finds these by argument; a callback of your own adds an overload beside its options.
+// Trainer::add finds these by argument-dependent lookup. For your own callback, add an overload in
+// the namespace of its options.
 template <class Trainer>
 std::unique_ptr<Callback> make_callback(const ReduceLROnPlateau& options, Trainer&) {
   return std::make_unique<internal::PlateauCallback>(options);

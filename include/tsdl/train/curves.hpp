@@ -1,4 +1,4 @@
-// Curves of a classifier's probabilities: ROC, calibration, and what a constant answer would score.
+// Curves of a classifier's probabilities: ROC, calibration, and the scores of a constant answer.
 #pragma once
 
 #include <algorithm>
@@ -16,16 +16,16 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Who counts as positive when every score of `threshold` and above does.
+/// The rates when every score of `threshold` and above counts as positive.
 struct RocPoint {
   double threshold = 0;
   double false_positive_rate = 0;
   double true_positive_rate = 0;
 };
 
-/// The samples whose probability lies in one stretch of 0 ... 1.
+/// The samples whose probability lies in one interval of [0, 1].
 struct CalibrationBin {
-  double low = 0, high = 0;  ///< above low (from it on in the first bin) to high, inclusive
+  double low = 0, high = 0;  ///< (low, high]; the first bin includes low
   Index count = 0;
   double mean_probability = Metrics::undefined;  ///< of its samples; NaN without any
   double share_positive = Metrics::undefined;    ///< of its samples; NaN without any
@@ -41,9 +41,9 @@ inline void check_scores(const char* where, std::span<const double> scores,
 
 }  // namespace internal
 
-/// The points of the ROC curve from (0, 0), where the threshold is infinite, to (1, 1): one for
-/// each different score, so that samples with equal scores are one step. Empty when there is only
-/// one kind of sample, or a score is NaN.
+/// The points of the ROC curve from (0, 0), where the threshold is infinite, to (1, 1): one point
+/// per distinct score, so that samples with equal scores are one step. Empty when all samples have
+/// the same label, or a score is NaN.
 /// Throws: ShapeError when there is not one label per score.
 /// Source: sklearn.metrics.roc_curve with drop_intermediate=False.
 inline std::vector<RocPoint> roc_curve(std::span<const double> scores,
@@ -68,8 +68,8 @@ inline std::vector<RocPoint> roc_curve(std::span<const double> scores,
   return curve;
 }
 
-/// The area under a ROC curve by trapezoids, which is roc_auc of the same samples; NaN for an empty
-/// one.
+/// The area under a ROC curve by the trapezoidal rule, equal to roc_auc of the same samples; NaN
+/// for an empty curve.
 inline double area_under(std::span<const RocPoint> curve) noexcept {
   if (curve.empty()) return Metrics::undefined;
   double area = 0;
@@ -79,11 +79,12 @@ inline double area_under(std::span<const RocPoint> curve) noexcept {
   return area;
 }
 
-/// How often samples of each of `bins` equal stretches of probability are positive. A probability
-/// on the edge of two bins belongs to the lower one; one that is NaN to none.
+/// The share of positive samples in each of `bins` equal intervals of probability. A probability on
+/// the edge of two bins belongs to the lower bin; NaN belongs to none.
 /// Throws: ShapeError when there is not one label per probability, or bins is below 1; DataError
 /// when a probability is outside 0 ... 1.
-/// Source: sklearn.calibration.calibration_curve with strategy="uniform"; empty bins stay.
+/// Source: sklearn.calibration.calibration_curve with strategy="uniform", except that empty bins
+/// are kept.
 inline std::vector<CalibrationBin> calibration_curve(std::span<const double> probabilities,
                                                      const std::vector<bool>& positive,
                                                      Index bins = 10) {
@@ -117,12 +118,12 @@ inline std::vector<CalibrationBin> calibration_curve(std::span<const double> pro
   return curve;
 }
 
-/// What the best answer that never looks at its input scores on samples of these classes: for
-/// decisions always their most common class (the first of several), for probabilities always the
-/// classes' shares. `counts` has the samples of each class, two or more of them. The loss is
-/// cross-entropy without class weights. Undefined is what is undefined in classification_metrics.
-/// Equations: s[k] = counts[k] / N; loss = -sum s[k] ln s[k]; Brier = 1 - sum s[k]^2, of two
-/// classes in one output (`outputs` 1) s[1] s[0].
+/// The scores of the best answer that ignores its input. Its decision is always the most common
+/// class (the first of several), its probabilities are always the shares of the classes. `counts`:
+/// the samples of each of two or more classes. The loss is cross-entropy without class weights. The
+/// same figures are undefined as in classification_metrics.
+/// Equations: s[k] = counts[k] / N; loss = -sum s[k] ln s[k]; Brier = 1 - sum s[k]^2, or s[1] s[0]
+/// for two classes in one output (`outputs` = 1).
 inline Metrics constant_metrics(std::span<const Index> counts, Index outputs) {
   Metrics result;
   result.count = std::accumulate(counts.begin(), counts.end(), Index{0});

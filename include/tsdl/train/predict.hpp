@@ -1,4 +1,4 @@
-// A trained model over a set of windows: predictions, and what they are worth.
+// A trained model on a set of windows: its predictions, and their metrics.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ inline namespace TSDL_ABI {
 
 namespace internal {
 
-/// Windows that are run at once. Results do not depend on it, bit for bit.
+/// Windows per batch. Results do not depend on it, bit for bit.
 inline constexpr Index prediction_batch = 64;
 
 template <class M>
@@ -27,8 +27,8 @@ struct PredictionWorkspace {
   Buffer<double> outputs, targets;
 };
 
-/// Calls use(first, count, outputs) for consecutive batches, the outputs in double: a row of K for
-/// each sample, or where every step has a target [S][count].
+/// Calls use(first, count, outputs) for consecutive batches. The outputs are in double. Shapes:
+/// outputs [count][K], or [S][count][K] where every step has a target.
 template <class M, class Use>
 void for_each_batch(const M& model, const Windows<typename M::Scalar>& windows,
                     PredictionWorkspace<M>& workspace, const Use& use) {
@@ -44,7 +44,7 @@ void for_each_batch(const M& model, const Windows<typename M::Scalar>& windows,
   }
 }
 
-/// Predictions of a batch's last step, where its outputs are [S][count][K].
+/// The predictions of a batch's last step. Shapes: outputs [S][count][K].
 inline void decode_last(const Task& task, const Buffer<double>& outputs, Index count, double* out) {
   const double* last = outputs.data() + outputs.size() - count * task->outputs();
   for (Index b = 0; b < count; ++b)
@@ -53,9 +53,9 @@ inline void decode_last(const Task& task, const Buffer<double>& outputs, Index c
 
 }  // namespace internal
 
-/// What the model's task makes of its outputs for every window: the probability of class 1, or of
-/// each class; numbers or quantiles in the targets' own units. Where every step has a target, that
-/// of the last. Shapes: task()->predictions() x N.
+/// The prediction of the model's task for every window: the probability of class 1 or of each
+/// class, or numbers or quantiles in the units of the targets. Where every step has a target, the
+/// prediction of the last step. Shapes: task()->predictions() x N.
 /// Throws: ShapeError when the windows have another number of inputs than the model.
 template <Model M>
 Matrix<double> predict(const M& model, const Windows<typename M::Scalar>& windows) {
@@ -70,8 +70,8 @@ Matrix<double> predict(const M& model, const Windows<typename M::Scalar>& window
   return result;
 }
 
-/// The class that each window is taken for: that of the largest probability, of two classes the
-/// second from 0.5 on. Throws: OptionError when the model's targets are numbers; as predict.
+/// The predicted class of each window: the class of the largest probability or, of one probability,
+/// class 1 from 0.5 on. Throws: OptionError when the model's targets are numbers; as predict.
 template <Model M>
 std::vector<Index> predicted_classes(const M& model, const Windows<typename M::Scalar>& windows) {
   if (model.task()->classes() == 0)
@@ -87,10 +87,10 @@ std::vector<Index> predicted_classes(const M& model, const Windows<typename M::S
   return classes;
 }
 
-/// The loss and the figures of a task on windows whose targets are known; figures are of each
-/// window's last step, the loss of all that have a target.
+/// The loss and the figures of a task on windows with known targets. The loss is over all steps
+/// that have a target, the figures are over each window's last step.
 /// Throws: ShapeError, DataError when windows or targets do not fit; OptionError when the model's
-/// outputs do not.
+/// outputs do not fit the task.
 template <Model M>
 Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows, const Task& task,
                  internal::PredictionWorkspace<M>& workspace) {
@@ -120,7 +120,7 @@ Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows, con
   return evaluate(model, windows, task, workspace);
 }
 
-/// The same by the model's own task.
+/// evaluate() by the model's own task.
 template <Model M>
 Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows) {
   return evaluate(model, windows, model.task());

@@ -1,8 +1,8 @@
-// One update of a model: forward, loss, backward, clip, AdamW. This one runs it in this process.
+// One update of a model: forward, loss, backward, clip, AdamW. LocalStepper runs it in this
+// process.
 //
-// A Trainer asks a stepper for updates by the numbers of samples, and knows nothing else of how
-// they are made: over shards and processes, or on another device, it is another class with the same
-// members.
+// A Trainer tells a stepper only which samples an update uses. For updates over shards and
+// processes, or on another device, write another class with the same members.
 #pragma once
 
 #include <cmath>
@@ -20,42 +20,42 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Which samples of a set of windows an update is made from.
+/// Which samples of a set of windows an update uses.
 struct Samples {
   Index first = 0, count = 0;       ///< windows first, first + 1, ...
-  std::span<const Index> chosen{};  ///< or these, where it is not empty
+  std::span<const Index> chosen{};  ///< if not empty, these windows instead
 };
 
-/// How an update is made.
+/// The settings of an update.
 struct Update {
   double learning_rate = 0;
   double clip_norm = 0;  ///< 0: no clipping
   DropoutKey dropout{};
 };
 
-/// What came of it.
+/// The result of an update.
 struct UpdateResult {
   LossSum loss{};   ///< before the update
   double norm = 0;  ///< of all gradients together, before clipping
-  /// Whether the weights were updated: not where loss or norm is not finite.
+  /// Whether the weights were updated: false when loss or norm is not finite.
   bool applied = false;
 };
 
-/// Updates in this process. Safe to use from one thread; the result does not depend on how many the
-/// library uses.
-template <class M>  // a Model: the Trainer, which makes it, says so
+/// Makes updates in this process. For use from one thread; the result does not depend on the number
+/// of threads that the library uses.
+template <class M>  // a Model, which the Trainer checks
 class LocalStepper {
  public:
   using Scalar = typename M::Scalar;
 
-  /// The model must outlive it. Throws: OptionError when an option is out of range.
+  /// The model must outlive the stepper. Throws: OptionError when an option is out of range.
   LocalStepper(M& model, const AdamW& optimizer) : model_(model), optimizer_(model, optimizer) {
     update(model, [](Parameter<Scalar>& parameter) { parameter.need_gradient(); });
   }
   LocalStepper(const LocalStepper&) = delete;
   LocalStepper& operator=(const LocalStepper&) = delete;
 
-  /// One update on these samples of `windows`.
+  /// Makes one update on `samples` of `windows`.
   UpdateResult step(const Windows<Scalar>& windows, const Samples& samples, const Update& update) {
     const Index S = target_steps(model_, windows.length());
     if (samples.chosen.empty())
@@ -67,8 +67,8 @@ class LocalStepper {
                 update);
   }
 
-  /// The same on a batch of one's own. Allocates: nothing after the first call with the largest
-  /// batch. Throws: ShapeError, DataError when its targets do not fit the model's task.
+  /// Makes one update on your own batch. Allocates: nothing after the first call with the largest
+  /// batch. Throws: ShapeError, DataError when the batch's targets do not fit the model's task.
   UpdateResult step(const Batch<Scalar>& batch, const Update& update) {
     const Task task = model_.task();
     const Index S = target_steps(model_, batch.past.steps), n = S * batch.size();
@@ -99,11 +99,11 @@ class LocalStepper {
 
   M& model() noexcept { return model_; }
   const M& model() const noexcept { return model_; }
-  /// For training states: what an optimizer remembers.
+  /// The optimizer, for training states.
   Optimizer<Scalar>& optimizer() noexcept { return optimizer_; }
 
  private:
-  /// The targets in the order of outputs: [S][B][K].
+  /// Copies the targets in the order of the outputs: [S][B][K].
   void collect_targets(const Sequence<const double>& from, Index S, Index B) {
     if (!from.data || from.steps != S || from.batch != B)
       throw ShapeError("Trainer: expected targets of ", S, " steps of ", B, " samples, got ",

@@ -23,20 +23,20 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// How a Trainer trains.
+/// Options of a Trainer.
 struct TrainerOptions {
   AdamW optimizer{};
   Index batch_size = 32;
   Index max_epochs = 100;
   double clip_norm = 1.0;    ///< largest norm of all gradients together; 0: no clipping
   bool shuffle = false;      ///< a new order of the training windows each epoch
-  bool restore_best = true;  ///< end with the weights of the best epoch, else with the last ones
+  bool restore_best = true;  ///< end with the weights of the best epoch, not the last
   Index max_skipped_in_a_row = 10;
-  /// What the outputs mean, as Prepared::task() says. Without, the model's own task: two classes
-  /// for one output, else as many classes.
+  /// What the outputs mean, as from Prepared::task(). If empty, the model's own task, by default
+  /// two classes for one output and K classes for K outputs.
   std::optional<Task> task{};
-  std::optional<Loss> loss{};  ///< in place of a task: that of this loss, for targets as they are
-  std::uint64_t seed = 0;      ///< of shuffling and dropout
+  std::optional<Loss> loss{};  ///< instead of a task: the task of this loss, targets unscaled
+  std::uint64_t seed = 0;      ///< for shuffling and dropout
 
   /// Throws: OptionError when an option is out of range, or both task and loss are given.
   void check() const {
@@ -53,7 +53,7 @@ struct TrainerOptions {
   }
 };
 
-/// How a run went.
+/// The result of a run.
 struct History {
   std::vector<EpochRecord> epochs;
   Status status = Status::running;
@@ -61,14 +61,15 @@ struct History {
   Index skipped_steps = 0;
 };
 
-/// Trains a model in place. Everything random follows from the options' seed; the result does not
-/// depend on the number of threads. It stays where it is made: callbacks refer to it.
+/// Trains a model in place. All random draws follow from the seed in the options; the result does
+/// not depend on the number of threads. A Trainer cannot be copied or moved, because callbacks
+/// refer to it.
 template <class M, class Stepper = LocalStepper<M>>
 class Trainer {
  public:
   using Scalar = typename M::Scalar;
 
-  /// The model must outlive the trainer, and gets the task.
+  /// Gives the model the task. The model must outlive the trainer.
   /// Throws: OptionError when an option is out of range, or the task needs another number of
   /// outputs than the model has.
   explicit Trainer(M& model, TrainerOptions options = {})
@@ -83,23 +84,24 @@ class Trainer {
     std::as_const(model).visit(
         [&](const Parameter<Scalar>& parameter) { best_.push_back(parameter.value); });
   }
-  /// A model that does not outlive it.
+  /// Deleted: a temporary model would not outlive the trainer.
   explicit Trainer(M&& model, TrainerOptions options = {}) = delete;
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  /// Adds a callback by its options, as in add(EarlyStopping{.patience = 10}). They are called in
-  /// the order in which they were added. Two of a kind are told apart by that order.
+  /// Adds a callback by its options, as in add(EarlyStopping{.patience = 10}). Callbacks are called
+  /// in the order in which they were added. In a training state, this order identifies two of the
+  /// same kind.
   template <class Options>
   Trainer& add(const Options& options) {
     callbacks_.push_back(make_callback(options, *this));
     return *this;
   }
 
-  /// Runs epochs until the last, or until a callback stops it, or it diverges; goes on where a
-  /// restored state left off. `validation` may be empty: then the training loss is what is
-  /// monitored. Throws: Error when the run has ended already; ShapeError, DataError when windows or
-  /// targets do not fit the model; what a callback throws.
+  /// Runs epochs until the last, until a callback stops the run, or until it diverges. Continues
+  /// where a restored state left off. If `validation` is empty, the training loss is monitored.
+  /// Throws: Error when the run has already ended; ShapeError, DataError when windows or targets do
+  /// not fit the model; what a callback throws.
   History fit(const Windows<Scalar>& train, const Windows<Scalar>& validation = {}) {
     if (ended_)
       throw Error("Trainer: this run has ended (", to_string(state_.status), " after ",
@@ -119,13 +121,13 @@ class Trainer {
     return {state_.history, state_.status, state_.best_epoch, state_.skipped_steps};
   }
 
-  /// One update on a batch of one's own: forward, backward, clip, AdamW. A step whose loss or
+  /// Makes one update on your own batch: forward, backward, clip, AdamW. A step whose loss or
   /// gradient norm is not finite is skipped and counted. Returns the loss before the update.
   /// Allocates: nothing after the first call with the largest batch.
-  /// Throws: ShapeError, DataError when its targets do not fit the model's task.
+  /// Throws: ShapeError, DataError when the batch's targets do not fit the model's task.
   LossSum step(const Batch<Scalar>& batch) { return count(stepper_.step(batch, update())); }
 
-  /// The same with a label a sample.
+  /// step() with one label per sample.
   LossSum step(const Sequence<const Scalar>& x, std::span<const Scalar> labels) {
     labels_.resize(std::ssize(labels));
     for (std::size_t i = 0; i < labels.size(); ++i)
@@ -143,9 +145,10 @@ class Trainer {
   Optimizer<Scalar>& optimizer() noexcept { return stepper_.optimizer(); }
   const std::vector<Buffer<Scalar>>& best_weights() const noexcept { return best_; }
 
-  /// Reads or writes all that a resumed run goes on from: weights, the best ones so far, the
-  /// optimizer, the state, and each callback's values under its key: that of its kind, of a second
-  /// one "key.2", and so on. Once restored, fit() goes on from there.
+  /// Reads or writes everything that a resumed run continues from: the weights, the best weights so
+  /// far, the optimizer, the state, and the values of each callback under its key (a second
+  /// callback with the same key is "key.2", and so on). After a restore, fit() continues from
+  /// there.
   void archive(StateArchive& archive) {
     std::size_t i = 0;
     tsdl::update(model(), [&](Parameter<Scalar>& parameter) {
@@ -192,7 +195,7 @@ class Trainer {
             .dropout = {.seed = options_.seed, .update = state_.batches}};
   }
 
-  /// Books an update that was made.
+  /// Counts an update and its result.
   LossSum count(const UpdateResult& result) noexcept {
     ++state_.batches;
     if (result.applied) {
@@ -286,7 +289,7 @@ class Trainer {
   bool ended_ = false;  ///< fit() has run
 };
 
-/// In place of pages of errors: what is no Model cannot be trained.
+/// One clear error for a type that is not a Model, instead of pages of them.
 template <class M, class Stepper>
 requires(!Model<M>) class Trainer<M, Stepper> {
   static_assert(Model<M>,

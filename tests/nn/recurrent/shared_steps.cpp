@@ -55,11 +55,11 @@ std::vector<typename Cell::Scalar> pass(const Sizes& n, Index L, bool two, bool 
   const auto h0 = test::draw<Scalar>(random, state), c0 = test::draw<Scalar>(random, state);
   const tsdl::Steps steps = two ? tsdl::Steps::last : tsdl::Steps::all;
   typename tsdl::RecurrentStack<Cell>::Cache cache;
-  typename tsdl::RecurrentStack<Cell>::Forward how{
+  typename tsdl::RecurrentStack<Cell>::Forward options{
       .steps = steps, .training = training, .dropout = {1, 2}, .want_h_n = !two};
-  how.h0 = h0.data();
-  if (Cell::cell_vectors > 0) how.c0 = c0.data();
-  stack.forward(test::dense(x, I, T, n.B), cache, how);
+  options.h0 = h0.data();
+  if (Cell::cell_vectors > 0) options.c0 = c0.data();
+  stack.forward(test::dense(x, I, T, n.B), cache, options);
 
   std::vector<Scalar> all;
   for (Index t = two ? T - 1 : 0; t < T; ++t)

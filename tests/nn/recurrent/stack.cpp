@@ -383,11 +383,11 @@ TEST_CASE_TEMPLATE("a stack refuses sequences and gradients of other shapes", Ce
     CHECK_THROWS_AS(net.stack.backward(view, cache, {.dc_n = state.data()}), tsdl::ShapeError);
   }
   SUBCASE("other gradients, or another x") {
-    const auto refused = [&](const tsdl::BackwardOptions<float>& how,
+    const auto refused = [&](const tsdl::BackwardOptions<float>& options,
                              const tsdl::Sequence<const float>& given) {
       net.stack.zero_gradients();
       net.stack.forward(view, cache, {.training = true});
-      CHECK_THROWS_AS(net.stack.backward(given, cache, how), tsdl::ShapeError);
+      CHECK_THROWS_AS(net.stack.backward(given, cache, options), tsdl::ShapeError);
       for (const auto& gradient : test::gradients(net.stack)) CHECK(test::largest(gradient) == 0.0);
     };
     const auto good = test::dense(std::as_const(dy), width, T, B);

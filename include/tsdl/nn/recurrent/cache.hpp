@@ -1,5 +1,5 @@
-// What one direction of one recurrent layer runs on, and what it and a stack of them keep between
-// forward and backward. Shapes of the buffers: nn/recurrent/layer.hpp.
+// What a recurrent layer and a stack of layers keep between forward and backward. Shapes of the
+// buffers: nn/recurrent/weights.hpp.
 #pragma once
 
 #include <algorithm>
@@ -17,15 +17,16 @@ namespace tsdl {
 inline namespace TSDL_ABI {
 
 /// How a layer's input columns are laid out: `segments` runs of `width` values, each padded to
-/// `padded`. The first layer reads the caller's columns (one run, no padding); a later one reads
-/// the padded output of each direction below it.
+/// `padded`. The first layer reads x (one run, no padding); a later layer reads the padded output
+/// of each direction of the layer below.
 struct InputLayout {
   Index segments, width, padded;
   Index columns() const noexcept { return segments * padded; }  ///< as stored
   Index values() const noexcept { return segments * width; }    ///< as PyTorch counts them
 };
 
-/// What a pass is run on: T steps of B samples, of which this direction runs the first `steps`.
+/// The size of a pass: T steps of B samples, in tiles of up to 16 samples. This direction runs its
+/// first `steps` steps.
 struct Extent {
   Index T = 0, B = 0, steps = 0;
   static constexpr Index max_tile = 16;
@@ -43,37 +44,37 @@ struct DirectionCache {
   Extent extent;
   bool training = false;     ///< forward kept what backward needs
   bool has_initial = false;  ///< an initial state was given, so h0 contributes to dW_hh
-  SharedColumns columns;     ///< of the input, when the chains over x are made ahead
-  Index first_column = 0;    ///< where those columns begin in the projection
-  bool shared = false;       ///< several (t, b) share a column, and so a term of dW_ih
+  SharedColumns columns;     ///< of the input, when its projections are computed ahead
+  Index first_column = 0;    ///< where these columns begin in the projection
+  bool shared = false;       ///< several (t, b) share a column, hence a term of dW_ih
   Buffer<Scalar> saved, cells, initial_cells, h0, dh, dc, dweights, dbias, projection, dcolumns;
 
-  /// Decides whether the chains over x are made ahead: where columns are shared, or where `B` is
-  /// too small to fill a register block, which columns of all steps do. A pass of one step
-  /// gains nothing from it.
+  /// Decides whether the input's projections are computed ahead of the steps: where columns are
+  /// shared, or where B samples do not fill the register rows but the columns of all steps do. A
+  /// pass of one step gains nothing from projecting ahead.
   void choose_columns(const SharedColumns& of_x, Index register_rows) noexcept {
     const bool whole = of_x.count > 0 && extent.steps == extent.T;
     shared = whole && of_x.count < extent.T * extent.B;
     columns = shared || (whole && extent.B < register_rows) ? of_x : SharedColumns{};
   }
-  /// Distinct columns that one tile's samples reach.
+  /// The number of distinct columns that the samples of one tile read.
   Index tile_columns() const noexcept { return columns.at(extent.T - 1, extent.tile() - 1) + 1; }
-  /// The block of cells of one tile and step: without training there is one a tile.
+  /// The index of the block of cells of one tile and step. Without training, a tile has one block.
   Index cells_block(Index tile, Index s) const noexcept {
     return training ? tile * extent.steps + s : tile;
   }
 };
 
-/// What a stack keeps between forward and backward, and what it works in. Reused, it stops
+/// What a stack keeps between forward and backward, and its scratch buffers. A reused cache stops
 /// allocating.
 template <class Scalar>
 struct StackCache {
-  /// Of one layer.
+  /// The part of one layer.
   struct Layer {
     DirectionCache<Scalar> direction[2];
     Buffer<Scalar> output;   ///< [T][B][D * Hp]
-    Buffer<Scalar> dropped;  ///< the same after dropout: what the next layer reads in training
-    Buffer<Scalar> dinput;   ///< the gradient of this layer's input, where it is not the caller's
+    Buffer<Scalar> dropped;  ///< output after dropout, which the next layer reads in training
+    Buffer<Scalar> dinput;   ///< gradient of this layer's input, except the first layer's
     Buffer<std::uint8_t> kept;
   };
   std::vector<Layer> layers;
@@ -81,43 +82,43 @@ struct StackCache {
   Index T = 0, B = 0;
   Steps steps = Steps::all;
   bool want_h_n = false;
-  bool dropped = false;  ///< layers but the first read what dropout left
-  bool ready = false;    ///< a training pass went forward and backward has not consumed it
+  bool dropped = false;  ///< layers after the first read `dropped`, not `output`
+  bool ready = false;    ///< a training forward has run, and backward has not consumed it
 };
 
 namespace internal {
 
-/// Dropout on the outputs of layer l: what the next layer reads. Threads take steps.
+/// Applies dropout to the outputs of layer l, which the next layer reads. Threads share the steps.
 template <class Scalar>
-void drop_outputs(StackCache<Scalar>& cache, Index l, double p, const ForwardOptions<Scalar>& how,
-                  Index D, Index H, Index Hp) {
+void drop_outputs(StackCache<Scalar>& cache, Index l, double p,
+                  const ForwardOptions<Scalar>& options, Index D, Index H, Index Hp) {
   auto& layer = cache.layers[static_cast<std::size_t>(l)];
   const Index T = cache.T, B = cache.B;
   layer.kept.resize(T * B * D * Hp);
-  const Philox philox(how.dropout.seed, dropout_stream + how.dropout.update);
+  const Philox philox(options.dropout.seed, dropout_stream + options.dropout.update);
   parallel_for(T, 20.0 * static_cast<double>(T * B * D * H), [&](Index t) noexcept {
     for (Index b = 0; b < B; ++b) {
       const Index at = (t * B + b) * D * Hp;
       dropout_column(layer.dropped.data() + at, layer.kept.data() + at, layer.output.data() + at,
-                     philox, p, l, t, sample_key(how.keys, b), D, H, Hp);
+                     philox, p, l, t, sample_key(options.keys, b), D, H, Hp);
     }
   });
 }
 
-/// Copies the gradient of a stack's output into aligned, padded columns: one a sample, or one per
-/// (t, b). No data where there is none.
+/// Copies the gradient of a stack's output into aligned, padded columns: one per sample, or one per
+/// (t, b). The result has no data if there is no gradient.
 template <class Scalar>
 Sequence<const Scalar> padded_upstream(StackCache<Scalar>& cache,
-                                       const BackwardOptions<Scalar>& how, Index D, Index H,
+                                       const BackwardOptions<Scalar>& options, Index D, Index H,
                                        Index Hp) {
-  if (!how.dy.data) return {};
-  const bool per_step = how.steps == Steps::all && how.dy.step_stride != 0;
+  if (!options.dy.data) return {};
+  const bool per_step = options.steps == Steps::all && options.dy.step_stride != 0;
   const Index steps = per_step ? cache.T : 1, column = D * Hp;
   cache.upstream.assign(steps * cache.B * column, Scalar{0});
   for (Index t = 0; t < steps; ++t)
     for (Index b = 0; b < cache.B; ++b)
       for (Index d = 0; d < D; ++d)
-        std::copy_n(how.dy.column(t, b) + d * H, H,
+        std::copy_n(options.dy.column(t, b) + d * H, H,
                     cache.upstream.data() + ((t * cache.B + b) * D + d) * Hp);
   return {cache.upstream.data(),
           column,

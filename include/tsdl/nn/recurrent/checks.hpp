@@ -1,5 +1,5 @@
-// What a stack refuses before it does anything: each message says what was expected, what was given
-// and, where the cause is an option, which one.
+// The argument checks of a stack, before it does any work. Each message says what was expected,
+// what was given and, if an option is the cause, which option.
 #pragma once
 
 #include "tsdl/core/error.hpp"
@@ -11,7 +11,7 @@ namespace tsdl {
 inline namespace TSDL_ABI {
 namespace internal {
 
-/// Throws: ShapeError when x has no steps, no samples, or other than `inputs` values a column.
+/// Throws: ShapeError when x has no steps, no samples, or other than `inputs` values per column.
 template <class Scalar>
 void check_input(const char* name, const Sequence<const Scalar>& x, Index inputs) {
   if (x.inputs != inputs)
@@ -21,27 +21,28 @@ void check_input(const char* name, const Sequence<const Scalar>& x, Index inputs
                      x.steps, ", B = ", x.batch);
 }
 
-/// Throws: ShapeError when a cell state was given, or asked for, where the cell has none.
+/// Throws: ShapeError when a cell state is given or requested and the cell has none.
 template <class Cell>
 void check_cell_state(const char* function, const char* what, const void* given) {
   if (Cell::cell_vectors == 0 && given)
     throw ShapeError(Cell::name, "::", function, ": ", what, ": there is no cell state");
 }
 
-/// What a stack of columns of `inputs` and `outputs` values refuses to go back through.
-/// Throws: Error without a training forward; ShapeError when sizes are others than its, dx is not
-/// dense, or gradients enter where forward did not run.
+/// Checks the arguments of backward, for a stack with input columns of `inputs` values and output
+/// columns of `outputs`.
+/// Throws: Error without a training forward; ShapeError when sizes differ from those of forward, dx
+/// is not dense, or gradients enter at steps that forward did not run.
 template <class Scalar>
 void check_backward(const char* name, const Sequence<const Scalar>& x,
-                    const StackCache<Scalar>& cache, const BackwardOptions<Scalar>& how,
+                    const StackCache<Scalar>& cache, const BackwardOptions<Scalar>& options,
                     Index inputs, Index outputs) {
   if (!cache.ready)
     throw Error(name, "::backward: no training forward is there to go back through");
   if (x.steps != cache.T || x.batch != cache.B)
     throw ShapeError(name, "::backward: x is not the sequence that forward was given");
-  const Sequence<const Scalar>& dy = how.dy;
+  const Sequence<const Scalar>& dy = options.dy;
   if (dy.data) {
-    const bool per_step = how.steps == Steps::all && dy.step_stride != 0;
+    const bool per_step = options.steps == Steps::all && dy.step_stride != 0;
     if (per_step && cache.T > 1 && dy.steps == 1 && dy.batch == cache.B)
       throw ShapeError(name,
                        "::backward: dy has one column a sample, but .steps is Steps::all, "
@@ -53,16 +54,16 @@ void check_backward(const char* name, const Sequence<const Scalar>& x,
     if (dy.inputs != outputs)
       throw ShapeError(name, "::backward: dy: expected ", outputs, " values a column, got ",
                        dy.inputs);
-    if (cache.steps != Steps::all && how.steps != cache.steps)
+    if (cache.steps != Steps::all && options.steps != cache.steps)
       throw ShapeError(name,
                        "::backward: dy enters at steps that forward was not asked for: .steps "
                        "must be that of forward");
   }
-  if ((how.dh_n || how.dc_n) && !cache.want_h_n)
+  if ((options.dh_n || options.dc_n) && !cache.want_h_n)
     throw ShapeError(
         name, "::backward: dh_n or dc_n, but forward was not asked for h_n: .want_h_n = true");
-  if (how.dx.data && (!how.dx.is_dense() || how.dx.inputs != inputs || how.dx.steps != cache.T ||
-                      how.dx.batch != cache.B))
+  if (options.dx.data && (!options.dx.is_dense() || options.dx.inputs != inputs ||
+                          options.dx.steps != cache.T || options.dx.batch != cache.B))
     throw ShapeError(name, "::backward: dx must be a dense ", cache.T, " x ", cache.B, " x ",
                      inputs, " sequence");
 }

@@ -1,4 +1,4 @@
-// Recurrent layers as an encoder of networks, and the networks that are made of it.
+// Recurrent layers as the encoder of a network, and the networks made with them.
 #pragma once
 
 #include <cstdint>
@@ -14,18 +14,18 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// What a recurrent network is built from.
+/// Options of a recurrent network.
 struct ClassifierOptions {
   Index input_size = 0;       ///< I
   Index hidden_size = 128;    ///< H
   Index num_layers = 2;       ///< L
-  double dropout = 0.0;       ///< between layers, in training only: none with one layer
+  double dropout = 0.0;       ///< between layers, in training only; none with one layer
   double head_dropout = 0.0;  ///< before the linear layer, in training only
   Pooling pooling = Pooling::last;
-  Index outputs = 1;  ///< K; without a task, 1: one logit, two classes; more: as many classes
+  Index outputs = 1;  ///< K; without a task, 1 is one logit of two classes, more are K classes
   Init init = Init::pytorch;
 
-  /// Those of the recurrent layers.
+  /// The options of the recurrent layers.
   RecurrentOptions recurrent(Index directions) const noexcept {
     return {.input_size = input_size,
             .hidden_size = hidden_size,
@@ -39,7 +39,7 @@ struct ClassifierOptions {
   }
 };
 
-/// A RecurrentStack of one direction or two, as an encoder. Its parameters are those of an nn.LSTM
+/// A RecurrentStack in one or two directions, as an encoder. Its parameters are those of an nn.LSTM
 /// named `lstm`, or an nn.GRU named `gru`.
 template <class Cell, Index Directions>
 class RecurrentEncoder : public RecurrentStack<Cell> {
@@ -49,7 +49,7 @@ class RecurrentEncoder : public RecurrentStack<Cell> {
   using typename Stack::Scalar;
   using NetworkOptions = ClassifierOptions;
 
-  /// Initial weights follow from the seed. Throws: ShapeError, OptionError when an option is out of
+  /// Draws initial weights from the seed. Throws: ShapeError, OptionError when an option is out of
   /// range.
   explicit RecurrentEncoder(const ClassifierOptions& options, std::uint64_t seed = 0)
       : Stack(options.recurrent(Directions), seed, prefix()) {}
@@ -107,12 +107,12 @@ class RecurrentEncoder : public RecurrentStack<Cell> {
   using Stack::backward;
   using Stack::forward;
   Encoded<Scalar> forward(const Sequence<const Scalar>& x, Cache& cache,
-                          const EncoderPass& how) const {
+                          const EncoderPass& pass) const {
     ForwardOptions<Scalar> options;
-    options.steps = how.steps;
-    options.training = how.pass.training;
-    options.dropout = how.pass.dropout;
-    options.keys = how.keys;
+    options.steps = pass.steps;
+    options.training = pass.pass.training;
+    options.dropout = pass.pass.dropout;
+    options.keys = pass.keys;
     Stack::forward(x, cache, options);
     return this->encoded(cache);
   }
@@ -125,7 +125,7 @@ class RecurrentEncoder : public RecurrentStack<Cell> {
     Stack::backward(x, cache, backward_options(dy, dx));
   }
 
-  /// How a window of it is run again, and how its state is carried.
+  /// How it runs on a live series: over the last T columns again, or with its state carried.
   using Window = SlidingStack<Cell>;
   template <class Weight, Index Input, Index Hidden>
   using Carried = RecurrentStream<Cell, Weight, Input, Hidden>;

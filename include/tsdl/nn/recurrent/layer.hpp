@@ -1,13 +1,15 @@
-// One recurrent layer in one direction: the loops over time of a tile, forward and backward.
+// One recurrent layer in one direction: the loops over time for a tile of samples, forward and
+// backward.
 //
-// The layer owns its parameters and, beside them, what repack() derives from them (weights.hpp,
-// which also says how its cache is laid out). Everything that a pass computes lives in a Cache of
-// the caller's. A cell (kernels/cell.hpp) supplies the arithmetic of one step; time, direction and
-// tiles are here, once for all cells.
+// The layer owns its parameters and the packs that repack() derives from them (weights.hpp, which
+// also gives the layout of the cache). Everything that a pass computes lives in a Cache that the
+// caller owns. A cell (kernels/cell.hpp) supplies the arithmetic of one step; time, direction and
+// tiles are handled here for all cells.
 //
-// Where windows overlap they share columns (SharedColumns of core/sequence.hpp), and there are
-// fewer of them than T * B. Then W_ih x is made once a column, and dW_ih is one product over
-// columns, after the da of each were summed. Made ahead or in the step, a chain has the same bits.
+// Overlapping windows share columns (SharedColumns in core/sequence.hpp), so there are fewer
+// distinct columns than T * B. W_ih x is then computed once per column (the projection), and dW_ih
+// is one product over columns, after the da of each column have been summed. A projection has the
+// same bits whether it is computed ahead of the steps or within a step.
 #pragma once
 
 #include <algorithm>
@@ -34,11 +36,12 @@ class RecurrentLayer : public LayerWeights<Cell> {
   using Weights::W, Weights::gate_width, Weights::slot_width;
   using Weights::Weights;
 
-  /// Sizes the cache for a pass over x and clears the initial state. Allocates: when it must grow.
+  /// Sizes the cache for a pass over x and clears the initial state. Allocates: when the cache must
+  /// grow.
   void prepare(Cache& cache, const Sequence<const Scalar>& x, Extent extent, bool training) const {
     cache.extent = extent;
     cache.choose_columns(shared_columns(x), kernels::register_rows);
-    // Room also for the small batches that may follow a large one.
+    // Leave room for small batches after a large one: they project ahead.
     const Index small = extent.T * std::min(extent.B, kernels::register_rows - 1);
     cache.projection.resize(std::max(cache.columns.count, small) * panels() * gate_width);
     cache.training = training;
@@ -63,7 +66,7 @@ class RecurrentLayer : public LayerWeights<Cell> {
       }
   }
 
-  /// The chains over x are made ahead in this many tasks, before any step is run.
+  /// The number of tasks that compute the projections ahead of all steps.
   static constexpr Index columns_per_task = 24;
   Index projection_tasks(const Cache& cache) const noexcept {
     return (cache.columns.count + columns_per_task - 1) / columns_per_task;
@@ -75,7 +78,7 @@ class RecurrentLayer : public LayerWeights<Cell> {
             std::min(columns_per_task, cache.columns.count - first));
   }
 
-  /// The same for `count` columns, `stride` apart, as columns `first` ... of the projection.
+  /// Projects `count` columns, `stride` values apart, into columns `first` ... of the projection.
   void project(Cache& cache, Index first, const Scalar* x, Index stride,
                Index count) const noexcept {
     kernels::project<Cell::gates, Scalar>(
@@ -91,7 +94,7 @@ class RecurrentLayer : public LayerWeights<Cell> {
     for (Index s = 0; s < cache.extent.steps; ++s) forward_step(step, cache, x, y, tile, s);
   }
 
-  /// What all steps of a tile are given.
+  /// The arguments that all steps of a tile share.
   kernels::ForwardStep<Scalar> steps_of(const Cache& cache, const Sequence<const Scalar>& x,
                                         const Sequence<Scalar>& y, Index tile) const noexcept {
     kernels::ForwardStep<Scalar> step{};
@@ -108,7 +111,7 @@ class RecurrentLayer : public LayerWeights<Cell> {
     return step;
   }
 
-  /// Runs step s of one tile: the panels that `step`, made by steps_of, names.
+  /// Runs step s of one tile, for the panels set in `step`, which steps_of() made.
   void forward_step(kernels::ForwardStep<Scalar>& step, Cache& cache,
                     const Sequence<const Scalar>& x, const Sequence<Scalar>& y, Index tile,
                     Index s) const noexcept {
@@ -146,7 +149,8 @@ class RecurrentLayer : public LayerWeights<Cell> {
     }
   }
 
-  /// Clears, or sets, the gradients that enter after the last step. Shapes: dh_n, dc_n B x H.
+  /// Sets the gradients that enter after the last step, zero where null, and clears the sums.
+  /// Shapes: dh_n, dc_n B x H.
   void start_backward(Cache& cache, const Scalar* dh_n, const Scalar* dc_n) const {
     const Extent& e = cache.extent;
     cache.dh.assign(e.B * padded_hidden(), Scalar{0});
@@ -163,8 +167,8 @@ class RecurrentLayer : public LayerWeights<Cell> {
       }
   }
 
-  /// Runs all steps of one tile backward, and leaves da in place of the gates. y: this direction's
-  /// output. dy: its gradient at the times in [from, to); elsewhere it is zero.
+  /// Runs all steps of one tile backward and replaces the saved gates by da. y: this direction's
+  /// output. dy: the gradient of y at times in [from, to); it is zero at other times.
   void backward_tile(Cache& cache, const Sequence<const Scalar>& y,
                      const Sequence<const Scalar>& dy, Index from, Index to,
                      Index tile) const noexcept {
@@ -188,7 +192,7 @@ class RecurrentLayer : public LayerWeights<Cell> {
                                : cache.cells.data() + cache.cells_block(tile, s - 1) * block;
       Cell::backward(step);
       add_to_sums(cache, tile, t, step.saved);
-      // dh_prev = W_hh^T da, and what the cell left in dh when h_prev enters h beside the products
+      // dh_prev = W_hh^T da, plus what the cell left in dh if h_prev also enters h directly
       constexpr auto start = Cell::h_enters ? kernels::Start::previous : kernels::Start::zero;
       kernels::multiply(start, step.dh, Hp, gate_rows(cache, tile, s, Packs::first_h_slot),
                         packs().weights_hh_transposed.data(), static_cast<const Scalar*>(nullptr),
@@ -206,7 +210,7 @@ class RecurrentLayer : public LayerWeights<Cell> {
       }
   }
 
-  /// dx (=, or += when `add`) W_ih^T da at time t of one tile, if this direction ran that step.
+  /// dx = W_ih^T da (+= if `add`) at time t of one tile, if this direction ran that step.
   void input_gradient(const Cache& cache, const Sequence<Scalar>& dx, Index t, Index tile,
                       bool add) const noexcept {
     const Extent& e = cache.extent;
@@ -219,7 +223,7 @@ class RecurrentLayer : public LayerWeights<Cell> {
   }
 
  private:
-  /// h before step s of the samples from b on.
+  /// Sets h_prev to the state before step s, for the samples from b on.
   template <class Step>
   void set_previous(Step& step, const Cache& cache, const Sequence<const Scalar>& y, Index s,
                     Index b) const noexcept {
@@ -227,8 +231,8 @@ class RecurrentLayer : public LayerWeights<Cell> {
     step.h_prev = s == 0 ? cache.h0.data() + b * Hp : y.column(time(cache.extent, s - 1), b);
     step.h_prev_stride = s == 0 ? Hp : y.sample_stride;
   }
-  /// While da of step t of one tile is at hand: adds it to the biases' gradients and, where columns
-  /// are shared, to those of its columns.
+  /// Adds da at time t of one tile to the biases' gradients and, where columns are shared, to the
+  /// sums of its columns. Called while da is still cached.
   void add_to_sums(Cache& cache, Index tile, Index t, const Scalar* da) const noexcept {
     const Extent& e = cache.extent;
     Scalar* bias = cache.dbias.data() + tile * panels() * slot_width;

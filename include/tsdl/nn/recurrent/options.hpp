@@ -1,4 +1,4 @@
-// What a stack of recurrent layers is made of, and what a pass through it is asked for.
+// Options of a stack of recurrent layers, and of its forward and backward passes.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// What a RecurrentStack is built from.
+/// Options of a RecurrentStack.
 struct RecurrentOptions {
   Index input_size = 0;   ///< I
   Index hidden_size = 0;  ///< H
@@ -27,8 +27,8 @@ struct RecurrentOptions {
   static constexpr Index max_size = 1'000'000;  ///< so that no product of sizes overflows
   static constexpr Index max_layers = 1'000;
 
-  /// Throws: ShapeError when a size is below 1 or above these; OptionError when dropout is outside
-  /// [0, 1).
+  /// Throws: ShapeError when a size is below 1 or above its maximum; OptionError when dropout is
+  /// outside [0, 1).
   void check(const char* where) const {
     const auto check_size = [&](const char* what, Index value, Index most) {
       if (value < 1 || value > most)
@@ -44,7 +44,7 @@ struct RecurrentOptions {
 
 namespace internal {
 
-/// The name of a layer's tensor, as PyTorch's.
+/// PyTorch's name of a layer's tensor.
 inline std::string tensor_name(const std::string& prefix, const char* what, Index layer,
                                bool reverse) {
   return concatenate(prefix, what, "_l", layer, reverse ? "_reverse" : "");
@@ -52,33 +52,34 @@ inline std::string tensor_name(const std::string& prefix, const char* what, Inde
 
 }  // namespace internal
 
-/// What a forward pass is asked for.
+/// Options of a forward pass.
 template <class Scalar>
 struct ForwardOptions {
   Steps steps = Steps::all;
-  bool training = false;       ///< keep what backward needs, and apply dropout
-  DropoutKey dropout{};        ///< names the masks, when training
-  bool want_h_n = false;       ///< final_state() will read h_n and c_n: all steps are run
-  const Scalar* h0 = nullptr;  ///< L * D x B x H, as PyTorch's; null: zeros
-  const Scalar* c0 = nullptr;  ///< the same; only for a cell that has such a state
-  std::span<const std::uint32_t> keys{};  ///< of the samples, for dropout (core/batch.hpp)
+  bool training = false;                  ///< keep what backward needs, and apply dropout
+  DropoutKey dropout{};                   ///< identifies the masks, when training
+  bool want_h_n = false;                  ///< run all steps, for final_state() to read h_n and c_n
+  const Scalar* h0 = nullptr;             ///< L * D x B x H, as in PyTorch; null: zeros
+  const Scalar* c0 = nullptr;             ///< as h0; only for a cell with a cell state
+  std::span<const std::uint32_t> keys{};  ///< one per sample, for dropout (core/batch.hpp)
 };
 
-/// Upstream gradients in, input gradients out. Null pointers are zero, or not wanted.
+/// Upstream gradients in, input gradients out. A null gradient in is zero; a null gradient out is
+/// not computed.
 template <class Scalar>
 struct BackwardOptions {
-  /// dL/d output: columns of D * H values over (t, b). Its data for Steps::last and
-  /// Steps::each_direction_end is one column a sample; a step_stride of 0 sends the same gradient
-  /// into every step.
+  /// dL/d output: columns of D * H values over (t, b). For Steps::last and
+  /// Steps::each_direction_end there is one column per sample. A step_stride of 0 sends the same
+  /// gradient into every step.
   Sequence<const Scalar> dy{};
   Steps steps = Steps::all;
   const Scalar* dh_n = nullptr;  ///< L * D x B x H
-  const Scalar* dc_n = nullptr;  ///< dc_n, dc0: only for a cell with a state beside h
+  const Scalar* dc_n = nullptr;  ///< dc_n, dc0: only for a cell with a cell state
   Sequence<Scalar> dx{};         ///< dense, T x B x I
   Scalar* dh0 = nullptr;         ///< L * D x B x H
   Scalar* dc0 = nullptr;
 
-  /// Where dy enters direction d of the top layer, as [from, to) in t.
+  /// The times [from, to) at which dy enters direction d of the top layer.
   std::pair<Index, Index> entry(Index T, Index d) const noexcept {
     if (!dy.data) return {0, 0};
     if (steps == Steps::all) return {0, T};

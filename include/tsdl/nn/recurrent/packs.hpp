@@ -1,12 +1,12 @@
-// The weights of one direction of a layer in the order in which its passes read them.
+// The weights of one direction of a layer, in the order in which its passes read them.
 //
-// One pack has rows of x and h and columns of gates, for the forward pass; two more are the
-// transposes of its halves, for dh_prev = W_hh^T da and dx = W_ih^T da. They are derived from
-// PyTorch's matrices, and a gradient in the order of the forward pack goes back to those.
+// The forward pack has rows of x and h and columns of gates. The transposed packs are for the
+// products dh_prev = W_hh^T da and dx = W_ih^T da. All are derived from PyTorch's matrices. A
+// gradient is computed in the order of the forward pack and added to PyTorch's matrices.
 //
 //   symbol                 shape              meaning
-//   weights                [P][I + H][G][W]   W_ih above W_hh, columns in order of a cell's slots
-//   bias                   [P][S][W]          b_ih + b_hh, where their slots are the same
+//   weights                [P][I + H][G][W]   W_ih above W_hh, columns in the cell's order of slots
+//   bias                   [P][S][W]          b_ih and b_hh, summed where they share a slot
 //   weights_ih_transposed  packed P*G*W x I   rows (p, gate, lane)
 //   weights_hh_transposed  packed P*G*W x Hp
 #pragma once
@@ -24,14 +24,14 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// What a forward pass reads.
+/// The weights and biases that a forward pass reads.
 template <class Cell>
 class ForwardPack {
  public:
   using Scalar = typename Cell::Scalar;
   static constexpr Index W = Cell::W;
   static constexpr Index gate_width = Cell::gates * W, slot_width = Cell::slots * W;
-  /// Where the slots of the chains over h begin; those over x begin at 0.
+  /// The first slot of the products with h; the slots of the products with x begin at 0.
   static constexpr Index first_h_slot = Cell::slots - Cell::gates;
 
   Buffer<Scalar> weights, bias;
@@ -74,7 +74,7 @@ class ForwardPack {
   Index hidden_;
 };
 
-/// What forward and backward passes read.
+/// The packs of forward and backward passes.
 template <class Cell>
 class RecurrentPacks {
  public:
@@ -85,11 +85,12 @@ class RecurrentPacks {
   static constexpr Index first_h_slot = Forward::first_h_slot;
 
   Forward forward;
-  Buffer<Scalar> weights_hh_transposed, weights_ih_transposed;  ///< empty without backward passes
+  Buffer<Scalar> weights_hh_transposed, weights_ih_transposed;  ///< empty before any backward pass
 
   RecurrentPacks(InputLayout inputs, Index H) : forward(inputs, H) {}
 
-  /// Makes room for the transposes; whether they are to be derived. Allocates: the first time.
+  /// Creates the transposed packs if they are missing. Returns whether it did: derive_transposed()
+  /// must then fill them. Allocates: the first time.
   bool need_transposed() {
     if (!weights_hh_transposed.empty()) return false;
     const Index N = panels() * gate_width;
@@ -129,8 +130,8 @@ class RecurrentPacks {
       }
   }
 
-  /// Adds `count` rows of panel p of a packed gradient, whose first vector is that of `first_slot`,
-  /// to columns `column` ... of PyTorch's matrix.
+  /// Adds `count` rows of panel p of a packed gradient to columns `column` ... of PyTorch's matrix.
+  /// `first_slot`: the slot of the first vector in a row.
   void add_gradient(Parameter<Scalar>& parameter, Index column, const Scalar* rows, Index count,
                     Index p, const std::array<Index, Cell::gates>& slots,
                     Index first_slot) const noexcept {

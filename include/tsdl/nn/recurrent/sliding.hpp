@@ -1,5 +1,5 @@
-// A window that slides over a series, run again after each column: what a live process runs where a
-// network reads its window in both directions, or where the window's start must count as one.
+// A window that slides over a live series and runs again after each new column. It serves
+// bidirectional networks, and streams in which each window must start from a zero state.
 #pragma once
 
 #include <algorithm>
@@ -14,32 +14,33 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// The last T columns through a stack, which is given to each call and stays the same. What run()
-/// computes has the bits that RecurrentStack::forward gives for those columns. The first layer's
-/// product with a column is made once, when the column comes, and kept while it is in the window.
+/// Runs a stack on the last T columns of a series. Every call must be given the same stack,
+/// unchanged. The results of run() have the bits of RecurrentStack::forward on those columns. The
+/// first layer's product with a column is computed once, when the column arrives, and kept while
+/// the column is in the window.
 ///
-/// Columns and products stand in rings of T that are kept twice over, one copy after the other: any
-/// T in a row are then adjacent.
+/// Columns and products are in ring buffers of T slots that are stored twice, one copy after the
+/// other, so that any T successive slots are contiguous.
 template <class Cell>
 class SlidingStack {
  public:
   using Scalar = typename Cell::Scalar;
   using Stack = RecurrentStack<Cell>;
 
-  /// `steps`: what run() will be asked for. Throws: ShapeError when T is below 1; Error when
+  /// `steps`: the columns that run() must give. Throws: ShapeError when T is below 1; Error when
   /// parameters were visited and not repacked.
   SlidingStack(const Stack& stack, Index T, Steps steps) : length_(T) {
     if (T < 1) throw ShapeError(Cell::name, " window: expected at least one step, got ", T);
     stack.check_packed();
     columns_.assign(2 * T * stack.options().input_size, Scalar{0});
-    ForwardOptions<Scalar> how;
-    how.steps = steps;
-    stack.prepare(cache_, window(stack), how);
+    ForwardOptions<Scalar> options;
+    options.steps = steps;
+    stack.prepare(cache_, window(stack), options);
     for (Index d = 0; d < stack.directions(); ++d)
       first_layer(d).projection.assign(2 * T * product_size(stack), Scalar{0});
   }
 
-  /// Takes the next column; the oldest leaves the window. Shapes: x I. Allocates nothing.
+  /// Takes the next column; the oldest column leaves the window. Shapes: x I. Allocates nothing.
   void push(const Stack& stack, const Scalar* x) noexcept {
     const kernels::DenormalGuard guard;
     const Index I = stack.options().input_size, slot = next_;
@@ -49,8 +50,8 @@ class SlidingStack {
     next_ = next_ + 1 == length_ ? 0 : next_ + 1;
   }
 
-  /// Runs the window, in this thread, and gives the top layer's columns, valid until the next call.
-  /// At least T columns were pushed. Allocates nothing.
+  /// Runs the window in this thread and returns the top layer's columns, valid until the next call.
+  /// At least T columns must have been pushed. Allocates nothing.
   Encoded<Scalar> run(const Stack& stack) noexcept {
     const kernels::DenormalGuard guard;
     for (Index d = 0; d < stack.directions(); ++d) first_layer(d).first_column = next_;
@@ -58,7 +59,7 @@ class SlidingStack {
     return stack.encoded(cache_);
   }
 
-  /// What it remembers are its columns; after reading them call restore().
+  /// Reads or writes the columns. After reading, call restore() to compute their products.
   void state(StateBytes& bytes) { bytes(columns_, next_); }
   void restore(const Stack& stack) noexcept {
     const kernels::DenormalGuard guard;
@@ -66,7 +67,7 @@ class SlidingStack {
   }
 
  private:
-  /// Of one direction's product with one column.
+  /// The number of values in one direction's product with one column.
   static Index product_size(const Stack& stack) noexcept {
     const auto& layer = stack.at(0, 0);
     return layer.panels() * layer.gate_width;
@@ -79,7 +80,8 @@ class SlidingStack {
     return {columns_.data() + next_ * I, I, length_, 1, I, I};
   }
 
-  /// The first layer's products with the column in `slot`, for the directions that use them ahead.
+  /// Computes the first layer's products with the column in `slot`, for the directions that read
+  /// them.
   void multiply(const Stack& stack, Index slot) noexcept {
     const Index I = stack.options().input_size, size = product_size(stack);
     for (Index d = 0; d < stack.directions(); ++d) {
@@ -92,7 +94,7 @@ class SlidingStack {
   }
 
   Index length_;
-  Index next_ = 0;          ///< the slot of the next column: the oldest is there
+  Index next_ = 0;          ///< the slot of the next column, which holds the oldest
   Buffer<Scalar> columns_;  ///< [2 T][I]
   StackCache<Scalar> cache_;
 };

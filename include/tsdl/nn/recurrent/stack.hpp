@@ -1,9 +1,9 @@
-// Layers times directions: a whole LSTM or GRU over a Sequence, forward and backward.
+// A whole LSTM or GRU over a Sequence, layers times directions: forward and backward.
 //
-// Layer l reads the outputs of layer l - 1, both directions side by side, dropped out in training.
-// Per layer, threads take (direction, tile of samples) and run all steps without a barrier. What is
-// asked of the top layer decides which of its steps run at all: under last-step pooling its reverse
-// direction is one step, t = T - 1, and its recurrent weights' gradient is exactly zero.
+// Layer l reads the outputs of layer l - 1, both directions side by side, after dropout in
+// training. In a layer, a thread takes a direction and a tile of samples and runs all steps without
+// a barrier. The top layer runs only steps that are read: under last-step pooling, its reverse
+// direction runs one step, t = T - 1, and the gradient of its recurrent weights is exactly zero.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ inline namespace TSDL_ABI {
 template <class Cell>
 class SlidingStack;  // nn/recurrent/sliding.hpp
 
-/// Layers of a cell in one direction or two: what LSTM and GRU are.
+/// Layers of one cell in one or two directions. LSTM and GRU are aliases.
 template <class Cell>
 class RecurrentStack {
  public:
@@ -39,8 +39,8 @@ class RecurrentStack {
   using Backward = BackwardOptions<Scalar>;
   using Layer = RecurrentLayer<Cell>;
 
-  /// Initial weights follow from the seed. Names are PyTorch's, after `prefix`.
-  /// Throws: ShapeError when an option is out of range.
+  /// Draws initial weights from the seed. Tensor names are PyTorch's, after `prefix`.
+  /// Throws: ShapeError, OptionError when an option is out of range.
   explicit RecurrentStack(const RecurrentOptions& options, std::uint64_t seed = 0,
                           const std::string& prefix = "")
       : options_(options) {
@@ -64,9 +64,8 @@ class RecurrentStack {
   /// One layer in one direction; its packs are current after repack().
   const Layer& layer(Index l, Index d = 0) const noexcept { return at(l, d); }
 
-  /// Calls f(Parameter&) for each tensor in PyTorch's order. The values may have changed
-  /// afterwards: call repack(), or use update() (nn/module.hpp). A const stack hands out const
-  /// parameters.
+  /// Calls f(Parameter&) for each tensor in PyTorch's order. Call repack() afterwards, or use
+  /// update() (nn/module.hpp) instead. A const stack hands out const parameters.
   template <class F>
   void visit(F&& f) {
     packed_ = false;
@@ -83,13 +82,12 @@ class RecurrentStack {
       layer.visit([](Parameter<Scalar>& parameter) { parameter.zero_gradient(); });
   }
 
-  /// Makes room for what a backward pass writes and reads: backward does it too. Allocates: the
-  /// first time.
+  /// Creates what a backward pass needs; backward calls this too. Allocates: the first time.
   void need_gradients() {
     for (Layer& layer : layers_) layer.need_gradients();
   }
 
-  /// Derives the packs from the parameters; forward and backward need them current.
+  /// Derives the packs from the parameters; forward and backward need current packs.
   void repack() noexcept {
     double size = 0;
     std::as_const(*this).visit(
@@ -100,25 +98,25 @@ class RecurrentStack {
     packed_ = true;
   }
 
-  /// Runs the network over x. Afterwards output() and final_state() read the cache.
-  /// Shapes: x is I x T x B. It must stay alive and unchanged until backward has run.
-  /// Allocates: in the cache, when it must grow. Safe to call concurrently with separate caches.
+  /// Runs the stack over x, which must stay alive and unchanged until backward has run. Afterwards
+  /// encoded(), output() and final_state() read the cache. Shapes: x I x T x B.
+  /// Allocates: when the cache must grow. Safe to call concurrently with separate caches.
   /// Throws: ShapeError when x has no steps, no samples or another number of inputs; OptionError
   /// when dropout has no key; Error when parameters were visited and not repacked.
-  void forward(const Sequence<const Scalar>& x, Cache& cache, const Forward& how = {}) const {
+  void forward(const Sequence<const Scalar>& x, Cache& cache, const Forward& options = {}) const {
     internal::check_input(Cell::name, x, options_.input_size);
-    internal::check_cell_state<Cell>("forward", "c0", how.c0);
+    internal::check_cell_state<Cell>("forward", "c0", options.c0);
     check_packed();
-    if (drops(how)) internal::check_dropout_key(how.dropout);
+    if (drops(options)) internal::check_dropout_key(options.dropout);
     const kernels::DenormalGuard guard;
-    prepare(cache, x, how);
-    run(cache, x, how);
+    prepare(cache, x, options);
+    run(cache, x, options);
   }
 
   /// Throws: Error when parameters were visited and repack() was not called.
   void check_packed() const { internal::check_packed(packed_, Cell::name); }
 
-  /// The columns of the top layer of the last forward, both directions side by side.
+  /// The columns of the top layer from the last forward, both directions side by side.
   Encoded<Scalar> encoded(const Cache& cache) const noexcept {
     const Index H = options_.hidden_size, Hp = round_up(H, Layer::W), D = directions();
     return {
@@ -126,7 +124,7 @@ class RecurrentStack {
         D, H, Hp, 1};
   }
 
-  /// The output of the top layer, H values of direction d at (t, b), valid where it was asked for.
+  /// The output of the top layer: H values of direction d at (t, b), valid at the steps requested.
   Eigen::Map<const Vector<Scalar>> output(const Cache& cache, Index t, Index b, Index d) const {
     const Index Hp = round_up(options_.hidden_size, Layer::W);
     const Scalar* data =
@@ -134,9 +132,9 @@ class RecurrentStack {
     return {data, options_.hidden_size};
   }
 
-  /// Writes h_n and c_n. Shapes: L * D x B x H, as PyTorch's; either may be null.
-  /// Throws: Error unless the last forward was asked for final states; ShapeError when a cell
-  /// without a cell state is asked for c_n.
+  /// Writes h_n and c_n. Shapes: L * D x B x H, as in PyTorch; either may be null.
+  /// Throws: Error unless the last forward had want_h_n; ShapeError when c_n is requested and the
+  /// cell has no cell state.
   void final_state(const Cache& cache, Scalar* h_n, Scalar* c_n) const {
     if (!cache.want_h_n)
       throw Error(Cell::name, "::final_state: forward was not asked for them: .want_h_n = true");
@@ -153,43 +151,43 @@ class RecurrentStack {
       }
   }
 
-  /// What backward refuses, without doing anything. Throws: as backward.
+  /// Checks the arguments of backward. Throws: as backward.
   void check_backward(const Sequence<const Scalar>& x, const Cache& cache,
-                      const Backward& how) const {
+                      const Backward& options) const {
     internal::check_input(Cell::name, x, options_.input_size);
     check_packed();
-    internal::check_cell_state<Cell>("backward", "dc_n", how.dc_n);
-    internal::check_cell_state<Cell>("backward", "dc0", how.dc0);
-    internal::check_backward(Cell::name, x, cache, how, options_.input_size, output_size());
+    internal::check_cell_state<Cell>("backward", "dc_n", options.dc_n);
+    internal::check_cell_state<Cell>("backward", "dc0", options.dc0);
+    internal::check_backward(Cell::name, x, cache, options, options_.input_size, output_size());
   }
 
   /// Back-propagation through time (Werbos 1990) of the last training forward, which it consumes.
-  /// Accumulates: parameter gradients. Assigns: dx, dh0, dc0. x is the view that forward was given.
-  /// Throws: Error without such a forward, or when parameters were visited and not repacked;
-  /// ShapeError when dy or dx have other sizes, dx is not dense, or gradients enter where forward
-  /// did not run.
-  void backward(const Sequence<const Scalar>& x, Cache& cache, const Backward& how) {
-    check_backward(x, cache, how);
+  /// Accumulates: parameter gradients. Assigns: dx, dh0, dc0. x: the view given to forward.
+  /// Throws: Error without a training forward, or when parameters were visited and not repacked;
+  /// ShapeError when a size is wrong, dx is not dense, or gradients enter at a step not run.
+  void backward(const Sequence<const Scalar>& x, Cache& cache, const Backward& options) {
+    check_backward(x, cache, options);
     need_gradients();
     const kernels::DenormalGuard guard;
     const Index L = options_.num_layers, D = directions(), H = options_.hidden_size;
     const Index T = cache.T, B = cache.B, width = D * round_up(H, Layer::W);
     cache.ready = false;
-    Sequence<const Scalar> dy = internal::padded_upstream(cache, how, D, H, round_up(H, Layer::W));
+    Sequence<const Scalar> dy =
+        internal::padded_upstream(cache, options, D, H, round_up(H, Layer::W));
     for (Index l = L; l-- > 0;) {
       auto& saved = cache.layers[static_cast<std::size_t>(l)];
       const bool top = l + 1 == L;
       for (Index d = 0; d < D; ++d) {
         const Index state = (l * D + d) * B * H;
-        at(l, d).start_backward(saved.direction[d], offset(how.dh_n, state),
-                                offset(how.dc_n, state));
+        at(l, d).start_backward(saved.direction[d], offset(options.dh_n, state),
+                                offset(options.dc_n, state));
       }
       const Extent extent = saved.direction[0].extent;
       const double work = operations(l, T, B);
       internal::parallel_for(D * extent.tiles(), work, [&](Index task) noexcept {
         const kernels::DenormalGuard task_guard;
         const Index d = task % D, tile = task / D;
-        const auto [from, to] = top ? how.entry(T, d) : std::pair<Index, Index>{0, T};
+        const auto [from, to] = top ? options.entry(T, d) : std::pair<Index, Index>{0, T};
         Sequence<const Scalar> above = dy;
         above.data = dy.data ? dy.data + d * (width / D) : nullptr;
         at(l, d).backward_tile(saved.direction[d], columns(saved.output, T, B, d), above, from, to,
@@ -197,8 +195,8 @@ class RecurrentStack {
       });
       for (Index d = 0; d < D; ++d) {
         const Index state = (l * D + d) * B * H;
-        at(l, d).initial_gradient(saved.direction[d], offset(how.dh0, state),
-                                  offset(how.dc0, state));
+        at(l, d).initial_gradient(saved.direction[d], offset(options.dh0, state),
+                                  offset(options.dc0, state));
       }
       add_weight_gradients(saved, input_of(cache, x, l), l, T, B);
       if (l > 0) {
@@ -210,8 +208,8 @@ class RecurrentStack {
                                      cache.layers[static_cast<std::size_t>(l - 1)].kept.data(),
                                      options_.dropout, saved.dinput.size());
         dy = dinput;
-      } else if (how.dx.data) {
-        input_gradient(saved, how.dx, l, T);
+      } else if (options.dx.data) {
+        input_gradient(saved, options.dx, l, T);
       }
     }
   }
@@ -219,25 +217,25 @@ class RecurrentStack {
  private:
   friend class SlidingStack<Cell>;
 
-  /// Whether run() may use other threads, and makes the first layer's chains over x.
+  /// Whether run() may use other threads, and whether it projects the first layer's input.
   struct Run {
     bool threads = true, project_first = true;
   };
 
-  bool drops(const Forward& how) const noexcept {
-    return how.training && options_.dropout > 0 && options_.num_layers > 1;
+  bool drops(const Forward& options) const noexcept {
+    return options.training && options_.dropout > 0 && options_.num_layers > 1;
   }
 
   /// Sizes the cache for a pass over x and sets the initial states.
-  void prepare(Cache& cache, const Sequence<const Scalar>& x, const Forward& how) const {
+  void prepare(Cache& cache, const Sequence<const Scalar>& x, const Forward& options) const {
     const Index L = options_.num_layers, D = directions(), H = options_.hidden_size;
     cache.layers.resize(static_cast<std::size_t>(L));
     cache.T = x.steps;
     cache.B = x.batch;
-    cache.steps = how.steps;
-    cache.want_h_n = how.want_h_n;
-    cache.dropped = drops(how);
-    cache.ready = how.training;
+    cache.steps = options.steps;
+    cache.want_h_n = options.want_h_n;
+    cache.dropped = drops(options);
+    cache.ready = options.training;
     for (Index l = 0; l < L; ++l) {
       auto& saved = cache.layers[static_cast<std::size_t>(l)];
       const Index values = x.steps * x.batch * D * round_up(H, Layer::W);
@@ -246,16 +244,16 @@ class RecurrentStack {
       for (Index d = 0; d < D; ++d) {
         const Index state = (l * D + d) * x.batch * H;
         at(l, d).prepare(saved.direction[d], input_of(cache, x, l),
-                         {x.steps, x.batch, live_steps(cache, l, d)}, how.training);
-        if (how.h0 || how.c0)
-          at(l, d).set_initial_state(saved.direction[d], offset(how.h0, state),
-                                     offset(how.c0, state));
+                         {x.steps, x.batch, live_steps(cache, l, d)}, options.training);
+        if (options.h0 || options.c0)
+          at(l, d).set_initial_state(saved.direction[d], offset(options.h0, state),
+                                     offset(options.c0, state));
       }
     }
   }
 
-  /// Runs the layers in turn, once the cache is prepared.
-  void run(Cache& cache, const Sequence<const Scalar>& x, const Forward& how,
+  /// Runs the layers in turn on a prepared cache.
+  void run(Cache& cache, const Sequence<const Scalar>& x, const Forward& options,
            const Run& run = {}) const {
     const Index D = directions();
     for (Index l = 0; l < options_.num_layers; ++l) {
@@ -273,7 +271,7 @@ class RecurrentStack {
       }
       run_steps(saved, input, l, run.threads);
       if (cache.dropped && l + 1 < options_.num_layers)
-        internal::drop_outputs(cache, l, options_.dropout, how, D, options_.hidden_size,
+        internal::drop_outputs(cache, l, options_.dropout, options, D, options_.hidden_size,
                                at(l, 0).padded_hidden());
     }
   }
@@ -290,7 +288,7 @@ class RecurrentStack {
     return data ? data + by : nullptr;
   }
 
-  /// How many steps direction d of layer l must run for what was asked.
+  /// The number of steps that direction d of layer l must run.
   Index live_steps(const Cache& cache, Index l, Index d) const noexcept {
     const bool only_first =
         l + 1 == options_.num_layers && d == 1 && cache.steps == Steps::last && !cache.want_h_n;
@@ -303,7 +301,7 @@ class RecurrentStack {
     return {buffer.data() + d * Hp, Hp, T, B, B * width, width};
   }
 
-  /// What layer l reads of a pass over x: the outputs below it, dropped out in training.
+  /// The input of layer l: x, or the outputs of layer l - 1, after dropout in training.
   Sequence<const Scalar> input_of(const Cache& cache, const Sequence<const Scalar>& x,
                                   Index l) const noexcept {
     if (l == 0) return x;
@@ -313,8 +311,8 @@ class RecurrentStack {
                                          width, cache.T, cache.B);
   }
 
-  /// Multiply-adds of `columns` columns of `rows` values with a layer's weights, in all directions,
-  /// counted as two operations each.
+  /// Operations to multiply `columns` columns of `rows` values by a layer's weights in all
+  /// directions; a multiply-add counts as two.
   double operations(Index columns, Index rows) const noexcept {
     return 2.0 * static_cast<double>(columns * directions()) *
            static_cast<double>(Cell::gates * options_.hidden_size * rows);
@@ -323,8 +321,8 @@ class RecurrentStack {
     return operations(T * B, at(l, 0).inputs().columns() + options_.hidden_size);
   }
 
-  /// All steps of one layer. Threads take (direction, tile of samples). Where that is only one,
-  /// they share the units of each of its steps.
+  /// Runs all steps of one layer. A thread takes a direction and a tile of samples; if there is
+  /// only one such task, the threads share the units of each step.
   void run_steps(typename Cache::Layer& saved, const Sequence<const Scalar>& x, Index l,
                  bool use_threads) const {
     const Index D = directions(), T = x.steps, B = x.batch, panels = at(l, 0).panels();
@@ -381,7 +379,7 @@ class RecurrentStack {
     });
   }
 
-  /// What packing a parameter costs, in operations of a product.
+  /// Cost per parameter, in operations of a product.
   static constexpr double repack_operations = 100;
 
   RecurrentOptions options_;
@@ -393,8 +391,7 @@ class RecurrentStack {
 template <class Scalar, class Activation = Accurate>
 using LSTM = RecurrentStack<LSTMCell<Scalar, Activation>>;
 
-/// A single or stacked GRU in one or two directions: torch.nn.GRU. It has no cell state: c0, c_n
-/// and their gradients are refused.
+/// A single or stacked GRU in one or two directions: torch.nn.GRU. Refuses c0, c_n, dc_n and dc0.
 template <class Scalar, class Activation = Accurate>
 using GRU = RecurrentStack<GRUCell<Scalar, Activation>>;
 

@@ -1,8 +1,9 @@
-// One sequence through a stack, a column at a time: what a live process runs.
+// Runs a stack on one live sequence, one column at a time.
 //
-// A step of one sample waits for the last, and for its weights. So a stream keeps a copy of these
-// in its own order: in the narrowest vectors that hold all hidden units, and if asked for, at half
-// the width. Sizes known when compiling leave no loops in a small step.
+// A step of one sample is bound by the latency of the previous step and by reading the weights. A
+// stream therefore keeps a copy of the weights in its own order: in the narrowest vectors that hold
+// all hidden units and, on request, at half the width. With sizes known at compile time, a small
+// step has no loops.
 #pragma once
 
 #include <algorithm>
@@ -22,12 +23,12 @@ namespace tsdl {
 inline namespace TSDL_ABI {
 
 /// Carries h, and an LSTM's c, from one column to the next. After n columns of finite numbers its
-/// state has the bits that RecurrentStack::forward gives for a sequence of those n.
+/// state has the bits that RecurrentStack::forward gives for the sequence of these n columns.
 ///   Weight         the cell's Scalar, or BFloat16 with a cell of float: half the memory to read.
 ///                  The bits are then those of a stack whose weights were rounded to BFloat16;
 ///                  biases and arithmetic stay float.
-///   Input, Hidden  sizes, if known when compiling: fewer instructions, and up to W / 2 hidden
-///                  units narrower vectors.
+///   Input, Hidden  sizes, if known at compile time: fewer instructions and, for up to W / 2 hidden
+///                  units, narrower vectors.
 template <class Cell, class Weight = typename Cell::Scalar, Index Input = Eigen::Dynamic,
           Index Hidden = Eigen::Dynamic>
 class RecurrentStream {
@@ -37,20 +38,22 @@ class RecurrentStream {
   static_assert(std::is_same_v<Weight, Scalar> || (half_width && std::is_same_v<Scalar, float>),
                 "weights are the cell's Scalar, or BFloat16 where that is float");
 
-  /// Starts from zero states, with the stack's weights as they are now. Copies share them.
+  /// Starts from zero states, with a copy of the stack's current weights. Copies of the stream
+  /// share it.
   /// Throws: ShapeError for a bidirectional stack, whose reverse direction begins at the end, and
-  /// for one of other sizes than Input and Hidden; Error when parameters were visited and not
+  /// for a stack of other sizes than Input and Hidden; Error when parameters were visited and not
   /// repacked.
   explicit RecurrentStream(const RecurrentStack<Cell>& stack) : RecurrentStream(stack, true) {}
 
-  /// For an owner that keeps the stack and gives it to each push: many streams of one stack then
-  /// hold its weights once, where they read them in the stack's own order. Throws: as above.
+  /// For an owner that keeps the stack and passes it to each push. The streams of one stack then
+  /// share its packed weights, if they read weights in the stack's own order. Throws: as the
+  /// constructor.
   static RecurrentStream borrowing(const RecurrentStack<Cell>& stack) {
     return RecurrentStream(stack, !as_stack);
   }
 
-  /// One step. Returns the top layer's h, valid until the next push or reset. Shapes: x I; H.
-  /// Allocates nothing.
+  /// Runs one step and returns the top layer's h, valid until the next push or reset.
+  /// Shapes: x I; the result H. Allocates nothing.
   std::span<const Scalar> push(const Scalar* x) noexcept {
     return run(x, [this](std::size_t l) noexcept {
       const LevelWeights& own = (*weights_)[l];
@@ -58,7 +61,7 @@ class RecurrentStream {
     });
   }
 
-  /// The same for a stream that borrows.
+  /// push() for a stream that borrowing() made.
   std::span<const Scalar> push(const RecurrentStack<Cell>& stack, const Scalar* x) noexcept {
     if constexpr (as_stack)
       return run(x, [&](std::size_t l) noexcept {
@@ -89,10 +92,10 @@ class RecurrentStream {
   using Packed = std::conditional_t<half_width, kernels::BFloat16Pair, Scalar>;
   using Above = kernels::Size<known ? round_up(Hidden, W) : Eigen::Dynamic>;
 
-  /// Whether a stack's own packs are in this order.
+  /// Whether this stream reads weights in the order of the stack's own packs.
   static constexpr bool as_stack = !known && !half_width;
 
-  /// What a step of one layer reads.
+  /// The weights that a step of one layer reads.
   struct View {
     const Packed* weights;
     const Scalar* bias;
@@ -163,7 +166,8 @@ class RecurrentStream {
     level.h.swap(level.next);
   }
 
-  /// Row by row of x and of h: a stack of two rows a word, where they are kept at half the width.
+  /// Takes the weights of `pack`. At half the width, two successive rows of x or of h are
+  /// interleaved as pairs.
   static void keep_weights(Buffer<Packed>& weights, ForwardPack<StepCell>& pack) {
     if constexpr (!half_width) {
       weights = std::move(pack.weights);
@@ -186,7 +190,7 @@ class RecurrentStream {
 
   kernels::Size<Input> inputs_;
   kernels::Size<Hidden> hidden_;
-  std::shared_ptr<const std::vector<LevelWeights>> weights_;  ///< none when borrowed
+  std::shared_ptr<const std::vector<LevelWeights>> weights_;  ///< null when borrowed
   std::vector<Level> levels_;
   bool descending_ = false;
 };

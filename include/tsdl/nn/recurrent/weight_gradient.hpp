@@ -1,10 +1,11 @@
-// The weight gradients of one direction of a layer, after its backward pass left da in its cache.
+// The weight gradients of one direction of a layer, from the da that its backward pass left in the
+// cache.
 //
 //   dW_ih += sum_t da_t x_t^T    dW_hh += sum_t da_t h_{t-1}^T    db += sum_t da_t
 //
-// Threads take tasks: some panels of units times some rows of the pack. Each sums over all steps
-// and samples in constant order. Where windows share columns, dW_ih is one product over columns,
-// after the da of each were summed. Shapes: nn/recurrent/weights.hpp.
+// A task is some panels of units times some rows of the pack. It sums over all steps and samples in
+// a fixed order. Where windows share columns, dW_ih is one product over columns, after the da of
+// each column have been summed. Shapes: nn/recurrent/weights.hpp.
 #pragma once
 
 #include <algorithm>
@@ -16,8 +17,8 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// Adds the gradients of one layer's weights to its parameters, from the cache and the columns of
-/// the pass that its backward_tile() went back through.
+/// Adds the gradients of one layer's weights to its parameters, after backward_tile() has run on
+/// all tiles of the cache.
 template <class Cell>
 class WeightGradient {
  public:
@@ -31,14 +32,14 @@ class WeightGradient {
   WeightGradient(Layer& layer, Cache& cache, const Columns& x, const Columns& y) noexcept
       : layer_(layer), cache_(cache), x_(x), y_(y) {}
 
-  /// A task is so many panels times so many rows of the pack.
+  /// The size of a task, in panels and in rows of the pack.
   static constexpr Index panels_per_task = 2, rows_per_task = 128;
 
   static Index tasks(const Layer& layer) noexcept {
     return (layer.panels() + panels_per_task - 1) / panels_per_task * chunks(layer);
   }
 
-  /// One task: its part of dW_ih, dW_hh and the biases' gradients.
+  /// Runs one task: its part of dW_ih, dW_hh and the biases' gradients.
   void add(Index task) const noexcept {
     const Index first = task / chunks(layer_) * panels_per_task, chunk = task % chunks(layer_);
     const Panels part{first, std::min(first + panels_per_task, layer_.panels())};
@@ -53,7 +54,7 @@ class WeightGradient {
  private:
   static constexpr Index gate_width = Layer::gate_width, slot_width = Layer::slot_width;
 
-  /// Of a layer's weights, W_ih in as many chunks of rows, then W_hh, then the biases as one.
+  /// A layer's weights in chunks of rows: first those of W_ih, then W_hh, then one for the biases.
   static Index input_chunks(const Layer& layer) noexcept {
     return (layer.inputs().columns() + rows_per_task - 1) / rows_per_task;
   }
@@ -73,7 +74,7 @@ class WeightGradient {
     else
       sum(x_, k, 0, k, part, 0, count);
     for (Index p = part.begin; p < part.end; ++p)
-      for (Index i = k; i < k + count;) {  // runs of columns that are no padding
+      for (Index i = k; i < k + count;) {  // runs of columns between the padding
         const Index inside = i % inputs.padded,
                     run = std::min(k + count - i, inputs.padded - inside);
         layer_.packs().add_gradient(layer_.weight_ih, i / inputs.padded * inputs.width + inside,
@@ -106,11 +107,11 @@ class WeightGradient {
       }
   }
 
-  /// From panel to panel of the packed gradient.
+  /// The stride from panel to panel of the packed gradient.
   Index panel_stride() const noexcept {
     return (layer_.inputs().columns() + layer_.hidden()) * gate_width;
   }
-  /// Row k of panel p of it.
+  /// Row k of panel p of the packed gradient.
   Scalar* row(Index p, Index k) const noexcept {
     return cache_.dweights.data() + p * panel_stride() + k * gate_width;
   }
@@ -119,8 +120,8 @@ class WeightGradient {
       std::fill_n(row(p, k), count * gate_width, Scalar{0});
   }
 
-  /// Rows k ... of `part` += sum over the columns of x, k ... of each, times what its windows' da
-  /// add up to.
+  /// Rows k ... of `part` += sum over the distinct columns of x of column[k ...] times its summed
+  /// da.
   void sum_shared(Index k, Panels part, Index count) const noexcept {
     const Extent& e = cache_.extent;
     const Index stride = layer_.panels() * gate_width, columns = cache_.tile_columns();

@@ -1,17 +1,16 @@
-// The parameters of one direction of a layer, their packs, and where the values of its cache stand.
+// The parameters of one direction of a layer, their packs, and the layout of its cache.
 //
 //   symbol      shape                       meaning
-//   s           0 ... steps - 1             a step in the order in which this direction runs
-//   t           s, or T - 1 - s in reverse  its place in time
-//   tile        <= 16 samples               what one thread carries through all steps, unless
-//                                           threads share the units of each
-//                                           (nn/recurrent/stack.hpp)
+//   s           0 ... steps - 1             a step, in the order in which this direction runs
+//   t           s, or T - 1 - s in reverse  the time of step s
+//   tile        <= 16 samples               run through all steps by one thread, unless threads
+//                                           share the units of each step (nn/recurrent/stack.hpp)
 //   G, S, C                                 a cell's gates, slots and cell_vectors
-//   saved       [tile][s][P][b][S][W]       gates, by forward; backward leaves da in their place
+//   saved       [tile][s][P][b][S][W]       gates, from forward; backward replaces them by da
 //   cells       [tile][s][P][b][C][W]       the cell's state beside h (LSTM: c, tanh(c))
 //   dweights    [P][I + H][G][W]            the gradient in the order of the forward pack
 //   dbias       [tile][P][S][W]             the biases' gradients
-//   projection  [column][P][G][W]           the chains over x, where they are made ahead
+//   projection  [column][P][G][W]           bias + W_ih x, where computed ahead of the steps
 //   dcolumns    [tile][column][P][G][W]     da summed over the windows that share a column
 #pragma once
 
@@ -29,7 +28,7 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// What RecurrentLayer and WeightGradient (nn/recurrent/weight_gradient.hpp) both read.
+/// What RecurrentLayer and WeightGradient (nn/recurrent/weight_gradient.hpp) share.
 template <class Cell>
 class LayerWeights {
  public:
@@ -59,7 +58,7 @@ class LayerWeights {
   Index padded_hidden() const noexcept { return panels() * W; }  ///< Hp
   const InputLayout& inputs() const noexcept { return packs_.inputs(); }
 
-  /// Draws the initial weights, each from the next random stream.
+  /// Draws the initial weights, each tensor from the next random stream.
   void initialise(Init init, std::uint64_t seed, std::uint64_t& stream) {
     if (init == Init::pytorch) {
       const double bound = 1.0 / std::sqrt(static_cast<double>(hidden()));
@@ -93,18 +92,18 @@ class LayerWeights {
 
   const ForwardPack<Cell>& forward_pack() const noexcept { return packs_.forward; }
 
-  /// Makes room for what a backward pass writes and reads. Allocates: the first time.
+  /// Creates the gradients and the transposed packs if they are missing. Allocates: the first time.
   void need_gradients() {
     visit([](Parameter<Scalar>& parameter) { parameter.need_gradient(); });
     if (packs_.need_transposed()) packs_.derive_transposed(weight_ih, weight_hh);
   }
 
   Index time(const Extent& e, Index s) const noexcept { return reverse_ ? e.T - 1 - s : s; }
-  /// Values of one vector per unit in one tile and step.
+  /// The number of values of one state vector in one tile and step.
   Index state_block(const Cache& cache) const noexcept {
     return panels() * cache.extent.tile() * W;
   }
-  /// The place of (sample, unit's panel) among [tile][P][b].
+  /// The index of sample b and the unit's panel in [tile][P][b].
   Index cell_offset(const Cache& cache, Index b, Index unit) const noexcept {
     const Index tile = b / Extent::max_tile;
     return (tile * panels() + unit / W) * cache.extent.tile() + b - cache.extent.first(tile);
