@@ -35,5 +35,6 @@ TEST_CASE("a loss of one's own trains, is kept in the file by name, and predicts
   CHECK(tsdl::predict(loaded.model, data.test) == tsdl::predict(model, data.test));
   CHECK(tsdl::evaluate(loaded.model, data.test).r2 > 0.5);
   CHECK_THROWS_WITH_AS(tsdl::load_model<tsdl::GRUClassifier<double>>(file),
-                       doctest::Contains("'gaussian_nll' is a function"), tsdl::FormatError);
+                       doctest::Contains("the loss 'gaussian_nll' is a function"),
+                       tsdl::FormatError);
 }

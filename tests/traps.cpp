@@ -200,7 +200,7 @@ TEST_CASE("traps: one gradient a sample, sent into every step, is told what .ste
   const std::string message = message_of<tsdl::ShapeError>([&] {
     lstm.backward({X, 5}, cache, {.dy = {dy, 1}});
   });
-  CHECK(contains(message, "one column a sample, but .steps is Steps::all"));
+  CHECK(contains(message, "one column per sample, but .steps is Steps::all"));
   CHECK(contains(message, "set .steps = Steps::last"));
   CHECK_NOTHROW(lstm.backward({X, 5}, cache, {.dy = {dy, 1}, .steps = tsdl::Steps::last}));
 }

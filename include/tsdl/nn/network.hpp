@@ -218,6 +218,7 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
         encoder_(std::move(encoder)),
         pooling_(make_pooling(encoder_.output_size())),
         linear_(pooling_.output_size(), head.outputs, seed, "fc.", head.init, linear_stream) {
+    if constexpr (is_standard) head_.pooling = pooling_.kind();  // of a file, from its options
     if (target_steps(2) != 1 && !encoder_.is_causal())
       throw OptionError(
           "Network: pooling each needs a causal encoder, and this one reads the rows after a step");

@@ -43,12 +43,6 @@ inline Task classes_from(const Config& config) {
   return Classes{.count = config.index("count"), .weights = config.numbers("weights")};
 }
 
-inline Task custom_from(const Config& config) {
-  throw OptionError("task: '", config.text("name"),
-                    "' is a function of the program that trained the model: give that program's "
-                    "task, load_model<M>(path, task)");
-}
-
 struct TaskEntry {
   std::string_view kind;
   Task (*make)(const Config&);
@@ -57,14 +51,17 @@ struct TaskEntry {
 inline constexpr TaskEntry task_kinds[] = {{"binary", binary_from},
                                            {"classes", classes_from},
                                            {"regression", regression_from},
-                                           {"quantiles", quantiles_from},
-                                           {"custom", custom_from}};
+                                           {"quantiles", quantiles_from}};
 
 }  // namespace internal
 
 /// The task that a configuration describes. Throws: OptionError when its kind is not known, or an
 /// option is missing, unknown or out of range.
 inline Task make_task(const Config& config) {
+  if (config.kind == "custom")
+    throw OptionError("task: the loss '", config.text("name"),
+                      "' is a function of the program that trained the model: give that program's "
+                      "task, load_model<M>(path, task)");
   std::string known;
   for (const internal::TaskEntry& entry : internal::task_kinds) {
     if (entry.kind == config.kind) return entry.make(config);

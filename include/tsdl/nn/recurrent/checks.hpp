@@ -45,14 +45,14 @@ void check_backward(const char* name, const Sequence<const Scalar>& x,
     const bool per_step = options.steps == Steps::all && dy.step_stride != 0;
     if (per_step && cache.T > 1 && dy.steps == 1 && dy.batch == cache.B)
       throw ShapeError(name,
-                       "::backward: dy has one column a sample, but .steps is Steps::all, "
+                       "::backward: dy has one column per sample, but .steps is Steps::all, "
                        "which takes one for each of T = ",
                        cache.T, ": set .steps = Steps::last for the gradient of the last step");
     if (dy.batch != cache.B || (per_step && dy.steps != cache.T))
       throw ShapeError(name, "::backward: dy: expected T = ", cache.T, ", B = ", cache.B,
                        ", got T = ", dy.steps, ", B = ", dy.batch);
     if (dy.inputs != outputs)
-      throw ShapeError(name, "::backward: dy: expected ", outputs, " values a column, got ",
+      throw ShapeError(name, "::backward: dy: expected ", outputs, " values per column, got ",
                        dy.inputs);
     if (cache.steps != Steps::all && options.steps != cache.steps)
       throw ShapeError(name,
