@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "tsdl/task/regression.hpp"
+#include "tsdl/task/numbers.hpp"
 #include "tsdl/task/target_scale.hpp"
 #include "tsdl/task/task.hpp"
 
@@ -53,64 +53,44 @@ struct CustomLoss {
 namespace internal {
 
 template <class Options>
-class CustomTask final : public TaskKind {
+class CustomTask final : public NumbersTask<Options> {
  public:
-  explicit CustomTask(const Options& options) : options_(options) {
+  explicit CustomTask(const Options& options)
+      : NumbersTask<Options>("custom", (check_options(options), options)) {}
+
+  Config describe() const override {
+    const Options& o = this->options();
+    Config config("custom", {{"name", o.name}, {"targets", o.targets}, {"outputs", o.outputs}});
+    o.scale.describe(config);
+    return config;
+  }
+  Index outputs() const noexcept override { return this->options().outputs; }
+
+  LossSum loss(const double* outputs, const double* targets, Index n,
+               double* slopes) const noexcept override {
+    const Options& o = this->options();
+    const auto N = static_cast<std::size_t>(o.outputs);
+    std::vector<double> y(static_cast<std::size_t>(o.targets)), unused(N);
+    LossSum total;
+    for (Index i = 0; i < n; ++i) {
+      for (Index k = 0; k < o.targets; ++k)
+        y[static_cast<std::size_t>(k)] = o.scale.scaled(k, targets[i * o.targets + k]);
+      const std::span<double> dx(slopes ? slopes + i * o.outputs : unused.data(), N);
+      total.sum += o.loss({outputs + i * o.outputs, N}, y, dx);
+    }
+    total.weight = static_cast<double>(n);
+    return total;
+  }
+
+ private:
+  static void check_options(const Options& options) {
     if (options.name.empty() || !options.loss)
       throw OptionError("task custom: expected a name and a loss");
     if (options.targets < 1 || options.outputs < options.targets)
       throw OptionError(
           "task custom: expected 1 or more targets and at least as many outputs, got ",
           options.targets, " and ", options.outputs);
-    options_.scale.check(options.targets);
   }
-
-  Config describe() const override {
-    Config config(
-        "custom",
-        {{"name", options_.name}, {"targets", options_.targets}, {"outputs", options_.outputs}});
-    options_.scale.describe(config);
-    return config;
-  }
-  Index targets() const noexcept override { return options_.targets; }
-  Index outputs() const noexcept override { return options_.outputs; }
-  Index predictions() const noexcept override { return options_.targets; }
-  std::vector<std::string> names(const std::vector<std::string>& targets) const override {
-    return prediction_names(targets, options_.targets);
-  }
-
-  void check(std::span<const double> targets) const override { check_numbers(targets, "custom"); }
-
-  LossSum loss(const double* outputs, const double* targets, Index n,
-               double* slopes) const noexcept override {
-    const auto K = static_cast<std::size_t>(options_.targets);
-    const auto N = static_cast<std::size_t>(options_.outputs);
-    std::vector<double> y(K), unused(N);
-    LossSum total;
-    for (Index i = 0; i < n; ++i) {
-      for (std::size_t k = 0; k < K; ++k)
-        y[k] = options_.scale.scaled(static_cast<Index>(k),
-                                     targets[i * options_.targets + static_cast<Index>(k)]);
-      const std::span<double> dx(slopes ? slopes + i * options_.outputs : unused.data(), N);
-      total.sum += options_.loss({outputs + i * options_.outputs, N}, y, dx);
-    }
-    total.weight = static_cast<double>(n);
-    return total;
-  }
-
-  void decode(const double* outputs, double* out) const noexcept override {
-    for (Index k = 0; k < options_.targets; ++k) out[k] = options_.scale.restored(k, outputs[k]);
-  }
-
-  std::vector<std::string_view> figures() const override { return {"mae", "r2", "rmse", "mase"}; }
-  Metrics measure(std::span<const double> predictions,
-                  std::span<const double> targets) const override {
-    check(targets);
-    return measure_numbers(predictions, targets, options_.targets, options_.scale);
-  }
-
- private:
-  Options options_;
 };
 
 }  // namespace internal

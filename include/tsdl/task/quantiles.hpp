@@ -20,7 +20,7 @@
 #include <utility>
 #include <vector>
 
-#include "tsdl/task/regression.hpp"
+#include "tsdl/task/numbers.hpp"
 #include "tsdl/task/task.hpp"
 
 namespace tsdl {
