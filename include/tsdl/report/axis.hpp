@@ -43,7 +43,7 @@ inline std::pair<double, double> robust_range(std::vector<double> values) {
   const double q10 = values[tenth], q90 = values[values.size() - 1 - tenth];
   const double largest = std::max(std::fabs(q10), std::fabs(q90));
   const double span = std::max(q90 - q10, 0.02 * largest);
-  if (span == 0 || values.back() - values.front() <= 10 * span)
+  if (is_zero(span) || values.back() - values.front() <= 10 * span)
     return {values.front(), values.back()};
   const double floor = q10 - 1.5 * span, ceiling = q90 + 1.5 * span;
   double low = q10, high = q90;
@@ -57,7 +57,7 @@ inline std::pair<double, double> robust_range(std::vector<double> values) {
 /// A linear axis over low..high and a margin, which never reaches below zero for positive values.
 inline Axis linear_axis(double low, double high) {
   const double size = std::max(std::fabs(low), std::fabs(high));
-  const double least_span = size == 0 ? 1 : (high - low <= 1e-9 * size ? 0.04 : 1e-4) * size;
+  const double least_span = is_zero(size) ? 1 : (high - low <= 1e-9 * size ? 0.04 : 1e-4) * size;
   const double margin = std::max(0.06 * (high - low), (least_span - (high - low)) / 2);
   Axis axis{low >= 0 ? std::max(low - margin, 0.0) : low - margin, high + margin, {}};
   const double step = internal::nice_step((axis.high - axis.low) / 7);

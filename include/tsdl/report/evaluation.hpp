@@ -86,7 +86,7 @@ inline ClassRoc class_roc(const Evaluation& e, std::size_t k) {
   std::vector<bool> positive;
   for (std::size_t i = 0; i < e.labels.size(); ++i) {
     scores.push_back(e.probability(i, k));
-    positive.push_back(e.labels[i] == static_cast<double>(k));
+    positive.push_back(same_value(e.labels[i], static_cast<double>(k)));
   }
   std::vector<RocPoint> points = roc_curve(scores, positive);
   const double auc = area_under(points);
@@ -101,7 +101,7 @@ inline std::vector<CalibrationBin> calibration_bins(const Evaluation& e) {
   for (std::size_t i = 0; i < e.labels.size(); ++i) {
     const std::size_t k = e.classes() == 2 ? 1 : e.predicted(i);
     probabilities.push_back(e.probability(i, k));
-    positive.push_back(e.labels[i] == static_cast<double>(k));
+    positive.push_back(same_value(e.labels[i], static_cast<double>(k)));
   }
   return calibration_curve(probabilities, positive);
 }

@@ -65,7 +65,7 @@ inline std::string format_fixed(double value, int decimals) {
 /// In the form 1.25e-4 with at most `digits` significant ones, trailing zeros left out.
 inline std::string format_scientific(double value, int digits) {
   if (!is_finite(value)) return not_finite_text(value);
-  if (value == 0) return "0";
+  if (is_zero(value)) return "0";
   const std::string text = internal::print(value, std::chars_format::scientific, digits - 1);
   const std::size_t e = text.find('e');
   std::string mantissa = text.substr(0, e);
@@ -79,7 +79,8 @@ inline std::string format_scientific(double value, int digits) {
 /// suit its size.
 inline std::string format_loss(double value) {
   const double size = std::fabs(value);
-  if (!is_finite(value) || size == 0 || (size >= 1e-3 && size < 100)) return format_fixed(value, 4);
+  if (!is_finite(value) || is_zero(size) || (size >= 1e-3 && size < 100))
+    return format_fixed(value, 4);
   if (size >= 100 && size < 1e4) return format_fixed(value, 1);
   return format_scientific(value, 4);
 }
@@ -88,7 +89,7 @@ inline std::string format_loss(double value) {
 inline std::string format_rate(double value) {
   const double size = std::fabs(value);
   if (!is_finite(value)) return not_finite_text(value);
-  if (size != 0 && (size < 0.00999 || size >= 1e3)) return format_scientific(value, 3);
+  if (!is_zero(size) && (size < 0.00999 || size >= 1e3)) return format_scientific(value, 3);
   std::string text = format_fixed(value, 4);
   internal::strip_trailing_zeros(text);
   return text;

@@ -68,7 +68,8 @@ inline std::vector<Group> group_columns(const std::vector<std::string>& names) {
 /// A value beside an axis that spans low..high: three digits of the span, few characters.
 inline std::string axis_value(double value, double span) {
   const double size = std::fabs(value);
-  if (size >= 1e5 || (value != 0 && size < 1e-3 && span < 1e-2)) return format_scientific(value, 3);
+  if (size >= 1e5 || (!is_zero(value) && size < 1e-3 && span < 1e-2))
+    return format_scientific(value, 3);
   const int decimals =
       span > 0 ? std::clamp(2 - static_cast<int>(std::floor(std::log10(span))), 0, 6) : 4;
   std::string text = format_fixed(value, decimals);
@@ -164,7 +165,7 @@ inline std::string column_title(std::string_view name) {
 /// The numbers beside a panel's axis, and below it what lies beyond.
 inline void draw_scale(ChartWriter& chart, const Panel& panel, const Trace& trace) {
   const double span = trace.high - trace.low;
-  if (span == 0) {
+  if (is_zero(span)) {
     chart.text(-5, panel.height / 2 + 3.5, "scale", "end", axis_value(trace.low, 0));
     return;
   }
@@ -202,7 +203,7 @@ inline void draw_warm_up(ChartWriter& chart, const Panel& panel, const Trace& tr
 inline void draw_trace(ChartWriter& chart, Panel panel, const Trace& trace,
                        std::span<const std::int64_t> times) {
   // A constant runs in the middle.
-  const double margin = trace.low == trace.high ? std::max(1.0, std::fabs(trace.low)) : 0;
+  const double margin = same_value(trace.low, trace.high) ? std::max(1.0, std::fabs(trace.low)) : 0;
   panel.y_axis = {trace.low - margin, trace.high + margin, {}};
   const TracePath path(panel, trace, times);
   chart.add({"<path class=\"", trace.binary ? "ticks" : "trace", "\" d=\"", path.line(), "\"/>\n"});

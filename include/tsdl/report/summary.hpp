@@ -41,8 +41,9 @@ inline std::string listed(std::span<const double> values) {
 /// "half a trailing volatility", "two trailing volatilities", "1.5 trailing volatilities".
 inline std::string volatilities(double number) {
   if (number == 0.5) return "half a trailing volatility";
-  if (number == 1) return "one trailing volatility";
-  return (number == 2 ? std::string("two") : format_exact(number)) + " trailing volatilities";
+  if (same_value(number, 1.0)) return "one trailing volatility";
+  return (same_value(number, 2.0) ? std::string("two") : format_exact(number)) +
+         " trailing volatilities";
 }
 
 inline std::string question(const RangeLabel& label) {
@@ -57,7 +58,7 @@ inline std::string question(const ThresholdLabel& label) {
 }
 inline std::string question(const TripleBarrierLabel& label) {
   const std::string within = " within " + std::to_string(label.horizon) + ", or neither";
-  if (label.take_profit == label.stop_loss)
+  if (same_value(label.take_profit, label.stop_loss))
     return "loss (-1) or gain (1) of " + volatilities(label.stop_loss) + within;
   return "loss (-1) of " + volatilities(label.stop_loss) + " or gain (1) of " +
          volatilities(label.take_profit) + within;

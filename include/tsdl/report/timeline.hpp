@@ -107,7 +107,7 @@ inline Figure timeline_figure(const Timeline& timeline) {
   for (const TimelineLayout& layout : {wide, narrow}) {
     ChartWriter chart;
     draw_timeline(chart, timeline, layout);
-    const bool is_wide = layout.width == wide.width;
+    const bool is_wide = same_value(layout.width, wide.width);
     figure.svg += page_svg(is_wide ? "wide" : "narrow", is_wide ? 840 : 380,
                            timeline_height(layout, timeline.panels.size()), label, chart.take());
   }

@@ -43,8 +43,9 @@ inline void set_range(Trace& trace) {
   known.reserve(trace.known);
   for (const double v : trace.values)
     if (is_finite(v)) known.push_back(v);
-  trace.binary = trace.low == 0 && trace.high == 1 &&
-                 std::all_of(known.begin(), known.end(), [](double v) { return v == 0 || v == 1; });
+  trace.binary = is_zero(trace.low) && same_value(trace.high, 1.0) &&
+                 std::all_of(known.begin(), known.end(),
+                             [](double v) { return is_zero(v) || same_value(v, 1.0); });
   const auto from_end = static_cast<std::ptrdiff_t>((known.size() - 1) / 100);
   if (trace.binary || from_end == 0) return;
   std::nth_element(known.begin(), known.begin() + from_end, known.end());
@@ -100,7 +101,7 @@ class TracePath {
       if (!is_finite(trace.values[row])) continue;
       const double x = panel.x(static_cast<double>(times[row]));
       const double bin = std::floor(x * 2);
-      if (before == trace.values.size() || bin != bin_) {
+      if (before == trace.values.size() || !same_value(bin, bin_)) {
         flush();
         broken_ = before != row - 1 || row == trace.first;
         bin_ = bin, least_ = largest_ = {row, x};
@@ -125,7 +126,7 @@ class TracePath {
   void flush() {
     if (bin_ < 0) return;
     if (trace_.binary) {
-      if (trace_.values[largest_.row] == 1)
+      if (same_value(trace_.values[largest_.row], 1.0))
         ((line_ += 'M').append(tenth(largest_.x)).append(" ").append(tenth(panel_.height)) += "V0");
       return;
     }
