@@ -121,10 +121,9 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
 
   /// The tensors of a network with this configuration, in the order of visit(). Throws: as the
   /// constructor.
-  static std::vector<TensorShape> tensors(const Config& config) requires requires {
+  static std::vector<TensorShape> tensors(const Config& config) requires(is_standard&& requires {
     EncoderType::tensors(config);
-  }
-  {
+  }) {
     std::vector<TensorShape> all = EncoderType::tensors(config);
     const Index K = config.index("outputs"), width = EncoderType::output_size(config);
     all.push_back({"fc.weight", {K, width}});

@@ -2,12 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
-#include <span>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
 
 #include "tsdl/task/numbers.hpp"
 #include "tsdl/task/target_scale.hpp"
