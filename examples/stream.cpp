@@ -159,7 +159,7 @@ int stream(const Options& o) {
   const auto mode = o.mode == "carry" ? tsdl::StreamMode::carry : tsdl::StreamMode::rerun;
   tsdl::StreamingPredictor predictor(std::move(loaded.model), std::move(loaded.recipe), mode);
   if (!o.restore.empty()) predictor.restore(read_bytes(o.restore));
-  const tsdl::kernels::DenormalGuard guard;
+  const tsdl::FloatModeGuard guard;
   const examples::StopSignals signals;
   Session session(predictor, o);
   std::fputs(

@@ -106,7 +106,7 @@ class Stream : public Job {
   tsdl::RecurrentStack<Cell> stack_;
   std::vector<float> series_;
   tsdl::RecurrentStream<Cell, Weight, I, H> stream_;
-  tsdl::kernels::DenormalGuard guard_;
+  tsdl::FloatModeGuard guard_;
   std::span<const float> h_;
   Index next_ = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <numeric>
 #include <type_traits>
 #include <vector>
@@ -86,7 +87,7 @@ TEST_CASE(
     REQUIRE(shared.count == count);
     for (Index t = 0; t < x.steps; ++t)
       for (Index b = 0; b < x.batch; ++b) {
-        CHECK(shared.at(t, b) * shared.unit == t * x.step_stride + b * x.sample_stride);
+        CHECK(shared.offset(shared.at(t, b)) == t * x.step_stride + b * x.sample_stride);
         CHECK(shared.at(t, b) < shared.count);
       }
   };
@@ -97,7 +98,25 @@ TEST_CASE(
   check({data, 3, 5, 4, 24, 6}, 6, 20);  // dense in the columns of two directions
   check({data, 3, 5, 1, 3, 0}, 3, 5);    // one sample, whatever its stride
   check({data, 3, 1, 4, 0, 7}, 7, 4);    // one step
+  // Samples or steps with columns between them: those are not the view's.
+  check({data, 3, 5, 4, 3, 18}, 3, 20);
+  check({data, 3, 5, 2, 3, 3'000'000'000'000}, 3, 10);
+  check({data, 3, 5, 4, 15, 3}, 3, 20);
+  check({data, 3, 5, 4, 6, 36}, 6, 20);
   CHECK(tsdl::shared_columns(View{data, 3, 5, 4, 3, 7}).count == 0);   // not a multiple
   CHECK(tsdl::shared_columns(View{data, 3, 5, 4, -3, 3}).count == 0);  // backwards
   CHECK(tsdl::shared_columns(View{data, 3, 1, 1, 0, 0}).count == 0);
+}
+
+TEST_CASE("a Sequence of more values than memory can hold is refused") {
+  using View = tsdl::Sequence<const double>;
+  constexpr Index far = Index{1} << 60;
+  for (const auto& [I, T, B] : {std::array<Index, 3>{3, far, 16},
+                                {3, 16, far},
+                                {far, 2, 2},
+                                {-1, 2, 2},
+                                {1, -2, 2},
+                                {1, 2, -2}})
+    CHECK_THROWS_AS(View::dense(nullptr, I, T, B), tsdl::ShapeError);
+  CHECK_NOTHROW(View::dense(nullptr, 3, 5, 2));
 }

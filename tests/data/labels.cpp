@@ -417,3 +417,30 @@ TEST_CASE("ColumnTargets are the columns of candles some rows ahead") {
                  }),
                  "no volume"));
 }
+
+TEST_CASE("closes whose quotient is beyond a double are labelled by the sign of their change") {
+  // Up and down by a factor of 1e320, then level.
+  std::vector<double> closes;
+  for (int i = 0; i < 12; ++i) closes.push_back(i % 2 == 0 ? 1e-160 : 1e160);
+  closes.insert(closes.end(), 4, 1e160);
+  const tsdl::Candles candles = candles_of(closes);
+  const double change = 320 * std::log(10.0);
+  CHECK(tsdl::internal::log_ratio(1e160, 1e-160) == doctest::Approx(change).epsilon(1e-14));
+  CHECK(tsdl::internal::log_ratio(1e-160, 1e160) == doctest::Approx(-change).epsilon(1e-14));
+  const auto threshold =
+      tsdl::make_labels(candles, tsdl::ThresholdLabel{.horizon = 1, .width = 0.5, .lookback = 4});
+  const auto barrier = tsdl::make_labels(
+      candles,
+      tsdl::TripleBarrierLabel{.horizon = 1, .take_profit = 0.5, .stop_loss = 0.5, .lookback = 4});
+  for (Index row = 4; row + 1 < 12; ++row) {
+    CAPTURE(row);
+    CHECK(threshold.values[test::at(row)] == (row % 2 == 0 ? 1 : -1));
+    CHECK(barrier.values[test::at(row)] == (row % 2 == 0 ? 1 : -1));
+  }
+  CHECK(threshold.values[12] == 0);
+  // The median of two ranges of 1e308 is no infinity.
+  tsdl::Candles wide = candles_of({1e-300, 1.6e308, 1e-300, 1.7e308, 1e-300, 1.65e308, 1e-300});
+  const auto range = tsdl::make_labels(wide, tsdl::RangeLabel{.lookback = 2});
+  CHECK(range.values[3] == 1);  // 1.7e308 is followed by 1.7e308, above the median of 1.6 and 1.7
+  CHECK(range.values[4] == 0);
+}

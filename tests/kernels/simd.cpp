@@ -1,10 +1,8 @@
-// The vector helpers and the guard against denormals.
+// The vector helpers.
 #include "tsdl/kernels/simd.hpp"
 
 #include <doctest/doctest.h>
 
-#include <limits>
-#include <memory>
 #include <vector>
 
 #include "tsdl/core/buffer.hpp"
@@ -13,13 +11,6 @@ namespace {
 
 using tsdl::Index;
 namespace kernels = tsdl::kernels;
-
-/// Half of the least normal number, worked out at run time: zero while denormals are flushed.
-template <class Scalar>
-Scalar half_of_least() {
-  volatile Scalar least = std::numeric_limits<Scalar>::min(), half = Scalar{0.5};
-  return least * half;
-}
 
 }  // namespace
 
@@ -42,40 +33,3 @@ TEST_CASE_TEMPLATE("partial loads and stores touch the first count lanes only", 
       CHECK(out[static_cast<std::size_t>(i)] == (i < count ? static_cast<Scalar>(i + 1) : 9));
   }
 }
-
-#if defined(__SSE2__) || defined(__aarch64__)
-TEST_CASE_TEMPLATE("DenormalGuard flushes while it lives and restores the mode", Scalar, float,
-                   double) {
-  REQUIRE(half_of_least<Scalar>() > 0);
-  {
-    const kernels::DenormalGuard outer;
-    CHECK(half_of_least<Scalar>() == 0);
-    {
-      const kernels::DenormalGuard inner;
-      CHECK(half_of_least<Scalar>() == 0);
-    }
-    CHECK(half_of_least<Scalar>() == 0);
-  }
-  CHECK(half_of_least<Scalar>() > 0);
-}
-
-TEST_CASE("DenormalGuards may end in any order") {
-  auto first = std::make_unique<kernels::DenormalGuard>();
-  auto second = std::make_unique<kernels::DenormalGuard>();
-  first.reset();
-  CHECK(half_of_least<float>() == 0);
-  second.reset();
-  CHECK(half_of_least<float>() > 0);
-}
-
-TEST_CASE("a DenormalGuard leaves a mode that flushes already to whoever set it") {
-  const auto before = kernels::internal::float_mode();
-  kernels::internal::set_float_mode(before | kernels::internal::flush_denormals);
-  {
-    const kernels::DenormalGuard guard;  // its end must not bring back what it found
-    CHECK(half_of_least<float>() == 0);
-    kernels::internal::set_float_mode(before);
-  }
-  CHECK(half_of_least<float>() > 0);
-}
-#endif

@@ -217,7 +217,8 @@ TEST_CASE("masks stand between the layers, one for each step") {
       distinct += mask != column_mask(key, p, 0, 0, b, 2, H, H);
       for (Index j = 0; j < 2 * H; ++j) {
         double& value = between[static_cast<std::size_t>((t * B + b) * 2 * H + j)];
-        value = mask[static_cast<std::size_t>(j)] ? value / (1.0 - p) : 0.0;
+        const double drawn = std::round(p * 65536) / 65536;
+        value = mask[static_cast<std::size_t>(j)] ? value / (1.0 - drawn) : 0.0;
       }
     }
   CHECK(distinct > 0);
@@ -225,4 +226,25 @@ TEST_CASE("masks stand between the layers, one for each step") {
   upper.forward(test::dense(between, 2 * H, T, B), cache);
   CHECK(test::largest_difference(run(both, x, T, B, true, key), test::outputs(upper, cache)) <=
         1e-14);
+}
+
+TEST_CASE(
+    "kept units are scaled by the rate at which units are dropped, not by the rate asked for") {
+  // 0.3 is drawn as 19661 / 65536, and what is nearly 1 as 65535 / 65536.
+  for (const auto& [p, drawn] :
+       {std::pair{0.3, 19661 / 65536.0}, {0.999999, 65535 / 65536.0}, {1e-6, 0.0}, {0.25, 0.25}}) {
+    CAPTURE(p);
+    const tsdl::Philox philox(1, 2);
+    const std::vector<double> in(4096, 1.0);
+    std::vector<double> out(in.size());
+    Mask kept(in.size());
+    tsdl::internal::dropout_column(out.data(), kept.data(), in.data(), philox, p, Index{0},
+                                   Index{0}, 0u, Index{1}, Index{4096}, Index{4096});
+    std::vector<double> gradient(in.size(), 1.0);
+    tsdl::internal::dropout_gradient(gradient.data(), kept.data(), p, Index{4096});
+    for (std::size_t j = 0; j < in.size(); ++j) {
+      CHECK(out[j] == (kept[j] ? 1.0 / (1.0 - drawn) : 0.0));
+      CHECK(gradient[j] == out[j]);
+    }
+  }
 }

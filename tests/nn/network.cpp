@@ -473,3 +473,67 @@ TEST_CASE("network: an encoder whose columns are not of the size that it says is
   CHECK_THROWS_AS(model.forward(tsdl::Sequence<const float>::dense(x.data(), 2, 3, 2), cache),
                   tsdl::ShapeError);
 }
+
+TEST_CASE_TEMPLATE("a mean of many steps is summed in double, in batch and carried", Scalar, float,
+                   double) {
+  using Pooled = tsdl::StandardPooling<Scalar>;
+  const Index width = 70, T = 100'000;
+  // Values near 1 with a small part that a float's running sum loses.
+  std::vector<Scalar> y(static_cast<std::size_t>(width * T));
+  tsdl::RandomStream random(3);
+  for (Scalar& value : y) value = static_cast<Scalar>(1 + 0.01 * random.uniform());
+  const tsdl::Sequence<const Scalar> columns(y.data(), width, T, 1, width, width);
+  typename Pooled::Cache cache;
+  std::vector<Scalar> row(static_cast<std::size_t>(width));
+  Pooled(Pooling::mean, width).forward(row.data(), columns, cache);
+  for (Index i = 0; i < width; ++i) {
+    long double exact = 0;
+    for (Index t = 0; t < T; ++t) exact += static_cast<long double>(columns.column(t, 0)[i]);
+    exact /= static_cast<long double>(T);
+    const auto error = static_cast<double>(
+        std::abs(static_cast<long double>(row[static_cast<std::size_t>(i)]) - exact));
+    CHECK(error <= (std::is_same_v<Scalar, float> ? 6.1e-8 : 1e-12));
+  }
+
+  tsdl::LSTMClassifier<Scalar> model(
+      {.input_size = 1, .hidden_size = 3, .num_layers = 1, .pooling = Pooling::mean}, 2);
+  const Index steps = 500;
+  std::vector<Scalar> x(static_cast<std::size_t>(steps));
+  for (Scalar& value : x) value = static_cast<Scalar>(random.normal());
+  typename tsdl::LSTMClassifier<Scalar>::Cache batch;
+  tsdl::CarriedOf<tsdl::LSTMClassifier<Scalar>> carried(model);
+  std::span<const Scalar> last;
+  for (const Scalar& value : x) last = carried.push(model, &value);
+  CHECK(last[0] == model.forward(test::dense(x, 1, steps, 1), batch)(0, 0));
+}
+
+TEST_CASE("a network refuses a cache that another one filled") {
+  using Model = tsdl::GRUClassifier<double>;
+  const Index T = 4, B = 3;
+  tsdl::RandomStream random(1);
+  const auto x = test::draw<double>(random, T * B * 2);
+  const std::vector<double> slopes(12, 1.0);
+  const auto view = test::dense(x, 2, T, B);
+  const tsdl::ClassifierOptions small{.input_size = 2, .hidden_size = 3, .num_layers = 1};
+  const auto with = [&](auto change) {
+    tsdl::ClassifierOptions options = small;
+    change(options);
+    return Model(options, 1);
+  };
+  Model filled(small, 1);
+  for (Model other :
+       {with([](auto& o) { o.hidden_size = 40; }), with([](auto& o) { o.num_layers = 3; }),
+        with([](auto& o) { o.outputs = 4; }), with([](auto& o) { o.head_dropout = 0.5; }),
+        with([](auto& o) { o.pooling = Pooling::each; })}) {
+    Model::Cache cache;
+    filled.forward(view, cache, {.training = true});
+    const auto before = test::gradients(other);
+    CHECK_THROWS_AS(other.backward(view, cache, slopes.data()), tsdl::ShapeError);
+    CHECK(test::gradients(other) == before);
+    CHECK_NOTHROW(filled.backward(view, cache, slopes.data()));
+  }
+  Model::Cache cache;
+  CHECK_THROWS_AS(filled.backward(view, cache, slopes.data()), tsdl::Error);
+  filled.forward(view, cache, {.training = true});
+  CHECK_THROWS_AS(filled.backward(test::dense(x, 2, 2, 2), cache, slopes.data()), tsdl::ShapeError);
+}

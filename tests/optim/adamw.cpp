@@ -124,3 +124,31 @@ TEST_CASE("AdamW refuses options out of range") {
     CHECK_THROWS_AS(make({.beta2 = bad}), tsdl::OptionError);
   }
 }
+
+TEST_CASE_TEMPLATE("a tiny eps is not divided by where v is a denormal", Scalar, float, double) {
+  constexpr bool is_float = std::is_same_v<Scalar, float>;
+  const double g = is_float ? 1e-19 : 1e-154, lr = 0.01;
+  for (const double eps : {0.0, g / 10, is_float ? 1e-8 : 1e-130}) {
+    CAPTURE(eps);
+    tsdl::Linear<Scalar> model(1, 1, 1);
+    const AdamW options{.lr = lr, .eps = eps, .weight_decay = 0};
+    tsdl::Optimizer optimizer(model, options);
+    std::vector<Naive> naive;
+    std::as_const(model).visit([&](const tsdl::Parameter<Scalar>& parameter) {
+      naive.push_back({static_cast<double>(parameter.value[0])});
+    });
+    for (int t = 1; t <= 4; ++t) {
+      tsdl::update(model, [&](tsdl::Parameter<Scalar>& parameter) {
+        parameter.need_gradient();
+        parameter.gradient[0] = static_cast<Scalar>(g);
+      });
+      optimizer.step(model);
+      for (Naive& one : naive) one.update(g, lr, 0, options, t);
+    }
+    std::size_t i = 0;
+    std::as_const(model).visit([&](const tsdl::Parameter<Scalar>& parameter) {
+      // A denormal v has some three digits.
+      CHECK(std::abs(static_cast<double>(parameter.value[0]) - naive[i++].p) <= 1e-3 * lr);
+    });
+  }
+}

@@ -176,6 +176,19 @@ TEST_CASE("metrics: probabilities that are not numbers end in a result, not in a
   CHECK(status == 0);
 }
 
+TEST_CASE("metrics: Wilson's interval stays within 0 and 1") {
+  for (Index n = 1; n <= 5000; ++n) {
+    const auto all = tsdl::wilson_interval(1, n), none = tsdl::wilson_interval(0, n);
+    REQUIRE(all.high == 1);
+    REQUIRE(none.low == 0);
+    REQUIRE(all.low < 1);
+    REQUIRE(none.high > 0);
+  }
+  const auto nothing = tsdl::wilson_interval(std::nan(""), 0);
+  CHECK(nothing.low == 0);
+  CHECK(nothing.high == 1);
+}
+
 TEST_CASE("metrics: Wilson's interval has the published bounds") {
   // Newcombe, "Two-sided confidence intervals for the single proportion" (1998), table I, method 3.
   const struct {

@@ -208,7 +208,7 @@ TEST_CASE("training: the best epoch's weights come back, or the last ones where 
   }
 }
 
-TEST_CASE("training: without validation windows the training loss is what must fall") {
+TEST_CASE("training: without validation windows the loss of an epoch's last weights must fall") {
   const auto toy = test::two_classes<float>(100);
   tsdl::LSTMClassifier<float> model({.input_size = 2, .hidden_size = 4, .num_layers = 1});
   tsdl::Trainer trainer(model, options(3, 0.01));
@@ -216,7 +216,88 @@ TEST_CASE("training: without validation windows the training loss is what must f
   CHECK(history.epochs[2].validation.count == 0);
   CHECK(std::isnan(history.epochs[2].validation.loss));
   CHECK(history.best_epoch == 3);
-  CHECK(trainer.state().best_loss == history.epochs[2].train_loss);
+  CHECK(trainer.state().best_loss == tsdl::evaluate(model, toy.windows(5, 90)).loss);
+  CHECK(trainer.state().best_loss < history.epochs[2].train_loss);  // a mean over the epoch's steps
+}
+
+TEST_CASE("training: weights that break within an epoch are not kept, with validation or without") {
+  const auto toy = test::two_classes<float>(200);
+  for (const bool validated : {false, true})
+    for (const bool restore : {true, false})
+      for (const Index broken_epoch : {1, 2}) {
+        CAPTURE(validated);
+        CAPTURE(restore);
+        CAPTURE(broken_epoch);
+        tsdl::LSTMClassifier<float> model({.input_size = 2, .hidden_size = 4, .num_layers = 1}, 6);
+        auto o = options(5, 0.01);
+        o.batch_size = 16;
+        o.restore_best = restore;
+        tsdl::Trainer trainer(model, o);
+        std::string expected = weight_bytes(model);
+        Index improved = 0;
+        // From the middle of an epoch on the rate is beyond what a float can hold: the mean loss of
+        // the epoch's steps is that of its healthy half.
+        trainer.add(tsdl::Observer{.on_batch =
+                                       [&](const tsdl::TrainerState& state) {
+                                         if (state.epoch + 1 == broken_epoch &&
+                                             state.batches % 9 == 4)
+                                           trainer.state().learning_rate = 3e38;
+                                       },
+                                   .on_epoch =
+                                       [&](const tsdl::TrainerState& state) {
+                                         improved += state.improved;
+                                         if (!state.improved) return;
+                                         CHECK(test::has_finite_weights(model));
+                                         expected = weight_bytes(model);
+                                       }});
+        const auto history = trainer.fit(toy.windows(5, 144),
+                                         validated ? toy.windows(155, 40) : tsdl::Windows<float>());
+        CHECK(history.status == tsdl::Status::diverged);
+        CHECK(improved == broken_epoch - 1);
+        CHECK(history.best_epoch == broken_epoch - 1);
+        CHECK(std::isnan(trainer.state().monitored));
+        // The best weights, or those that the run began with.
+        CHECK((weight_bytes(model) == expected));
+        for (const auto& best : trainer.best_weights())
+          for (const float weight : best) CHECK(tsdl::is_finite(static_cast<double>(weight)));
+      }
+}
+
+TEST_CASE("training: a training window that is not finite does not hide the loss of the others") {
+  auto toy = test::two_classes<float>(200);
+  toy.series->column(20)[1] = std::numeric_limits<float>::infinity();
+  tsdl::LSTMClassifier<float> model({.input_size = 2, .hidden_size = 4, .num_layers = 1}, 6);
+  tsdl::Trainer trainer(model, options(2, 0.01));
+  const auto history = trainer.fit(toy.windows(5, 190));
+  CHECK(history.status == tsdl::Status::finished);
+  CHECK(history.best_epoch == 2);
+  CHECK(tsdl::is_finite(trainer.state().best_loss));
+}
+
+TEST_CASE("training: a model of other sizes that took the place of the trained one is refused") {
+  const auto toy = test::two_classes<float>(100);
+  const auto windows = toy.windows(5, 90);
+  const auto made = [](Index hidden, Index layers) {
+    return tsdl::LSTMClassifier<float>(
+        {.input_size = 2, .hidden_size = hidden, .num_layers = layers}, 1);
+  };
+  for (const auto& [hidden, layers] : {std::pair<Index, Index>{40, 1}, {4, 3}, {2, 1}}) {
+    auto model = made(4, 1);
+    tsdl::Trainer trainer(model, options(3, 0.01));
+    model = made(hidden, layers);
+    CHECK_THROWS_AS(trainer.fit(windows), tsdl::ShapeError);
+    tsdl::Buffer<float> scratch;
+    CHECK_THROWS_AS(trainer.step(windows.batch(0, 5, scratch),
+                                 std::span<const float>(test::labels_of(windows)).first(5)),
+                    tsdl::ShapeError);
+    // In mid-run too, from a callback.
+    auto other = made(4, 1);
+    tsdl::Trainer second(other, options(3, 0.01));
+    second.add(tsdl::Observer{.on_batch = [&, h = hidden, l = layers](const tsdl::TrainerState&) {
+      other = made(h, l);
+    }});
+    CHECK_THROWS_AS(second.fit(windows), tsdl::ShapeError);
+  }
 }
 
 TEST_CASE("training: a plateau lowers the rate from the next epoch on") {

@@ -85,7 +85,13 @@ struct Sequence {
     }
   }
 
+  /// T x B x I values, adjacent. Throws: ShapeError when a size is negative, or there are more
+  /// values than an Index counts.
   static Sequence dense(Scalar* data, Index inputs, Index steps, Index batch) {
+    if (inputs < 0 || steps < 0 || batch < 0 ||
+        internal::saturated_product(inputs, steps, batch) > internal::most_values)
+      throw ShapeError("Sequence: T = ", steps, ", B = ", batch, ", I = ", inputs,
+                       ": no memory holds that");
     return {data, inputs, steps, batch, inputs * batch, inputs};
   }
 
@@ -110,15 +116,19 @@ void copy_dense(const Sequence<const Scalar>& from, Scalar* to) noexcept {
       std::copy_n(from.column(t, b), from.inputs, to);
 }
 
-/// The distinct columns behind a view, evenly spaced in memory: column (t, b) of the view is
-/// distinct column t * step + b * sample. Where windows overlap they share columns, and there are
-/// fewer than T * B.
+/// The distinct columns behind a view: column (t, b) of the view is distinct column
+/// t * step + b * sample. Where windows overlap they share columns, and there are fewer than T * B.
+/// In memory they are runs of evenly spaced columns: one run, or one per sample (or step) where
+/// there are columns between them that are not the view's.
 struct SharedColumns {
-  Index unit = 0;  ///< from one distinct column to the next, in values
+  Index unit = 0;  ///< from one column of a run to the next, in values
   Index step = 0, sample = 0;
   Index count = 0;  ///< distinct columns, counted from 0; 0: the view is not evenly spaced
+  Index run = 0, run_stride = 0;  ///< columns of a run, and from one run to the next, in values
 
   Index at(Index t, Index b) const noexcept { return t * step + b * sample; }
+  /// Where distinct column i begins, in values from the first.
+  Index offset(Index i) const noexcept { return i / run * run_stride + i % run * unit; }
 };
 
 /// The distinct columns of a view; none where its strides are negative or no multiples of each
@@ -128,8 +138,13 @@ SharedColumns shared_columns(const Sequence<Scalar>& x) noexcept {
   const Index t = x.steps > 1 ? x.step_stride : 0, b = x.batch > 1 ? x.sample_stride : 0;
   const Index unit = t == 0 || b == 0 ? std::max(t, b) : std::min(t, b);
   if (t < 0 || b < 0 || unit == 0 || t % unit != 0 || b % unit != 0) return {};
-  SharedColumns shared{unit, t / unit, b / unit, 0};
-  shared.count = shared.at(x.steps - 1, x.batch - 1) + 1;
+  SharedColumns shared{unit, t / unit, b / unit};
+  const Index all = x.steps * x.batch;
+  if (shared.step == 1 && shared.sample > x.steps)  // columns between the samples
+    return {unit, 1, x.steps, all, x.steps, b};
+  if (shared.sample == 1 && shared.step > x.batch)  // columns between the steps
+    return {unit, x.batch, 1, all, x.batch, t};
+  shared.count = shared.run = shared.at(x.steps - 1, x.batch - 1) + 1;
   return shared;
 }
 

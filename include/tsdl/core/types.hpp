@@ -51,6 +51,18 @@ constexpr Index round_up(Index n, Index unit) { return (n + unit - 1) / unit * u
 
 namespace internal {
 
+/// The product of sizes that are not negative, or the largest Index where it would overflow.
+constexpr Index saturated_product(Index a, Index b) noexcept {
+  constexpr Index most = std::numeric_limits<Index>::max();
+  return b != 0 && a > most / b ? most : a * b;
+}
+template <class... More>
+constexpr Index saturated_product(Index a, Index b, Index c, More... more) noexcept {
+  return saturated_product(saturated_product(a, b), c, more...);
+}
+/// More values than this are refused: their bytes could not be counted.
+inline constexpr Index most_values = Index{1} << 58;
+
 /// NaN and infinity. Under -ffast-math they are variables: it lets newer compilers drop a NaN
 /// constant, with the code that would have returned it.
 #if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__

@@ -2,15 +2,18 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/csv.hpp"
 #include "tsdl/data/series.hpp"
@@ -34,6 +37,13 @@ namespace internal {
 /// max(high - low, |high - previous close|, |low - previous close|)
 inline double true_range(const Candle& candle, double previous_close) noexcept {
   return std::max(candle.high, previous_close) - std::min(candle.low, previous_close);
+}
+
+/// ln(a / b) of two prices, also where the quotient is too large or too small for a double.
+inline double log_ratio(double a, double b) noexcept {
+  const double ratio = a / b;
+  constexpr double least = std::numeric_limits<double>::min();
+  return is_finite(ratio) && ratio >= least ? std::log(ratio) : std::log(a) - std::log(b);
 }
 
 inline double typical_price(const Candle& candle) noexcept {
@@ -128,6 +138,7 @@ inline Index find_volume(const CsvReader& csv) {
 /// below its low, an open or close outside them (beyond a relative 1e-9), a volume that is negative
 /// or not finite, or a time that is not above the one before it.
 inline void validate(const Candles& candles, std::string_view name = "candles") {
+  const FloatModeGuard guard;
   const auto row_name = [&](Index row) {
     return "row " + std::to_string(row) + " (" + format_time(candles[row].time) + ")";
   };
@@ -151,6 +162,7 @@ inline void validate(const Candles& candles, std::string_view name = "candles") 
 /// Throws: FormatError when a column, field or number is missing or malformed; DataError when a
 /// value is invalid (see validate), or times repeat or are not in order. Both name line and column.
 inline Candles parse_candles(std::string_view text, std::string_view name) {
+  const FloatModeGuard guard;
   CsvReader csv(text, name);
   const std::vector<CsvColumn> wanted = {internal::time_column(),
                                          {"open", {"open"}},

@@ -2,6 +2,7 @@
 // candle by candle.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <initializer_list>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/state.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/candles.hpp"
@@ -185,9 +187,11 @@ class FeatureStream {
   /// features() places. The candle must be valid (see validate) and later than the one before, and
   /// have volume when set.volume_names is not empty. Allocates: nothing.
   void push(const Candle& candle, std::span<double> row) noexcept {
+    const FloatModeGuard guard;
     TSDL_ASSERT(static_cast<Index>(row.size()) == features_);
     double* next = row.data();
     for (const auto& indicator : indicators_) next = indicator->push(candle, next);
+    std::fill(next, row.data() + row.size(), internal::undefined);  // nothing, unless moved from
   }
 
   Index features() const noexcept { return features_; }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/candles.hpp"
 #include "tsdl/data/csv.hpp"
@@ -261,6 +262,7 @@ std::vector<std::string> feature_names(std::string_view set) {
 /// (naming the features), when the candles are not valid (see validate), or when a feature is not
 /// finite after it was (feature and row named: prices or volumes near the limits of a double).
 inline Series<double> engineer_features(const Candles& candles, const FeatureSet& set) {
+  const FloatModeGuard guard;
   validate(candles, "engineer_features");
   if (const auto names = set.volume_names(); !candles.has_volume && !names.empty())
     throw DataError("features: the candles have no volume, so ", set.name(),

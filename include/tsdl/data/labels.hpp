@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/candles.hpp"
 #include "tsdl/data/csv.hpp"
@@ -56,12 +57,12 @@ inline double median(std::vector<double>& values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   if (values.size() % 2 == 1) return *middle;
-  return (*std::max_element(values.begin(), middle) + *middle) / 2;
+  return *std::max_element(values.begin(), middle) / 2 + *middle / 2;
 }
 
 /// ln(close[to] / close[from])
 inline double log_return(const Candles& candles, Index from, Index to) noexcept {
-  return std::log(candles[to].close / candles[from].close);
+  return log_ratio(candles[to].close, candles[from].close);
 }
 
 /// sigma of every row: the standard deviation (ddof 0) of the `lookback` log returns that end at
@@ -159,6 +160,7 @@ inline Labels labels_of(const Table& table, const ColumnLabel& label) {
 /// ColumnLabel, and when the candles are not valid (see validate).
 template <class Any = Label>
 Labels make_labels(const Candles& candles, const std::type_identity_t<Any>& label) {
+  const FloatModeGuard guard;
   validate(candles, "make_labels");
   internal::check(label);
   return std::visit(
@@ -175,6 +177,7 @@ Labels make_labels(const Candles& candles, const std::type_identity_t<Any>& labe
 /// table was read with other target columns, and as validate.
 template <std::same_as<ColumnTargets> Any>
 Labels make_labels(const Table& table, const Any& label) {
+  const FloatModeGuard guard;
   validate(table, "make_labels");
   internal::check(label);
   internal::require_targets(table, label);
@@ -186,6 +189,7 @@ Labels make_labels(const Table& table, const Any& label) {
 /// DataError when the offset is negative or beyond the end, when the table has no label column or
 /// another one, and as validate.
 inline Labels make_labels(const Table& table, const ColumnLabel& label) {
+  const FloatModeGuard guard;
   validate(table, "make_labels");
   internal::check(label);
   if (table.label.empty())

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/candles.hpp"
 #include "tsdl/data/classes.hpp"
@@ -236,6 +237,7 @@ template <class Scalar>
 Prepared<Scalar> assemble(const Series<double>& features, Labels labels,
                           std::vector<std::int64_t> times, Recipe recipe,
                           SplitFractions fractions) {
+  const FloatModeGuard guard;
   std::vector<double> known = known_labels(labels, recipe.every_step ? recipe.length : 1);
   const std::vector<Index> ends = window_ends(features, known, recipe.length, recipe.stride);
   // All rows that apply will label, so that a stride cannot hide a class.
@@ -266,6 +268,7 @@ Prepared<Scalar> assemble(const Series<double>& features, Labels labels,
 template <class Scalar>
 Windows<Scalar> all_windows(const Recipe& recipe, const Series<double>& features, Labels labels,
                             const std::vector<std::int64_t>& times) {
+  const FloatModeGuard guard;
   const auto series =
       std::make_shared<const Series<Scalar>>(recipe.scaler.transform<Scalar>(features));
   std::vector<Index> ends = window_ends(features, {}, recipe.length, 1);

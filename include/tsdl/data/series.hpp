@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tsdl/core/buffer.hpp"
+#include "tsdl/core/error.hpp"
 #include "tsdl/core/types.hpp"
 
 namespace tsdl {
@@ -35,10 +36,13 @@ struct Series {
   Index rows = 0;
   Buffer<Scalar> values;
 
-  /// A series of unspecified values. Allocates.
+  /// A series of unspecified values. Allocates. Throws: ShapeError when `rows` is negative, or
+  /// there are more values than memory can hold.
   static Series sized(std::vector<std::string> names, Index rows) {
     Series series;
     series.features = static_cast<Index>(names.size());
+    if (rows < 0 || internal::saturated_product(series.features, rows) > internal::most_values)
+      throw ShapeError("Series: ", rows, " rows of ", series.features, " features");
     series.rows = rows;
     series.names = std::move(names);
     series.values.resize(series.features * rows);

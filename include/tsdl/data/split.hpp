@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/series.hpp"
 
@@ -93,6 +94,7 @@ inline Index farthest(const Samples& samples) {
 /// label ends before its row.
 inline Split chronological_split(std::span<const Index> ends, std::span<const Index> label_ends,
                                  Index length, SplitFractions fractions = {}) {
+  const FloatModeGuard guard;
   internal::check(fractions);
   if (length < 1) throw ShapeError("split: expected a length of 1 or more, found ", length);
   const internal::Samples all{ends, label_ends};

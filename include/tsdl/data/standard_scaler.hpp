@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/series.hpp"
 
@@ -102,6 +103,7 @@ class StandardScaler {
   /// series.
   /// Source: Chan, Golub and LeVeque, Algorithms for computing the sample variance (1983), eq. 1.5.
   void partial_fit(const Series<double>& series, std::span<const RowRange> ranges) {
+    const FloatModeGuard guard;
     for (const RowRange& range : ranges)
       if (range.first < 0 || range.last < range.first || range.last > series.rows)
         throw ShapeError("StandardScaler: rows ", range.first, " to ", range.last,
@@ -128,6 +130,7 @@ class StandardScaler {
   /// value is infinite or, once scaled and clipped, beyond Scalar's range (feature and row named).
   template <class Scalar>
   Series<Scalar> transform(const Series<double>& series) const {
+    const FloatModeGuard guard;
     require_features(series);
     Series<Scalar> result = Series<Scalar>::sized(series.names, series.rows);
     for (Index row = 0; row < series.rows; ++row) {
@@ -145,6 +148,7 @@ class StandardScaler {
   /// up to that feature. Shapes: in, out names().size().
   template <class Scalar>
   Index transform_row(const double* in, Scalar* out) const noexcept {
+    const FloatModeGuard guard;
     constexpr auto largest = static_cast<double>(std::numeric_limits<Scalar>::max());
     const double clip = options_.clip;
     for (std::size_t i = 0; i < names_.size(); ++i) {
@@ -164,6 +168,7 @@ class StandardScaler {
   /// The features that are constant over the rows fitted on, by the rule above: their scale is 1,
   /// and they tell a model nothing.
   std::vector<std::string> constant_columns() const {
+    const FloatModeGuard guard;
     std::vector<std::string> constant;
     for (std::size_t i = 0; i < names_.size(); ++i)
       if (is_constant(moments(i))) constant.push_back(names_[i]);

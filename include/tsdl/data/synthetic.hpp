@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/random.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/candles.hpp"
@@ -90,6 +91,7 @@ inline std::int64_t next_business_day(std::int64_t time) {
 /// this drift leave [1e-9, 1e15].
 inline Candles synthetic_candles(Index count, const SyntheticOptions& options = {},
                                  std::uint64_t seed = 0) {
+  const FloatModeGuard guard;
   if (count < 0) throw DataError("synthetic_candles: expected a count of 0 or more, found ", count);
   internal::check(options);
   constexpr std::uint64_t stream = 1u << 29;  // apart from those of weights and of shuffling

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/csv.hpp"
 #include "tsdl/data/series.hpp"
@@ -108,6 +109,7 @@ inline void validate(const Table& table, std::string_view name = "table") {
 /// finite, or times repeat or are not in order. The last two name line and column.
 inline Table parse_table(std::string_view text, std::string_view name,
                          const TableOptions& options) {
+  const FloatModeGuard guard;
   const std::vector<CsvColumn> wanted = internal::table_columns(options);
   CsvReader csv(text, name);
   const std::vector<Index> place = csv.read_header(wanted);

@@ -162,7 +162,11 @@ class Windows {
   Index length() const noexcept { return length_; }
   Index stride() const noexcept { return stride_; }
   Index inputs() const noexcept { return series_ ? series_->features : 0; }
-  const Series<Scalar>& series() const noexcept { return *series_; }
+  /// Throws: ShapeError when there is none: of Windows{}, or of what was moved from.
+  const Series<Scalar>& series() const {
+    if (!series_) throw ShapeError("Windows: no series");
+    return *series_;
+  }
 
   /// The last row of window `i`. Throws: ShapeError when there is no window i.
   Index end_row(Index i) const { return ends_[checked(i)]; }
@@ -213,7 +217,7 @@ class Windows {
   /// The windows named by `samples`, in that order, copied into `scratch` as a dense batch.
   /// Allocates/threads, Throws: as batch.
   Sequence<const Scalar> gather(std::span<const Index> samples, Buffer<Scalar>& scratch) const {
-    return gather_samples(Rows<Scalar>{series_->values.data(), inputs()}, samples, length_,
+    return gather_samples(Rows<Scalar>{series().values.data(), inputs()}, samples, length_,
                           scratch);
   }
   Sequence<const double> gather_targets(std::span<const Index> samples, Index steps,

@@ -109,7 +109,8 @@ void check_sizes(const TensorFile& file, const Config& config) {
 }  // namespace internal
 
 /// Writes a model file, completely or not at all. Equal models and recipes give equal bytes.
-/// Throws: Error when it cannot be written.
+/// Throws: Error when it cannot be written; DataError, before anything is, when a weight is not
+/// finite.
 template <Model M>
 void save_model(const std::filesystem::path& path, const M& model, const Recipe& recipe,
                 std::uint64_t seed) {
@@ -123,6 +124,10 @@ void save_model(const std::filesystem::path& path, const M& model, const Recipe&
   file.metadata[internal::recipe_key] = internal::to_text(internal::recipe_to_json(recipe));
   file.metadata[internal::seed_key] = std::to_string(seed);
   model.visit([&](const Parameter<Scalar>& parameter) {
+    for (const Scalar weight : parameter.value)
+      if (!is_finite(static_cast<double>(weight)))
+        throw DataError(path.string(), ": not written: tensor '", parameter.name,
+                        "' holds a weight of ", weight);
     file.add(parameter.name, parameter.shape(), parameter.value.span());
   });
   write_safetensors(path, file);
@@ -194,7 +199,8 @@ LoadedModel<AnyModel<Scalar>> load_any_model(const std::filesystem::path& path) 
 }
 
 /// Writes the model file whenever the monitored loss is the best so far. If `last_state` is not
-/// empty, it also writes, after every epoch, everything that resuming needs.
+/// empty, it also writes, after every epoch of a run that has not diverged, everything that
+/// resuming needs.
 struct Checkpoint {
   std::filesystem::path best;
   Recipe recipe;
@@ -214,7 +220,8 @@ class CheckpointCallback final : public Callback {
   void on_epoch_complete(const TrainerState& state) override {
     if (state.improved)
       save_model(options_.best, trainer_.model(), options_.recipe, trainer_.options().seed);
-    if (!options_.last_state.empty())
+    // A run that has diverged cannot go on: the state of the epoch before stays.
+    if (!options_.last_state.empty() && state.status != Status::diverged)
       save_training_state(options_.last_state, trainer_, options_.fingerprint);
   }
 

@@ -133,11 +133,10 @@ struct ExpActivation {
     V y[N], scale[N], t[N];
     TSDL_UNROLL
     for (std::size_t j = 0; j < N; ++j) {
-      // min and max return their second operand where one is NaN: the bound comes first.
       if (j < S) {
-        y[j] = xsimd::max(V(C::vanishing), xsimd::min(V(2 * C::saturated), x[j]));
+        y[j] = kernels::at_least(V(C::vanishing), kernels::at_most(V(2 * C::saturated), x[j]));
       } else {
-        y[j] = xsimd::min(V(C::saturated), xsimd::abs(x[j]));
+        y[j] = kernels::at_most(V(C::saturated), V(xsimd::abs(x[j])));
         y[j] = y[j] + y[j];
       }
     }

@@ -1,4 +1,5 @@
-// The only file that includes xsimd or names an instruction set: vectors, registers, denormals.
+// The only file that includes xsimd, and with core/float_mode.hpp the only one that names an
+// instruction set: vectors and registers.
 #pragma once
 
 #include <algorithm>
@@ -202,6 +203,51 @@ TSDL_INLINE V square_root(const V& a) noexcept {
     return xsimd::sqrt(a);
 }
 
+namespace internal {
+
+// The lesser and the greater of two registers; the second where either is NaN.
+#if defined(__SSE2__)
+TSDL_INLINE __m128 lesser(__m128 a, __m128 b) noexcept { return _mm_min_ps(a, b); }
+TSDL_INLINE __m128d lesser(__m128d a, __m128d b) noexcept { return _mm_min_pd(a, b); }
+TSDL_INLINE __m128 greater(__m128 a, __m128 b) noexcept { return _mm_max_ps(a, b); }
+TSDL_INLINE __m128d greater(__m128d a, __m128d b) noexcept { return _mm_max_pd(a, b); }
+#endif
+#if defined(__AVX__)
+TSDL_INLINE __m256 lesser(__m256 a, __m256 b) noexcept { return _mm256_min_ps(a, b); }
+TSDL_INLINE __m256d lesser(__m256d a, __m256d b) noexcept { return _mm256_min_pd(a, b); }
+TSDL_INLINE __m256 greater(__m256 a, __m256 b) noexcept { return _mm256_max_ps(a, b); }
+TSDL_INLINE __m256d greater(__m256d a, __m256d b) noexcept { return _mm256_max_pd(a, b); }
+#endif
+#if defined(__AVX512F__)
+TSDL_INLINE __m512 lesser(__m512 a, __m512 b) noexcept { return _mm512_min_ps(a, b); }
+TSDL_INLINE __m512d lesser(__m512d a, __m512d b) noexcept { return _mm512_min_pd(a, b); }
+TSDL_INLINE __m512 greater(__m512 a, __m512 b) noexcept { return _mm512_max_ps(a, b); }
+TSDL_INLINE __m512d greater(__m512d a, __m512d b) noexcept { return _mm512_max_pd(a, b); }
+#endif
+
+}  // namespace internal
+
+/// min(bound, x), which is x where x is NaN. (xsimd's own returns either operand then, by its
+/// version and the instruction set.)
+template <class V>
+TSDL_INLINE V at_most(const V& bound, const V& x) noexcept {
+#if defined(__SSE2__)
+  return V(internal::lesser(bound, x));
+#else
+  return xsimd::select(bound < x, bound, x);
+#endif
+}
+
+/// max(bound, x), which is x where x is NaN.
+template <class V>
+TSDL_INLINE V at_least(const V& bound, const V& x) noexcept {
+#if defined(__SSE2__)
+  return V(internal::greater(bound, x));
+#else
+  return xsimd::select(bound > x, bound, x);
+#endif
+}
+
 /// The same value, hidden from the optimiser: -ffast-math would cancel a constant that is added and
 /// subtracted to round.
 template <class V>
@@ -215,69 +261,6 @@ TSDL_INLINE V opaque(V value) noexcept {
 #endif
   return value;
 }
-
-namespace internal {
-
-/// The processor's floating-point mode, and its bits that flush denormals to zero.
-#if defined(__SSE2__)
-using FloatMode = unsigned;
-inline constexpr FloatMode flush_denormals = 0x8040u;
-inline FloatMode float_mode() noexcept { return _mm_getcsr(); }
-inline void set_float_mode(FloatMode mode) noexcept { _mm_setcsr(mode); }
-#elif defined(__aarch64__)
-using FloatMode = std::uint64_t;
-inline constexpr FloatMode flush_denormals = FloatMode{1} << 24;
-inline FloatMode float_mode() noexcept {
-  FloatMode mode;
-  __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
-  return mode;
-}
-inline void set_float_mode(FloatMode mode) noexcept {
-  __asm__ volatile("msr fpcr, %0" : : "r"(mode));
-}
-#else
-using FloatMode = unsigned;
-inline constexpr FloatMode flush_denormals = 0;
-inline FloatMode float_mode() noexcept { return 0; }
-inline void set_float_mode(FloatMode) noexcept {}
-#endif
-
-/// The guards that this thread holds, and the mode before the first of them.
-struct DenormalGuards {
-  int count = 0;
-  FloatMode before = 0;
-};
-inline constinit thread_local DenormalGuards denormal_guards;
-
-}  // namespace internal
-
-/// Flushes denormals to zero while it lives: a decaying cell state must not cost a hundred cycles a
-/// step. Every public call that computes holds a guard, and so does every task of a parallel
-/// region. Setting the processor's mode stops the pipeline, so only a thread's outermost guard does
-/// it: hold one around a loop of calls that take less than a microsecond each, such as a stream's.
-/// A guard must end on the thread that it began on.
-class DenormalGuard {
- public:
-  DenormalGuard() noexcept {
-    auto& guards = internal::denormal_guards;
-    if (guards.count++ > 0) return;
-    guards.before = internal::float_mode();
-    if (!flushed(guards.before))
-      internal::set_float_mode(guards.before | internal::flush_denormals);
-  }
-  ~DenormalGuard() {
-    auto& guards = internal::denormal_guards;
-    if (--guards.count == 0 && !flushed(guards.before)) internal::set_float_mode(guards.before);
-  }
-  DenormalGuard(const DenormalGuard&) = delete;
-  DenormalGuard& operator=(const DenormalGuard&) = delete;
-
- private:
-  /// Whether a mode flushes denormals already: then it is the caller's, and is left alone.
-  static bool flushed(internal::FloatMode mode) noexcept {
-    return (mode & internal::flush_denormals) == internal::flush_denormals;
-  }
-};
 
 }  // namespace kernels
 }  // namespace TSDL_ABI

@@ -51,15 +51,15 @@ class AnyModel {
     std::shared_ptr<void> held_;
   };
 
-  /// Holds `model`.
+  /// Holds `model`. What was moved from holds none, and every call but an assignment throws Error.
   template <Model M>
   requires(!std::is_same_v<M, AnyModel> && std::is_same_v<typename M::Scalar, Scalar>)
       AnyModel(M model)
       : held_(std::make_unique<Holder<M>>(std::move(model))) {}
-  AnyModel(const AnyModel& other) : held_(other.held_->clone()) {}
+  AnyModel(const AnyModel& other) : held_(other.held().clone()) {}
   AnyModel(AnyModel&&) noexcept = default;
   AnyModel& operator=(const AnyModel& other) {
-    held_ = other.held_->clone();
+    held_ = other.held().clone();
     return *this;
   }
   AnyModel& operator=(AnyModel&&) noexcept = default;
@@ -74,32 +74,32 @@ class AnyModel {
 
   template <class F>
   void visit(F&& f) {
-    held_->visit([&](Parameter<Scalar>& parameter) { f(parameter); });
+    held().visit([&](Parameter<Scalar>& parameter) { f(parameter); });
   }
   template <class F>
   void visit(F&& f) const {
-    std::as_const(*held_).visit_fixed([&](const Parameter<Scalar>& parameter) { f(parameter); });
+    held().visit_fixed([&](const Parameter<Scalar>& parameter) { f(parameter); });
   }
-  void repack() { held_->repack(); }
-  void zero_gradients() { held_->zero_gradients(); }
+  void repack() { held().repack(); }
+  void zero_gradients() { held().zero_gradients(); }
   Outputs<Scalar> forward(const Batch<Scalar>& batch, Cache& cache, const Pass& pass = {}) const {
-    return held_->forward(batch, cache, pass);
+    return held().forward(batch, cache, pass);
   }
   void backward(const Batch<Scalar>& batch, Cache& cache, const Scalar* doutputs) {
-    held_->backward(batch, cache, doutputs);
+    held().backward(batch, cache, doutputs);
   }
-  Config describe() const { return held_->describe(); }
-  Index inputs() const { return held_->inputs(); }
-  Index outputs() const { return held_->outputs(); }
-  Index target_steps(Index T) const { return held_->target_steps(T); }
-  Task task() const { return held_->task(); }
-  void set_task(Task task) { held_->set_task(std::move(task)); }
+  Config describe() const { return held().describe(); }
+  Index inputs() const { return held().inputs(); }
+  Index outputs() const { return held().outputs(); }
+  Index target_steps(Index T) const { return held().target_steps(T); }
+  Task task() const { return held().task(); }
+  void set_task(Task task) { held().set_task(std::move(task)); }
   Index parameter_count() const { return tsdl::parameter_count(*this); }
 
   /// The held model's window (WindowOf in nn/window.hpp).
   class Window {
    public:
-    Window(const AnyModel& model, Index T) : held_(model.held_->window(T)) {}
+    Window(const AnyModel& model, Index T) : held_(model.held().window(T)) {}
     Window(const Window& other) : held_(other.held_->clone()) {}
     Window(Window&&) noexcept = default;
     Window& operator=(const Window& other) {
@@ -128,7 +128,7 @@ class AnyModel {
 
    public:
     /// Throws: ShapeError when the model cannot carry its state.
-    explicit Carried(const AnyModel& model) : held_(model.held_->carried()) {}
+    explicit Carried(const AnyModel& model) : held_(model.held().carried()) {}
     Carried(const Carried& other) : held_(other.held_->clone()) {}
     Carried(Carried&&) noexcept = default;
     Carried& operator=(const Carried& other) {
@@ -153,6 +153,15 @@ class AnyModel {
  private:
   using Visit = std::function<void(Parameter<Scalar>&)>;
   using VisitFixed = std::function<void(const Parameter<Scalar>&)>;
+
+  struct Held;
+
+  /// The held model. Throws: Error when this was moved from.
+  Held& held() {
+    if (!held_) throw Error("AnyModel: it was moved from, and holds no model");
+    return *held_;
+  }
+  const Held& held() const { return const_cast<AnyModel&>(*this).held(); }
 
   struct Held {
     virtual ~Held() = default;

@@ -37,16 +37,25 @@ inline void check_dropout_key(const DropoutKey& key) {
 /// The first random stream of masks, one per update. Weights and shuffling use lower streams.
 inline constexpr std::uint64_t dropout_stream = std::uint64_t{1} << 40;
 
+/// A dropout of probability p as it is drawn: by 16 bits per unit, so that p is rounded to a
+/// multiple of 2^-16. The scale is that of the rounded p, else the expected value would drift.
+struct DropoutRate {
+  explicit DropoutRate(double p) noexcept
+      : threshold(static_cast<std::uint16_t>(std::min(p * 0x1p16 + 0.5, 65535.0))),
+        scale(0x1p16 / (0x1p16 - threshold)) {}
+  std::uint16_t threshold;  ///< a unit is dropped when its draw is below
+  double scale;             ///< 1 / (1 - p)
+};
+
 /// Drops units of one column and scales the rest by 1 / (1 - p), which keeps the expected value.
 /// Equations: out[u] = kept[u] ? in[u] / (1 - p) : 0, for D runs of H units, each padded to Hp.
-/// The mask is Philox(seed, dropout_stream + update) at counter (unit / 8, sample key, t, layer),
-/// 16 bits per unit, so that p is rounded to a multiple of 2^-16.
+/// The mask is Philox(seed, dropout_stream + update) at counter (unit / 8, sample key, t, layer).
 template <class Scalar>
 void dropout_column(Scalar* out, std::uint8_t* kept, const Scalar* in, const Philox& philox,
                     double p, Index layer, Index t, std::uint32_t key, Index D, Index H,
                     Index Hp) noexcept {
-  const auto threshold = static_cast<std::uint16_t>(std::min(p * 0x1p16 + 0.5, 65535.0));
-  const auto scale = static_cast<Scalar>(1.0 / (1.0 - p));
+  const DropoutRate rate(p);
+  const auto scale = static_cast<Scalar>(rate.scale);
   constexpr Index at_once = 64, of_counter = 8;
   std::uint32_t words[at_once / 2];
   std::uint16_t draws[at_once];
@@ -64,7 +73,7 @@ void dropout_column(Scalar* out, std::uint8_t* kept, const Scalar* in, const Phi
           draws[i] = static_cast<std::uint16_t>(words[i / 2] >> (i % 2 * 16));
       }
       for (Index i = 0; i < count; ++i) {  // branchless: masks are unpredictable
-        const bool keep = draws[skipped + i] >= threshold;
+        const bool keep = draws[skipped + i] >= rate.threshold;
         const Scalar scaled = in[j + i] * scale;
         kept[j + i] = keep;
         out[j + i] = keep ? scaled : Scalar{0};
@@ -79,7 +88,7 @@ void dropout_column(Scalar* out, std::uint8_t* kept, const Scalar* in, const Phi
 /// The gradient, in place: values[j] = kept[j] ? values[j] / (1 - p) : 0.
 template <class Scalar>
 void dropout_gradient(Scalar* values, const std::uint8_t* kept, double p, Index count) noexcept {
-  const auto scale = static_cast<Scalar>(1.0 / (1.0 - p));
+  const auto scale = static_cast<Scalar>(DropoutRate(p).scale);
   for (Index j = 0; j < count; ++j) values[j] = kept[j] ? values[j] * scale : Scalar{0};
 }
 

@@ -7,6 +7,7 @@
 
 #include "tsdl/core/buffer.hpp"
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/kernels/gemm.hpp"
 #include "tsdl/nn/init.hpp"
 #include "tsdl/nn/parameter.hpp"
@@ -38,6 +39,7 @@ class Linear {
   Linear(Index in, Index out, std::uint64_t seed = 0, const std::string& prefix = "",
          Init init = Init::pytorch, std::uint64_t stream = 0)
       : in_(in), out_(out) {
+    const FloatModeGuard guard;
     constexpr Index most = 10'000'000;  // so that their product does not overflow
     if (in < 1 || out < 1 || in > most || out > most)
       throw ShapeError("Linear: sizes must be 1 to ", most, ", not ", in, " and ", out);
@@ -81,6 +83,7 @@ class Linear {
   }
 
   void repack() noexcept {
+    if (pack_.empty()) return;  // moved from
     for (Index n = 0; n < out_; ++n) {
       const Scalar* row = weight_.value.data() + n * in_;
       kernels::pack_column<out_vectors>(pack_.data(), in_, out_, Index{0}, n, row, in_);
@@ -89,8 +92,12 @@ class Linear {
     if (!transposed_pack_.empty()) pack_transposed();
     packed_ = true;
   }
-  /// Throws: Error when parameters were visited and repack() was not called.
-  void check_packed() const { internal::check_packed(packed_, "Linear"); }
+  /// Throws: Error when parameters were visited and repack() was not called, or the layer was moved
+  /// from.
+  void check_packed() const {
+    if (pack_.empty()) throw Error("Linear: it was moved from, and has no weights");
+    internal::check_packed(packed_, "Linear");
+  }
 
   /// Creates the gradients and the transposed pack if they are missing. Allocates: the first time.
   void need_gradients() {
@@ -108,6 +115,7 @@ class Linear {
   }
   /// forward() without the check, for a caller that has called check_packed().
   void apply(Scalar* y, const Scalar* x, Index B) const noexcept {
+    const FloatModeGuard guard;
     kernels::multiply<out_vectors>(kernels::Start::bias, y, out_, {x, in_, 1, in_, 0}, pack_.data(),
                                    bias_pack_.data(), B, out_);
   }
@@ -115,6 +123,7 @@ class Linear {
   /// The backward pass. Accumulates: the gradients of weight and bias. Assigns: dx, which may be
   /// null. Allocates: when the cache must grow. Throws: as check_packed.
   void backward(Scalar* dx, const Scalar* dy, const Scalar* x, Index B, Cache& cache) {
+    const FloatModeGuard guard;
     check_packed();
     need_gradients();
     constexpr Index width = kernels::panel_width<Scalar>;

@@ -66,6 +66,16 @@ Index target_steps(const M& model, Index T) {
     return 1;
 }
 
+/// Whether no parameter is infinite or NaN.
+template <Module M>
+bool has_finite_parameters(const M& model) {
+  bool finite = true;
+  model.visit([&](const auto& parameter) {
+    for (const auto value : parameter.value) finite &= is_finite(static_cast<double>(value));
+  });
+  return finite;
+}
+
 template <Module M>
 Index parameter_count(const M& model) {
   Index count = 0;

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/state.hpp"
 #include "tsdl/nn/head_options.hpp"
 #include "tsdl/nn/linear.hpp"
@@ -64,6 +65,7 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
     Encoded<Scalar> encoded;  ///< the encoder's output in the last pass
     Buffer<Scalar> pooled, dpooled, outputs;
     Buffer<std::uint8_t> kept;  ///< the mask of head_dropout
+    bool ready = false;         ///< a training pass has run, and backward has not consumed it
   };
 
   /// Draws the head's initial weights from the seed.
@@ -169,7 +171,7 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
   /// returned columns of other sizes than it declares; OptionError when dropout has no key; Error
   /// when parameters were visited and not repacked.
   Outputs<Scalar> forward(const Batch<Scalar>& batch, Cache& cache, const Pass& pass = {}) const {
-    const kernels::DenormalGuard guard;
+    const FloatModeGuard guard;
     const bool drops = pass.training && head_.head_dropout > 0;
     if (drops) internal::check_dropout_key(pass.dropout);
     linear_.check_packed();
@@ -177,6 +179,7 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
                                                EncoderPass{pooling_.steps(), pass, batch.keys});
     check_columns(y, batch.past);
     cache.encoded = y;
+    cache.ready = pass.training;
     const Index rows = target_steps(batch.past.steps) * batch.size(), K = head_.outputs;
     cache.pooled.resize(rows * linear_.in());
     cache.outputs.resize(rows * K);
@@ -188,16 +191,23 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
 
   /// Back-propagates the gradient of the outputs of the last training pass. `batch` is the batch of
   /// that pass. Shapes: doutputs [rows][K]; dx dense. Accumulates: parameter gradients. Assigns:
-  /// dx, if given.
+  /// dx, if given. Throws: Error without a training pass; ShapeError when batch or cache are not of
+  /// that pass of this network.
   void backward(const Batch<Scalar>& batch, Cache& cache, const Scalar* doutputs,
                 const Sequence<Scalar>& dx = {}) {
-    const kernels::DenormalGuard guard;
+    const FloatModeGuard guard;
     const Index rows = target_steps(batch.past.steps) * batch.size();
+    if (!cache.ready)
+      throw Error("Network::backward: no training pass is there to go back through");
+    if (cache.pooled.size() != rows * linear_.in() || cache.outputs.size() != rows * outputs() ||
+        (head_.head_dropout > 0 && cache.kept.size() != cache.pooled.size()))
+      throw ShapeError("Network::backward: the cache is of another network or another batch");
     cache.dpooled.resize(rows * linear_.in());
     if constexpr (requires(Upstream<Scalar> dy) {
                     encoder_.check_backward(batch.past, cache.encoder, dy, dx);
                   })
       encoder_.check_backward(batch.past, cache.encoder, {}, dx);
+    cache.ready = false;
     linear_.backward(cache.dpooled.data(), doutputs, cache.pooled.data(), rows, cache.linear);
     if (head_.head_dropout > 0)
       internal::dropout_gradient(cache.dpooled.data(), cache.kept.data(), head_.head_dropout,
@@ -280,6 +290,7 @@ class NetworkWindow {
   /// Returns the outputs of the last step, valid until the next call. At least T rows must have
   /// been pushed.
   std::span<const Scalar> run(const Model& model) noexcept {
+    const FloatModeGuard guard;
     const Encoded<Scalar> y = encoder_.run(model.encoder());
     live(model).forward(pooled_.data(), y, pooling_);
     model.linear().apply(outputs_.data(), pooled_.data(), 1);
@@ -318,23 +329,24 @@ class NetworkCarried {
   explicit NetworkCarried(const Model& model)
       : encoder_(Stream::borrowing(model.encoder())),
         pooled_(model.linear().in()),
-        sum_(model.linear().in()),
-        outputs_(model.outputs()) {
+        outputs_(model.outputs()),
+        sum_(model.linear().in()) {
     model.linear().check_packed();
   }
 
   /// Takes the next row and returns the outputs, valid until the next call. Pooling::mean averages
   /// over all rows so far. Shapes: x I.
   std::span<const Scalar> push(const Model& model, const Scalar* x) noexcept {
+    const FloatModeGuard guard;
     const std::span<const Scalar> h = encoder_.push(model.encoder(), x);
     ++rows_;
     if (model.pooling().kind() != Pooling::mean)
       std::copy(h.begin(), h.end(), pooled_.begin());
     else
       for (Index i = 0; i < sum_.size(); ++i) {
-        const Scalar value = h[static_cast<std::size_t>(i)];
-        sum_[i] = rows_ == 1 ? value : sum_[i] + value;
-        pooled_[i] = sum_[i] / static_cast<Scalar>(rows_);
+        const auto value = static_cast<double>(h[static_cast<std::size_t>(i)]);
+        sum_[i] = (rows_ == 1 ? 0.0 : sum_[i]) + value;
+        pooled_[i] = internal::mean_of<Scalar>(sum_[i], rows_);
       }
     model.linear().apply(outputs_.data(), pooled_.data(), 1);
     return std::as_const(outputs_).span();
@@ -351,7 +363,8 @@ class NetworkCarried {
   using Stream = typename EncoderType::template Carried<Weight, Input, Hidden>;
   Stream encoder_;
   Index rows_ = 0;
-  Buffer<Scalar> pooled_, sum_, outputs_;
+  Buffer<Scalar> pooled_, outputs_;
+  Buffer<double> sum_;
 };
 
 namespace internal {

@@ -10,6 +10,7 @@
 
 #include "tsdl/core/buffer.hpp"
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/state.hpp"
 #include "tsdl/nn/model.hpp"
 
@@ -27,7 +28,8 @@ class RerunWindow {
   /// later.
   /// Throws: ShapeError when T is below 1; what forward throws.
   RerunWindow(const M& model, Index T) : length_(T), inputs_(model.inputs()) {
-    if (T < 1) throw ShapeError("window: expected at least one row, got ", T);
+    if (T < 1 || internal::saturated_product(2 * inputs_, T) > internal::most_values)
+      throw ShapeError("window: expected one row or more, as memory holds, got ", T);
     rows_.assign(2 * T * inputs_, Scalar{0});
     check_outputs(model, model.forward(view(), cache_, Pass{}), T, 1);
   }
@@ -53,6 +55,7 @@ class RerunWindow {
   /// Returns the outputs of the last step. Allocates: in the first call after a copy, and whatever
   /// forward allocates.
   std::span<const Scalar> run(const M& model) noexcept {
+    const FloatModeGuard guard;
     const Outputs<Scalar> outputs = model.forward(view(), cache_, Pass{});
     return {outputs.data() + outputs.size() - outputs.rows(),
             static_cast<std::size_t>(outputs.rows())};

@@ -3,12 +3,14 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "tsdl/core/archive.hpp"
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/parallel.hpp"
 #include "tsdl/kernels/adamw.hpp"
 #include "tsdl/nn/module.hpp"
@@ -109,7 +111,7 @@ class Optimizer {
   template <Module M>
   void step(M& model, double lr, double gradient_scale = 1.0) {
     check(model);
-    const kernels::DenormalGuard guard;
+    const FloatModeGuard guard;
     ++steps_;
     const auto t = static_cast<double>(steps_);
     const double correction1 = 1.0 - std::pow(options_.beta1, t);
@@ -122,7 +124,7 @@ class Optimizer {
       size += static_cast<double>(parameter.size());
     });
     internal::parallel_for(std::ssize(tensors_), operations_each * size, [&](Index i) noexcept {
-      const kernels::DenormalGuard task_guard;
+      const FloatModeGuard task_guard(denormals());
       Parameter<Scalar>& parameter = *tensors_[static_cast<std::size_t>(i)];
       Moments& moments = moments_[static_cast<std::size_t>(i)];
       const double rate = lr * moments.lr_scale;
@@ -173,6 +175,15 @@ class Optimizer {
     if (i != moments_.size())
       throw ShapeError("Optimizer: it was made for another model: ", i, " parameters, expected ",
                        moments_.size());
+  }
+
+  /// Flushed, a v of small gradients would be 0, and the step m / eps instead of m / sqrt(v). An
+  /// eps far above the root of the least normal number hides it, and spares the cost of denormals.
+  Denormals denormals() const noexcept {
+    using Limits = std::numeric_limits<Scalar>;
+    const double least = std::sqrt(static_cast<double>(Limits::min()));
+    return options_.eps * static_cast<double>(Limits::epsilon()) < least ? Denormals::keep
+                                                                         : Denormals::flush;
   }
 
   /// Cost per parameter, in operations of a product: the update is memory-bound.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/kernels/adamw.hpp"
 #include "tsdl/nn/parameter.hpp"
 
@@ -13,6 +14,7 @@ inline namespace TSDL_ABI {
 /// The Euclidean norm of all of a model's gradients together.
 template <class Model>
 double gradient_norm(const Model& model) {
+  const FloatModeGuard guard;
   double sum = 0.0;
   model.visit([&](const auto& parameter) {
     sum += kernels::sum_of_squares(parameter.gradient.data(), parameter.gradient.size());

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tsdl/core/config.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/recipe.hpp"
 #include "tsdl/report/evaluation.hpp"
@@ -31,6 +32,7 @@ template <class Scalar>
 Evaluation evaluate_predictions(const Matrix<double>& predictions, const Metrics& metrics,
                                 const Prepared<Scalar>& data, const Task& task,
                                 const std::vector<Baseline>& baselines) {
+  const FloatModeGuard guard;
   const Config config = task->describe();
   Evaluation e;
   e.tested = !data.test.empty();

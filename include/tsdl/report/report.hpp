@@ -11,6 +11,7 @@
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/file.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/data/recipe.hpp"
 #include "tsdl/nn/model.hpp"
 #include "tsdl/report/contents.hpp"
@@ -53,6 +54,7 @@ report::TextLines summary_of(const M& model, const Prepared<typename M::Scalar>&
 template <Model M>
 Report make_report(const M& model, const Prepared<typename M::Scalar>& data, const History& history,
                    ReportOptions options = {}) {
+  const FloatModeGuard guard;
   if (data.test.empty() && data.validation.empty())
     throw DataError("report: there are no test or validation windows to judge the model by");
   const Task task = model.task();
@@ -88,6 +90,7 @@ Report make_report(const M& model, const Prepared<typename M::Scalar>& data, con
 
 /// Writes the page, whole or not at all. Throws: Error when the file cannot be written.
 inline void write_report(const std::filesystem::path& path, const Report& contents) {
+  const FloatModeGuard guard;
   write_file(path, html_report(contents));
 }
 

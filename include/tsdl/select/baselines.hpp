@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/data/windows.hpp"
 #include "tsdl/select/bootstrap.hpp"
 #include "tsdl/select/linear_models.hpp"
@@ -99,6 +100,7 @@ inline std::string penalty_text(double penalty) {
 /// Throws: ShapeError when the windows have other features than those it was fitted on.
 template <class Scalar>
 Matrix<double> predict(const Baseline& baseline, const Windows<Scalar>& windows, const Task& task) {
+  const FloatModeGuard guard;
   Matrix<double> result(task->predictions(), windows.size());
   const Index K = task->targets();
   std::vector<double> last;
@@ -139,6 +141,7 @@ Matrix<double> predict(const Baseline& baseline, const Windows<Scalar>& windows,
 template <class Scalar>
 std::vector<Baseline> fit_baselines(const Windows<Scalar>& train, const Windows<Scalar>& validation,
                                     const Task& task) {
+  const FloatModeGuard guard;
   if (train.empty()) throw DataError("fit_baselines: there are no training windows");
   const Windows<Scalar>& judge = validation.empty() ? train : validation;
   const std::vector<double> y = train.targets(), judged = judge.targets();
@@ -219,6 +222,7 @@ std::vector<Baseline> fit_baselines(const Windows<Scalar>& train, const Windows<
 /// Throws: ShapeError when sizes disagree.
 inline std::vector<double> mistakes(const Task& task, const Matrix<double>& predictions,
                                     std::span<const double> targets) {
+  const FloatModeGuard guard;
   const Index P = task->predictions(), K = task->targets(), N = predictions.cols();
   if (predictions.rows() != P || std::ssize(targets) != N * K)
     throw ShapeError("mistakes: ", predictions.rows(), " x ", N, " predictions with ",
@@ -256,6 +260,7 @@ inline std::vector<double> mistakes(const Task& task, const Matrix<double>& pred
 /// Throws: ShapeError when sizes disagree; as block_bootstrap_mean.
 inline MeanInterval paired_gain(std::span<const double> ours, std::span<const double> others,
                                 const BlockBootstrapOptions& options = {}) {
+  const FloatModeGuard guard;
   if (ours.size() != others.size())
     throw ShapeError("paired_gain: ", ours.size(), " windows with ", others.size());
   std::vector<double> gain;

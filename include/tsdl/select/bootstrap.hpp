@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/random.hpp"
 #include "tsdl/core/types.hpp"
 
@@ -88,6 +89,7 @@ inline double quantile_of_sorted(std::span<const double> sorted, double q) noexc
 /// Source: Politis and Romano, A circular block-resampling procedure for stationary data (1992).
 inline MeanInterval block_bootstrap_mean(std::span<const double> values,
                                          const BlockBootstrapOptions& options = {}) {
+  const FloatModeGuard guard;
   const auto n = static_cast<Index>(values.size());
   if (n == 0) throw DataError("block_bootstrap_mean: no values");
   if (options.block_length < 0 || options.block_length > n)

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/select/design.hpp"
 #include "tsdl/select/logistic_solver.hpp"
@@ -30,6 +31,7 @@ struct LinearModel {
   /// Shapes: X d x n, result K x n. Allocates: the result. Throws: ShapeError when X has other
   /// features than d.
   Matrix<double> outputs(const Matrix<double>& X) const {
+    const FloatModeGuard guard;
     if (X.rows() != weights.cols())
       throw ShapeError("LinearModel: expected ", weights.cols(), " features, found ", X.rows());
     Matrix<double> result(weights.rows(), X.cols());
@@ -242,6 +244,7 @@ PenaltyChoice choose_penalty_of(Fit& fit, const Loss& loss) {
 /// sample or target, or when sizes disagree; DataError when a value is not finite or too large.
 /// Source: sklearn.linear_model.Ridge with alpha = penalty.
 inline LinearModel fit_ridge(const Matrix<double>& X, const Matrix<double>& Y, double penalty) {
+  const FloatModeGuard guard;
   return internal::RidgeFit("fit_ridge", X, Y).fit(penalty);
 }
 
@@ -261,12 +264,14 @@ inline LinearModel fit_ridge(const Matrix<double>& X, const Matrix<double>& Y, d
 /// multi_class="multinomial" for three classes or more.
 inline LinearModel fit_logistic(const Matrix<double>& X, std::span<const Index> classes, Index K,
                                 double penalty) {
+  const FloatModeGuard guard;
   return internal::LogisticFit("fit_logistic", X, classes, K).fit(penalty);
 }
 
 /// The mean over samples of |y - outputs|^2. Throws: as fit_ridge.
 inline double mean_squared_error(const LinearModel& model, const Matrix<double>& X,
                                  const Matrix<double>& Y) {
+  const FloatModeGuard guard;
   internal::check_features("mean_squared_error", X);
   internal::check_targets("mean_squared_error", Y, model.weights.rows(), X.cols());
   return (Y - model.outputs(X)).squaredNorm() / static_cast<double>(X.cols());
@@ -275,6 +280,7 @@ inline double mean_squared_error(const LinearModel& model, const Matrix<double>&
 /// The mean over samples of -log p(class) of a logistic model. Throws: as fit_logistic.
 inline double mean_log_loss(const LinearModel& model, const Matrix<double>& X,
                             std::span<const Index> classes) {
+  const FloatModeGuard guard;
   const Index R = model.weights.rows();
   internal::check_features("mean_log_loss", X);
   internal::check_classes("mean_log_loss", classes, R == 1 ? 2 : R, X.cols());
@@ -292,6 +298,7 @@ inline double mean_log_loss(const LinearModel& model, const Matrix<double>& X,
 inline PenaltyChoice choose_penalty(const Matrix<double>& X, const Matrix<double>& Y,
                                     const Matrix<double>& validation_X,
                                     const Matrix<double>& validation_Y) {
+  const FloatModeGuard guard;
   internal::RidgeFit fit("choose_penalty", X, Y);
   return internal::choose_penalty_of(fit, [&](const LinearModel& model) {
     return mean_squared_error(model, validation_X, validation_Y);
@@ -304,6 +311,7 @@ inline PenaltyChoice choose_penalty(const Matrix<double>& X, const Matrix<double
 inline PenaltyChoice choose_penalty(const Matrix<double>& X, std::span<const Index> classes,
                                     Index K, const Matrix<double>& validation_X,
                                     std::span<const Index> validation_classes) {
+  const FloatModeGuard guard;
   internal::LogisticFit fit("choose_penalty", X, classes, K);
   return internal::choose_penalty_of(fit, [&](const LinearModel& model) {
     return mean_log_loss(model, validation_X, validation_classes);

@@ -19,6 +19,7 @@
 #include "tsdl/core/buffer.hpp"
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/fingerprint.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/state.hpp"
 #include "tsdl/data/recipe.hpp"
 #include "tsdl/kernels/simd.hpp"
@@ -71,9 +72,10 @@ struct Prediction {
 ///   Weight, Input, Hidden   for StreamMode::carry (CarriedOf): BFloat16 weights, sizes known at
 ///                           compile time
 ///
-/// Hold a kernels::DenormalGuard around a loop of pushes; otherwise each push sets the processor's
-/// mode. A stream is not safe to use from two threads at once; streams that share a model may each
-/// run in a thread of their own.
+/// Predictions do not depend on the caller's floating-point mode: each push computes in tsdl's own.
+/// Hold a FloatModeGuard around a loop of pushes, so that not each of them sets it. A stream is not
+/// safe to use from two threads at once; streams that share a model may each run in a thread of
+/// their own.
 template <Model M, class Weight = typename M::Scalar, Index Input = Eigen::Dynamic,
           Index Hidden = Eigen::Dynamic>
 class StreamingPredictor {
@@ -108,7 +110,9 @@ class StreamingPredictor {
   /// Takes the next candle. Refuses a candle that is not valid (see validate) or not later than the
   /// last, and every candle if the recipe is for a table. Allocates nothing.
   Prediction push(const Candle& candle) noexcept {
+    const FloatModeGuard guard;
     fault_ = {};
+    if (!model_ || row_.empty()) return refuse(Fault::Kind::moved_from);
     if (!features_) return refuse(Fault::Kind::not_candles);
     if (const auto fault = internal::find_fault(candle, needs_volume_)) {
       fault_.candle = candle;
@@ -128,7 +132,9 @@ class StreamingPredictor {
   /// Takes the next row of features computed elsewhere, before scaling. Refuses a row of another
   /// size. Shapes: row recipe().columns.size(). Allocates nothing.
   Prediction push_features(std::span<const double> row) noexcept {
+    const FloatModeGuard guard;
     fault_ = {};
+    if (!model_ || row_.empty()) return refuse(Fault::Kind::moved_from);
     if (row.size() != row_.size()) return refuse(Fault::Kind::size);
     std::copy(row.begin(), row.end(), row_.begin());
     return take_row();
@@ -155,6 +161,8 @@ class StreamingPredictor {
       case Fault::Kind::feature:
         return "feature " + recipe_.columns[static_cast<std::size_t>(fault_.feature)] +
                " is not finite, or too large once scaled";
+      case Fault::Kind::moved_from:
+        return "this stream was moved from";
     }
     return {};
   }
@@ -211,7 +219,7 @@ class StreamingPredictor {
 
  private:
   struct Fault {
-    enum class Kind : std::uint8_t { none, candle, time, not_candles, size, feature };
+    enum class Kind : std::uint8_t { none, candle, time, not_candles, size, feature, moved_from };
     Kind kind = Kind::none;
     Candle candle{};
     internal::CandleFault in_candle{};
@@ -283,7 +291,6 @@ class StreamingPredictor {
   }
 
   Prediction take_row() noexcept {
-    const kernels::DenormalGuard guard;
     bool warm = true;
     for (std::size_t i = 0; i < row_.size(); ++i) {
       if (is_finite(row_[i])) continue;

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/task/task.hpp"
 
 namespace tsdl {
@@ -57,6 +58,7 @@ class BinaryTask final : public TaskKind {
 
   LossSum loss(const double* outputs, const double* targets, Index n,
                double* slopes) const noexcept override {
+    const FloatModeGuard guard;
     LossSum total;
     for (Index i = 0; i < n; ++i) {
       const LossPoint point = loss_of(loss_, outputs[i], targets[i]);
@@ -68,6 +70,7 @@ class BinaryTask final : public TaskKind {
   }
 
   void decode(const double* outputs, double* out) const noexcept override {
+    const FloatModeGuard guard;
     out[0] = sigmoid(outputs[0]);
   }
 

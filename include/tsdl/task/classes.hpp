@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/task/binary.hpp"
 #include "tsdl/task/task.hpp"
 
@@ -89,6 +90,7 @@ class ClassesTask final : public TaskKind {
 
   LossSum loss(const double* outputs, const double* targets, Index n,
                double* slopes) const noexcept override {
+    const FloatModeGuard guard;
     const Index K = options_.count;
     LossSum total;
     for (Index i = 0; i < n; ++i) {
@@ -103,6 +105,7 @@ class ClassesTask final : public TaskKind {
 
   /// Softmax.
   void decode(const double* outputs, double* out) const noexcept override {
+    const FloatModeGuard guard;
     const Index K = options_.count;
     const double top = *std::max_element(outputs, outputs + K);
     double sum = 0;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/task/numbers.hpp"
 #include "tsdl/task/target_scale.hpp"
 #include "tsdl/task/task.hpp"
@@ -65,6 +66,7 @@ class CustomTask final : public NumbersTask<Options> {
 
   LossSum loss(const double* outputs, const double* targets, Index n,
                double* slopes) const noexcept override {
+    const FloatModeGuard guard;
     const Options& o = this->options();
     const auto N = static_cast<std::size_t>(o.outputs);
     std::vector<double> y(static_cast<std::size_t>(o.targets)), unused(N);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/types.hpp"
 
 namespace tsdl {
@@ -84,22 +85,28 @@ struct Interval {
   double low, high;
 };
 
-/// The 95% interval of a proportion seen in n independent trials.
+/// The 95% interval of a proportion seen in n independent trials, within 0 and 1; of no trials, all
+/// of that.
 /// Source: Wilson 1927, the score interval.
 inline Interval wilson_interval(double proportion, Index n) noexcept {
+  const FloatModeGuard guard;
+  if (n < 1) return {0, 1};
   constexpr double z = 1.959963984540054;
   const auto count = static_cast<double>(n);
   const double centre = proportion + z * z / (2 * count);
   const double half =
       z * std::sqrt(proportion * (1 - proportion) / count + z * z / (4 * count * count));
   const double scale = 1 + z * z / count;
-  return {(centre - half) / scale, (centre + half) / scale};
+  // Rounding may miss a bound by an ulp, on either side.
+  return {proportion <= 0 ? 0.0 : std::max((centre - half) / scale, 0.0),
+          proportion >= 1 ? 1.0 : std::min((centre + half) / scale, 1.0)};
 }
 
 /// The probability that a positive sample scores above a negative one, ties counting half; NaN when
 /// all samples are of one class, or a score is NaN.
 /// Source: Mann and Whitney 1947, as in sklearn.metrics.roc_auc_score.
 inline double roc_auc(std::span<const double> scores, const std::vector<bool>& positive) {
+  const FloatModeGuard guard;
   if (std::any_of(scores.begin(), scores.end(), is_nan)) return Metrics::undefined;
   std::vector<std::size_t> order(scores.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -221,6 +228,7 @@ inline Confusion confusion_matrix(std::span<const double> probabilities, Index c
 
 /// Precision, recall and F1 of each class.
 inline std::vector<ClassFigures> class_figures(const Confusion& confusion) {
+  const FloatModeGuard guard;
   const auto ratio = [](Index part, Index whole) {
     return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
   };
@@ -253,6 +261,7 @@ inline double macro_f1(const Confusion& confusion) {
 /// Throws: ShapeError when sizes disagree; DataError when a label is not a class.
 inline Metrics classification_metrics(std::span<const double> probabilities, Index columns,
                                       std::span<const double> labels) {
+  const FloatModeGuard guard;
   internal::check_probabilities(probabilities, columns, labels.size());
   const auto width = static_cast<std::size_t>(columns), K = width == 1 ? 2 : width;
   const std::size_t n = labels.size();
@@ -302,6 +311,7 @@ inline Metrics classification_metrics(std::span<const double> probabilities, Ind
 /// Throws: ShapeError when sizes disagree; DataError when a target is not finite.
 /// Source: sklearn.metrics.mean_absolute_error, mean_squared_error, r2_score.
 inline Metrics regression_metrics(std::span<const double> x, std::span<const double> y) {
+  const FloatModeGuard guard;
   if (x.size() != y.size())
     throw ShapeError("metrics: ", y.size(), " numbers with ", x.size(), " predictions");
   Metrics result;

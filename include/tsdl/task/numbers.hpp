@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/task/target_scale.hpp"
 #include "tsdl/task/task.hpp"
 
@@ -60,11 +61,13 @@ class NumbersTask : public TaskKind {
   }
   void check(std::span<const double> targets) const final { check_numbers(targets, kind_); }
   void decode(const double* outputs, double* out) const noexcept final {
+    const FloatModeGuard guard;
     for (Index k = 0; k < options_.targets; ++k) out[k] = options_.scale.restored(k, outputs[k]);
   }
   std::vector<std::string_view> figures() const final { return {"mae", "r2", "rmse", "mase"}; }
   Metrics measure(std::span<const double> predictions,
                   std::span<const double> targets) const final {
+    const FloatModeGuard guard;
     check(targets);
     return measure_numbers(predictions, targets, options_.targets, options_.scale);
   }

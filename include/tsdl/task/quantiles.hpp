@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/task/numbers.hpp"
 #include "tsdl/task/task.hpp"
 
@@ -90,6 +91,7 @@ class QuantilesTask final : public TaskKind {
 
   LossSum loss(const double* outputs, const double* targets, Index n,
                double* slopes) const noexcept override {
+    const FloatModeGuard guard;
     const Index K = options_.targets, Q = levels(), m = middle();
     LossSum total;
     double q[most_levels], dq[most_levels];
@@ -114,6 +116,7 @@ class QuantilesTask final : public TaskKind {
   }
 
   void decode(const double* outputs, double* out) const noexcept override {
+    const FloatModeGuard guard;
     const Index Q = levels();
     for (Index k = 0; k < options_.targets; ++k) {
       stack_up(outputs + k * Q, out + k * Q);
@@ -127,6 +130,7 @@ class QuantilesTask final : public TaskKind {
   /// The figures of numbers are those of the quantile nearest to the median.
   Metrics measure(std::span<const double> predictions,
                   std::span<const double> targets) const override {
+    const FloatModeGuard guard;
     check(targets);
     const Index K = options_.targets, Q = levels();
     const std::size_t centre = static_cast<std::size_t>(nearest_to_median());

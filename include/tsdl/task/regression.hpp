@@ -3,6 +3,7 @@
 
 #include <cstddef>
 
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/task/numbers.hpp"
 #include "tsdl/task/target_scale.hpp"
 #include "tsdl/task/task.hpp"
@@ -47,6 +48,7 @@ class RegressionTask final : public NumbersTask<Options> {
 
   LossSum loss(const double* outputs, const double* targets, Index n,
                double* slopes) const noexcept override {
+    const FloatModeGuard guard;
     const Options& o = this->options();
     LossSum total;
     for (Index i = 0; i < n * o.targets; ++i) {

@@ -9,6 +9,7 @@
 
 #include "tsdl/core/config.hpp"
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/types.hpp"
 
 namespace tsdl {
@@ -26,10 +27,11 @@ struct TargetScale {
   /// has scale 1. `last`, unless empty, holds the last known value of each, NaN where it is not
   /// known.
   /// Shapes: targets and last n x K.
-  /// Throws: ShapeError when sizes disagree; DataError when there is no target, or one is not
-  /// finite.
+  /// Throws: ShapeError when sizes disagree; DataError when there is no target, one is not finite,
+  /// or their variance overflows.
   static TargetScale fit(std::span<const double> targets, Index K,
                          std::span<const double> last = {}) {
+    const FloatModeGuard guard;
     if (K < 1 || targets.empty() || std::ssize(targets) % K != 0)
       throw ShapeError("TargetScale: ", targets.size(), " values of ", K, " targets");
     if (!last.empty() && last.size() != targets.size())
@@ -51,6 +53,8 @@ struct TargetScale {
         off += std::abs(targets[i] - last[i]);
         known += 1;
       }
+      if (!is_finite(mean) || !is_finite(variance))
+        throw DataError("TargetScale: target ", k, ": values too large to scale");
       // As in StandardScaler, a deviation that rounding alone explains counts as 0.
       constexpr double eps = 0x1p-52;
       const bool constant = variance <= n * eps * variance + (n * mean * eps) * (n * mean * eps);

@@ -79,6 +79,10 @@ class Task {
     if (!kind_) throw Error("Task: no kind was given");
   }
 
+  // Copies only: a task that was moved from would mean nothing.
+  Task(const Task&) noexcept = default;
+  Task& operator=(const Task&) noexcept = default;
+
   const TaskKind* operator->() const noexcept { return kind_.get(); }
   const TaskKind& operator*() const noexcept { return *kind_; }
 

@@ -24,7 +24,9 @@ enum class Status {
   finished,       ///< all epochs were run
   stopped_early,  ///< a callback stopped the run after an epoch
   interrupted,    ///< a callback stopped the run within an epoch, which is not recorded
-  diverged        ///< too many steps in a row had a loss or gradient that is not finite
+  /// Too many steps in a row had a loss or gradient that is not finite, or an epoch ended with
+  /// weights that are not.
+  diverged
 };
 
 inline const char* to_string(Status status) noexcept {
@@ -84,6 +86,10 @@ struct TrainerState {
   LossSum epoch_loss{};       ///< of the current epoch so far
   std::uint64_t batches = 0;  ///< since the start; identifies the dropout masks
   double learning_rate = 0;
+  /// The loss that stopping and checkpoints watch: that of the weights at the last epoch's end, on
+  /// the validation windows or, without them, on the training windows. NaN when the weights are not
+  /// finite.
+  double monitored = internal::nan_of<double>;
   double best_loss = internal::infinity_of<double>;
   Index best_epoch = 0;   ///< 0: none yet
   bool improved = false;  ///< whether the last epoch is the best so far
@@ -111,13 +117,6 @@ struct TrainerState {
     history.clear();
     for (std::size_t i = 0; i < rows.size(); i += static_cast<std::size_t>(EpochRecord::columns))
       history.push_back(EpochRecord::from(rows.data() + i));
-  }
-
-  /// The loss that stopping and checkpoints watch: the validation loss or, without validation
-  /// windows, the training loss.
-  double monitored() const {
-    const EpochRecord& last = history.back();
-    return last.validation.count > 0 ? last.validation.loss : last.train_loss;
   }
 };
 
@@ -167,7 +166,7 @@ class PlateauCallback final : public Callback {
     options_.check();
   }
   void on_epoch(TrainerState& state) override {
-    state.learning_rate = plateau_.next(options_, state.monitored(), state.learning_rate);
+    state.learning_rate = plateau_.next(options_, state.monitored, state.learning_rate);
   }
   std::string key() const override { return "plateau"; }
   void archive(StateArchive& archive) override {
@@ -190,9 +189,8 @@ class EarlyStoppingCallback final : public Callback {
       throw OptionError("EarlyStopping: min_delta must not be negative");
   }
   void on_epoch(TrainerState& state) override {
-    const double monitored = state.monitored();
-    if (!is_nan(monitored) && monitored < best_ - options_.min_delta) {
-      best_ = monitored;
+    if (!is_nan(state.monitored) && state.monitored < best_ - options_.min_delta) {
+      best_ = state.monitored;
       wait_ = 0;
     } else if (++wait_ >= options_.patience) {
       state.stop = true;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/task/metrics.hpp"
 
@@ -48,6 +49,7 @@ inline void check_scores(const char* where, std::span<const double> scores,
 /// Source: sklearn.metrics.roc_curve with drop_intermediate=False.
 inline std::vector<RocPoint> roc_curve(std::span<const double> scores,
                                        const std::vector<bool>& positive) {
+  const FloatModeGuard guard;
   internal::check_scores("roc_curve", scores, positive);
   const auto positives = static_cast<double>(std::count(positive.begin(), positive.end(), true));
   const double negatives = static_cast<double>(scores.size()) - positives;
@@ -71,6 +73,7 @@ inline std::vector<RocPoint> roc_curve(std::span<const double> scores,
 /// The area under a ROC curve by the trapezoidal rule, equal to roc_auc of the same samples; NaN
 /// for an empty curve.
 inline double area_under(std::span<const RocPoint> curve) noexcept {
+  const FloatModeGuard guard;
   if (curve.empty()) return Metrics::undefined;
   double area = 0;
   for (std::size_t i = 1; i < curve.size(); ++i)
@@ -88,6 +91,7 @@ inline double area_under(std::span<const RocPoint> curve) noexcept {
 inline std::vector<CalibrationBin> calibration_curve(std::span<const double> probabilities,
                                                      const std::vector<bool>& positive,
                                                      Index bins = 10) {
+  const FloatModeGuard guard;
   internal::check_scores("calibration_curve", probabilities, positive);
   if (bins < 1) throw ShapeError("calibration_curve: expected 1 bin or more, not ", bins);
   std::vector<CalibrationBin> curve(static_cast<std::size_t>(bins));
@@ -125,6 +129,7 @@ inline std::vector<CalibrationBin> calibration_curve(std::span<const double> pro
 /// Equations: s[k] = counts[k] / N; loss = -sum s[k] ln s[k]; Brier = 1 - sum s[k]^2, or s[1] s[0]
 /// for two classes in one output (`outputs` = 1).
 inline Metrics constant_metrics(std::span<const Index> counts, Index outputs) {
+  const FloatModeGuard guard;
   Metrics result;
   result.count = std::accumulate(counts.begin(), counts.end(), Index{0});
   if (result.count == 0) return result;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/data/windows.hpp"
 #include "tsdl/nn/model.hpp"
 #include "tsdl/task/metrics.hpp"
@@ -59,6 +60,7 @@ inline void decode_last(const Task& task, const Buffer<double>& outputs, Index c
 /// Throws: ShapeError when the windows have another number of inputs than the model.
 template <Model M>
 Matrix<double> predict(const M& model, const Windows<typename M::Scalar>& windows) {
+  const FloatModeGuard guard;
   const Task task = model.task();
   task.check_outputs(model.outputs());
   Matrix<double> result(task->predictions(), windows.size());
@@ -87,6 +89,30 @@ std::vector<Index> predicted_classes(const M& model, const Windows<typename M::S
   return classes;
 }
 
+namespace internal {
+
+/// The loss of a task on training windows. Batches whose loss is not finite are left out, as a
+/// Trainer skips their steps; NaN when there is no other.
+template <class M>
+double training_loss(const M& model, const Windows<typename M::Scalar>& windows, const Task& task,
+                     PredictionWorkspace<M>& workspace) {
+  const FloatModeGuard guard;
+  const Index S = target_steps(model, windows.length());
+  LossSum total;
+  std::vector<double> dense;
+  for_each_batch(
+      model, windows, workspace, [&](Index first, Index count, const Buffer<double>& outputs) {
+        const auto targets = windows.batch_targets(first, count, S, workspace.targets);
+        dense.resize(static_cast<std::size_t>(S * count * targets.inputs));
+        copy_dense(targets, dense.data());
+        const LossSum loss = task->loss(outputs.data(), dense.data(), S * count, nullptr);
+        if (is_finite(loss.sum)) total += loss;
+      });
+  return total.mean();
+}
+
+}  // namespace internal
+
 /// The loss and the figures of a task on windows with known targets. The loss is over all steps
 /// that have a target, the figures are over each window's last step.
 /// Throws: ShapeError, DataError when windows or targets do not fit; OptionError when the model's
@@ -94,6 +120,7 @@ std::vector<Index> predicted_classes(const M& model, const Windows<typename M::S
 template <Model M>
 Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows, const Task& task,
                  internal::PredictionWorkspace<M>& workspace) {
+  const FloatModeGuard guard;
   task.check_outputs(model.outputs());
   const Index S = target_steps(model, windows.length()), P = task->predictions();
   LossSum total;

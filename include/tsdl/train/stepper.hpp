@@ -12,6 +12,7 @@
 
 #include "tsdl/core/batch.hpp"
 #include "tsdl/core/buffer.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/data/windows.hpp"
 #include "tsdl/nn/model.hpp"
 #include "tsdl/optim/adamw.hpp"
@@ -70,6 +71,7 @@ class LocalStepper {
   /// Makes one update on your own batch. Allocates: nothing after the first call with the largest
   /// batch. Throws: ShapeError, DataError when the batch's targets do not fit the model's task.
   UpdateResult step(const Batch<Scalar>& batch, const Update& update) {
+    const FloatModeGuard guard;
     const Task task = model_.task();
     const Index S = target_steps(model_, batch.past.steps), n = S * batch.size();
     collect_targets(batch.targets, S, batch.size());

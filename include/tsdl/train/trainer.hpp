@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tsdl/core/archive.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/random.hpp"
 #include "tsdl/data/windows.hpp"
 #include "tsdl/optim/adamw.hpp"
@@ -57,7 +58,7 @@ struct TrainerOptions {
 struct History {
   std::vector<EpochRecord> epochs;
   Status status = Status::running;
-  Index best_epoch = 0;  ///< from 1; 0: no epoch had a finite loss
+  Index best_epoch = 0;  ///< from 1; 0: no epoch ended with finite weights and a finite loss
   Index skipped_steps = 0;
 };
 
@@ -99,24 +100,32 @@ class Trainer {
   }
 
   /// Runs epochs until the last, until a callback stops the run, or until it diverges. Continues
-  /// where a restored state left off. If `validation` is empty, the training loss is monitored.
+  /// where a restored state left off. What is monitored is the loss of the weights at an epoch's
+  /// end: on `validation` or, if that is empty, on `train` once more. Weights that are not finite
+  /// are never the best, and never what the model ends with: without a best epoch it then has the
+  /// weights that it began with.
   /// Throws: Error when the run has already ended; ShapeError, DataError when windows or targets do
   /// not fit the model; what a callback throws.
   History fit(const Windows<Scalar>& train, const Windows<Scalar>& validation = {}) {
+    const FloatModeGuard guard;
     if (ended_)
       throw Error("Trainer: this run has ended (", to_string(state_.status), " after ",
                   state_.epoch,
                   " epochs): make another Trainer to train the model further, or resume a state");
+    check_model();
     check_windows(train, "training");
     if (!validation.empty()) check_windows(validation, "validation");
     for (auto& callback : callbacks_) callback->on_begin(state_);
     while (state_.status == Status::running) {
       run_epoch(train);
       if (state_.status == Status::interrupted) break;
-      finish_epoch(validation);
+      finish_epoch(train, validation);
     }
     ended_ = true;
-    if (options_.restore_best && state_.best_epoch > 0) restore_best();
+    check_model();
+    if ((options_.restore_best && state_.best_epoch > 0) ||
+        !has_finite_parameters(std::as_const(*this).model()))
+      restore_best();
     for (auto& callback : callbacks_) callback->on_end(state_);
     return {state_.history, state_.status, state_.best_epoch, state_.skipped_steps};
   }
@@ -125,7 +134,10 @@ class Trainer {
   /// gradient norm is not finite is skipped and counted. Returns the loss before the update.
   /// Allocates: nothing after the first call with the largest batch.
   /// Throws: ShapeError, DataError when the batch's targets do not fit the model's task.
-  LossSum step(const Batch<Scalar>& batch) { return count(stepper_.step(batch, update())); }
+  LossSum step(const Batch<Scalar>& batch) {
+    check_model();
+    return count(stepper_.step(batch, update()));
+  }
 
   /// step() with one label per sample.
   LossSum step(const Sequence<const Scalar>& x, std::span<const Scalar> labels) {
@@ -150,6 +162,7 @@ class Trainer {
   /// callback with the same key is "key.2", and so on). After a restore, fit() continues from
   /// there.
   void archive(StateArchive& archive) {
+    check_model();
     std::size_t i = 0;
     tsdl::update(model(), [&](Parameter<Scalar>& parameter) {
       const std::vector<Index> shape = parameter.shape();
@@ -172,6 +185,22 @@ class Trainer {
 
  private:
   static constexpr std::uint64_t shuffle_stream = 1u << 30;  // apart from the streams of weights
+
+  /// Throws: ShapeError when another model has been assigned to the one that is trained, with
+  /// parameters of other sizes.
+  void check_model() const {
+    auto best = best_.begin();
+    bool same = true;
+    stepper_.model().visit([&](const Parameter<Scalar>& parameter) {
+      same = same && best != best_.end() && best->size() == parameter.size();
+      if (same) ++best;
+    });
+    if (!same || best != best_.end())
+      throw ShapeError(
+          "Trainer: the model is no longer the one that it was made for: it has parameters of "
+          "other "
+          "sizes");
+  }
 
   void check_windows(const Windows<Scalar>& windows, const char* part) const {
     const M& model = stepper_.model();
@@ -242,7 +271,7 @@ class Trainer {
     }
   }
 
-  void finish_epoch(const Windows<Scalar>& validation) {
+  void finish_epoch(const Windows<Scalar>& train, const Windows<Scalar>& validation) {
     EpochRecord record;
     record.epoch = ++state_.epoch;
     record.learning_rate = state_.learning_rate;
@@ -251,10 +280,17 @@ class Trainer {
     record.skipped_steps = state_.skipped_steps - skipped_before_;
     if (!validation.empty()) record.validation = evaluate(model(), validation, task(), validation_);
     state_.history.push_back(record);
-    const double monitored = state_.monitored();
-    state_.improved = !is_nan(monitored) && monitored < state_.best_loss;
+    check_model();  // callbacks ran
+    // Not the mean over the epoch's steps: its last weights may be those that broke.
+    const bool finite = has_finite_parameters(std::as_const(*this).model());
+    state_.monitored = !finite ? internal::nan_of<double>
+                       : validation.empty()
+                           ? internal::training_loss(model(), train, task(), validation_)
+                           : record.validation.loss;
+    if (!finite) state_.status = Status::diverged;
+    state_.improved = is_finite(state_.monitored) && state_.monitored < state_.best_loss;
     if (state_.improved) {
-      state_.best_loss = monitored;
+      state_.best_loss = state_.monitored;
       state_.best_epoch = state_.epoch;
       auto best = best_.begin();
       std::as_const(*this).model().visit(

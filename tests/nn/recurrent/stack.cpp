@@ -4,6 +4,10 @@
 
 #include <doctest/doctest.h>
 
+#if defined(__unix__)
+#include <sys/mman.h>
+#endif
+
 #include <thread>
 
 #include "support/network.hpp"
@@ -411,3 +415,49 @@ TEST_CASE_TEMPLATE("a stack refuses sequences and gradients of other shapes", Ce
     }
   }
 }
+
+#if defined(__unix__)
+TEST_CASE("samples far apart are read where they are, and nothing between them") {
+  // 8 GiB of addresses of which the first and the last pages can be read.
+  constexpr std::size_t bytes = std::size_t{8} << 30, page = std::size_t{1} << 16;
+  void* all = ::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  REQUIRE(all != MAP_FAILED);
+  auto* first = static_cast<float*>(all);
+  float* last = first + (bytes - page) / sizeof(float);
+  REQUIRE(::mprotect(first, page, PROT_READ | PROT_WRITE) == 0);
+  REQUIRE(::mprotect(last, page, PROT_READ | PROT_WRITE) == 0);
+  const Index I = 2, T = 6;
+  tsdl::RandomStream random(1);
+  const auto values = test::draw<float>(random, 2 * T * I);
+  const Index far = last - first;
+  for (const bool samples : {true, false}) {  // two samples of T steps, or T samples of two steps
+    CAPTURE(samples);
+    std::copy_n(values.data(), T * I, first);
+    std::copy_n(values.data() + T * I, T * I, last);
+    const tsdl::Sequence<const float> view =
+        samples ? tsdl::Sequence<const float>{first, I, T, 2, I, far}
+                : tsdl::Sequence<const float>{first, I, 2, T, far, I};
+    std::vector<float> copy(values.size());
+    tsdl::copy_dense(view, copy.data());
+    const auto dense = test::dense(std::as_const(copy), I, view.steps, view.batch);
+    for (const bool both : {false, true}) {
+      tsdl::GRU<float> gru({.input_size = I, .hidden_size = 20, .bidirectional = both}, 3);
+      std::vector<std::vector<float>> outputs;
+      std::vector<std::vector<std::vector<float>>> gradients;
+      for (const tsdl::Sequence<const float>& x : {view, dense}) {
+        tsdl::StackCache<float> cache;
+        gru.zero_gradients();
+        gru.forward(x, cache, {.training = true, .want_h_n = true});
+        outputs.push_back(test::outputs(gru, cache));
+        const std::vector<float> dh(static_cast<std::size_t>(view.batch * 40), 1.0f);
+        gru.backward(x, cache, {.dh_n = dh.data()});
+        gradients.push_back(test::gradients(gru));
+        CHECK(cache.layers[0].direction[0].projection.size() <= 12 * 100);
+      }
+      CHECK(outputs[0] == outputs[1]);
+      CHECK(gradients[0] == gradients[1]);
+    }
+  }
+  ::munmap(all, bytes);
+}
+#endif

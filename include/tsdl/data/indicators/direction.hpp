@@ -52,8 +52,8 @@ class Vortex {
 /// Equations: up = high - previous high, down = previous low - low; a candle's +DM is up where up >
 /// down and up > 0, else 0; its -DM is the reverse. +DI and -DI are Wilder's averages of these over
 /// Wilder's average of the true range; DX = |+DI - -DI| / (+DI + -DI); ADX is Wilder's average of
-/// DX. A quotient with a denominator of 0 is 0. Numbers: adx (warm after 2 window candles), +DI,
-/// -DI (warm after window + 1).
+/// DX. A quotient with a denominator of 0, or decayed below 1e-90, is 0.
+/// Numbers: adx (warm after 2 window candles), +DI, -DI (warm after window + 1).
 /// Source: Wilder (1978), New Concepts in Technical Trading Systems.
 class ADX {
  public:
@@ -71,8 +71,8 @@ class ADX {
     }
     previous_.set(c);
     if (!range_.is_warm()) return internal::all_undefined<3>();
-    const double pos = 100 * internal::ratio_or(0, up_.value(), range_.value());
-    const double neg = 100 * internal::ratio_or(0, down_.value(), range_.value());
+    const double pos = 100 * internal::decayed_ratio_or(0, up_.value(), range_.value());
+    const double neg = 100 * internal::decayed_ratio_or(0, down_.value(), range_.value());
     return {index_.push(100 * internal::ratio_or(0, std::abs(pos - neg), pos + neg)), pos, neg};
   }
 

@@ -19,7 +19,8 @@ inline namespace TSDL_ABI {
 /// Wilder's relative strength index of the close.
 /// Equations: 100 u / (u + d), with u and d the exponential averages (alpha = 1 / window, from a
 /// first value of 0) of rises and falls.
-/// Range: 0 to 100; 50 where there was neither rise nor fall.
+/// Range: 0 to 100; 50 where there was neither rise nor fall, or u + d has decayed below 1e-90, as
+/// after thousands of flat candles.
 class RSI {
  public:
   static constexpr std::array<std::string_view, 1> names = {"rsi"};
@@ -34,7 +35,7 @@ class RSI {
     has_close_ = true;
     const double rises = rises_.push(std::max(change, 0.0));
     const double falls = falls_.push(std::max(-change, 0.0));
-    return rises_.is_warm() ? 100 * internal::ratio_or(0.5, rises, rises + falls)
+    return rises_.is_warm() ? 100 * internal::decayed_ratio_or(0.5, rises, rises + falls)
                             : internal::undefined;
   }
 
@@ -84,7 +85,7 @@ class StochasticRSI {
 
 /// Blau's true strength index: the twice smoothed change of the close over its twice smoothed
 /// absolute value.
-/// Range: -100 to 100; 0 where there was no change.
+/// Range: -100 to 100; 0 where there was no change, or it has decayed below 1e-90.
 class TSI {
  public:
   static constexpr std::array<std::string_view, 1> names = {"tsi"};
@@ -104,7 +105,7 @@ class TSI {
     }
     close_ = c.close;
     has_close_ = true;
-    return fast_.is_warm() ? 100 * internal::ratio_or(0, fast_.value(), fast_size_.value())
+    return fast_.is_warm() ? 100 * internal::decayed_ratio_or(0, fast_.value(), fast_size_.value())
                            : internal::undefined;
   }
 
@@ -249,7 +250,8 @@ class ROC {
 namespace internal {
 
 /// How far a number's fast exponential average is above its slow one, in percent; the exponential
-/// average of that line; and their difference. The line is 0 where the slow average is 0.
+/// average of that line; and their difference. The line is 0 where the slow average is 0 or has
+/// decayed below 1e-90.
 class PercentageOscillator {
  public:
   PercentageOscillator(Index slow, Index fast, Index signal)
@@ -259,7 +261,7 @@ class PercentageOscillator {
     slow_.push(x);
     fast_.push(x);
     if (!slow_.is_warm() || !fast_.is_warm()) return all_undefined<3>();
-    const double line = 100 * ratio_or(0, fast_.value() - slow_.value(), slow_.value());
+    const double line = 100 * decayed_ratio_or(0, fast_.value() - slow_.value(), slow_.value());
     const double signal = signal_.push(line);
     return {line, signal, line - signal};
   }
@@ -366,7 +368,7 @@ class Returns {
     if (!has_close_) first_ = c.close;
     if (has_close_) {
       values[0] = 100 * (c.close - close_) / close_;
-      values[1] = 100 * std::log(c.close / close_);
+      values[1] = 100 * internal::log_ratio(c.close, close_);
     }
     values[2] = 100 * (c.close - first_) / first_;
     close_ = c.close;

@@ -118,7 +118,7 @@ struct ChangeToVolume {
 struct LogChange {
   void push(const Candle&) noexcept {}
   void state(StateBytes&) {}
-  double relate(double before, double x) const noexcept { return 100 * std::log(x / before); }
+  double relate(double before, double x) const noexcept { return 100 * log_ratio(x, before); }
 };
 
 struct ShareOfTurnover {
@@ -219,13 +219,13 @@ class RelativeCandle {
   std::array<double, 4> push(const Candle& c) noexcept {
     std::array<double, 4> values = internal::all_undefined<4>();
     if (has_close_) {
-      range_.push(std::log(std::max(c.high, close_) / std::min(c.low, close_)));
+      range_.push(internal::log_ratio(std::max(c.high, close_), std::min(c.low, close_)));
       // Open and close may lie outside low and high by a rounding error (see validate).
       const double prices[] = {std::clamp(c.open, c.low, c.high), c.high, c.low,
                                std::clamp(c.close, c.low, c.high)};
       if (range_.is_warm())
         for (std::size_t i = 0; i < 4; ++i)
-          values[i] = internal::ratio_or(0, std::log(prices[i] / close_), range_.value());
+          values[i] = internal::ratio_or(0, internal::log_ratio(prices[i], close_), range_.value());
     }
     close_ = c.close;
     has_close_ = true;

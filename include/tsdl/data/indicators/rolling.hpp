@@ -51,6 +51,9 @@ class RollingFold {
   explicit RollingFold(Index window)
       : window_(internal::checked_window("RollingFold", window)),
         tails_(static_cast<std::size_t>(window)) {}
+  // Copies only, so that an indicator that was moved from, to itself too, can still be pushed to.
+  RollingFold(const RollingFold&) = default;
+  RollingFold& operator=(const RollingFold&) = default;
 
   void push(const Value& value) noexcept {
     run_ = filled_ == 0 ? value : Fold::join(run_, value, filled_, 1);
@@ -196,6 +199,8 @@ class Delay {
   explicit Delay(Index steps)
       : ring_(static_cast<std::size_t>(internal::checked_window("Delay", steps)),
               internal::undefined) {}
+  Delay(const Delay&) = default;  // copies only, as RollingFold
+  Delay& operator=(const Delay&) = default;
 
   double push(double x) noexcept {
     const double delayed = ring_[at_];
@@ -211,8 +216,25 @@ class Delay {
   std::size_t at_ = 0;
 };
 
+namespace internal {
+
+/// Where a market stands still, averages of its changes shrink with every candle and never reach
+/// zero: after some thousands of candles they are denormals, whose ratios are noise. So an average
+/// that has decayed below `negligible` becomes exactly 0, and a ratio of averages is neutral once
+/// its denominator is below `settled`. Between the two lie ten decimal digits: a numerator that has
+/// become 0 cannot show in a ratio.
+inline constexpr double negligible = 1e-100, settled = 1e-90;
+
+/// An average after a push of x.
+inline double decayed(double average, double x) noexcept {
+  return is_zero(x) && std::abs(average) < negligible ? 0 : average;
+}
+
+}  // namespace internal
+
 /// An exponential average, y += alpha (x - y), that starts at its first value and is NaN until it
-/// has had `warm_up` values. A value equal to y leaves y unchanged, bit for bit.
+/// has had `warm_up` values. A value equal to y leaves y unchanged, bit for bit. Zeros after a
+/// value bring it to exactly 0 once it is below 1e-100.
 /// Source: pandas, ewm(adjust=False, min_periods=warm_up).
 class ExponentialAverage {
  public:
@@ -227,7 +249,7 @@ class ExponentialAverage {
   }
 
   double push(double x) noexcept {
-    average_ = has_started_ ? average_ + alpha_ * (x - average_) : x;
+    average_ = has_started_ ? internal::decayed(average_ + alpha_ * (x - average_), x) : x;
     has_started_ = true;
     if (missing_ > 0) --missing_;
     return value();
@@ -244,7 +266,8 @@ class ExponentialAverage {
   double average_ = 0;
 };
 
-/// Wilder's average: the mean of the first n values, then y += (x - y) / n.
+/// Wilder's average: the mean of the first n values, then y += (x - y) / n. As ExponentialAverage,
+/// it becomes exactly 0.
 /// Source: Wilder (1978), New Concepts in Technical Trading Systems.
 class WilderAverage {
  public:
@@ -257,7 +280,7 @@ class WilderAverage {
       average_ += x * share_;
       ++count_;
     } else {
-      average_ += (x - average_) * share_;
+      average_ = internal::decayed(average_ + (x - average_) * share_, x);
     }
     return value();
   }
@@ -278,6 +301,11 @@ namespace internal {
 /// numerator / denominator where the denominator is above 0, else `otherwise`.
 inline double ratio_or(double otherwise, double numerator, double denominator) noexcept {
   return denominator > 0 ? numerator / denominator : otherwise;
+}
+
+/// The same for averages that decay: `otherwise` once the denominator has settled to 0.
+inline double decayed_ratio_or(double otherwise, double numerator, double denominator) noexcept {
+  return denominator >= settled ? numerator / denominator : otherwise;
 }
 
 }  // namespace internal

@@ -98,7 +98,7 @@ class TRIX {
 };
 
 /// Dorsey's mass index: the window's sum of the once smoothed range over the twice smoothed range.
-/// The ratio is 1 while the range has been 0 throughout.
+/// The ratio is 1 while the range has been 0 throughout, or its average has decayed below 1e-90.
 class MassIndex {
  public:
   static constexpr std::array<std::string_view, 1> names = {"mass_index"};
@@ -110,7 +110,7 @@ class MassIndex {
     const double once = once_.push(c.high - c.low);
     if (!once_.is_warm()) return internal::undefined;
     const double twice = twice_.push(once);
-    if (twice_.is_warm()) ratios_.push(internal::ratio_or(1, once, twice));
+    if (twice_.is_warm()) ratios_.push(internal::decayed_ratio_or(1, once, twice));
     return ratios_.value();
   }
 
@@ -198,7 +198,7 @@ class SmoothedStochastic {
     const double lowest = lowest_.push(x);
     const double highest = highest_.push(x);
     if (!lowest_.is_warm()) return undefined;
-    old_weight_ *= 1 - alpha_;
+    old_weight_ = std::max(old_weight_ * (1 - alpha_), negligible);  // as good as 0
     if (highest > lowest) {
       const double stochastic = 100 * ((x - lowest) / (highest - lowest));
       average_ = has_average_ ? average_ + alpha_ / (old_weight_ + alpha_) * (stochastic - average_)
@@ -264,6 +264,8 @@ class CCI {
   explicit CCI(Index window = 20, double constant = 0.015)
       : prices_(static_cast<std::size_t>(internal::checked_window("CCI", window))),
         constant_(constant) {}
+  CCI(const CCI&) = default;  // copies only, as RollingFold
+  CCI& operator=(const CCI&) = default;
 
   double push(const Candle& c) noexcept {
     const double price = internal::typical_price(c);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "tsdl/core/batch.hpp"
@@ -65,6 +66,17 @@ struct DirectionCache {
   }
 };
 
+/// The kind and sizes of a stack, by which a cache knows for which stack it was filled.
+struct StackShape {
+  std::string_view cell;
+  Index inputs = 0, hidden = 0, layers = 0, directions = 0;
+  bool operator==(const StackShape&) const = default;
+  /// More than the values that a cache keeps for a column, of `slots` values a unit.
+  Index widest(Index slots) const noexcept {
+    return std::max(inputs, 2 * slots * directions * (hidden + slots));
+  }
+};
+
 /// What a stack keeps between forward and backward, and its scratch buffers. A reused cache stops
 /// allocating.
 template <class Scalar>
@@ -79,11 +91,26 @@ struct StackCache {
   };
   std::vector<Layer> layers;
   Buffer<Scalar> upstream;  ///< the gradient of the top layer's output, padded
+  StackShape shape;         ///< of the stack that ran the last forward
   Index T = 0, B = 0;
   Steps steps = Steps::all;
   bool want_h_n = false;
   bool dropped = false;  ///< layers after the first read `dropped`, not `output`
   bool ready = false;    ///< a training forward has run, and backward has not consumed it
+
+  /// The input of layer l: x, or the outputs of layer l - 1, `width` values a column, after dropout
+  /// in training.
+  Sequence<const Scalar> input_of(const Sequence<const Scalar>& x, Index l, Index width) const {
+    if (l == 0) return x;
+    const Layer& below = layers[static_cast<std::size_t>(l - 1)];
+    return Sequence<const Scalar>::dense((dropped ? below.dropped : below.output).data(), width, T,
+                                         B);
+  }
+  /// The number of steps that direction d of layer l must run.
+  Index live_steps(Index l, Index d) const noexcept {
+    const bool only_first = l + 1 == shape.layers && d == 1 && steps == Steps::last && !want_h_n;
+    return only_first ? 1 : T;
+  }
 };
 
 namespace internal {

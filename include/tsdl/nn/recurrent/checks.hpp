@@ -11,14 +11,33 @@ namespace tsdl {
 inline namespace TSDL_ABI {
 namespace internal {
 
-/// Throws: ShapeError when x has no steps, no samples, or other than `inputs` values per column.
+/// Throws: ShapeError when x has no steps, no samples, or other than the shape's inputs per
+/// column, or is so long that its cache, of `slots` values a unit, could not be counted.
 template <class Scalar>
-void check_input(const char* name, const Sequence<const Scalar>& x, Index inputs) {
-  if (x.inputs != inputs)
-    throw ShapeError(name, "::forward: inputs per step: expected ", inputs, ", got ", x.inputs);
+void check_input(const char* name, const Sequence<const Scalar>& x, const StackShape& shape,
+                 Index slots) {
+  if (x.inputs != shape.inputs)
+    throw ShapeError(name, "::forward: inputs per step: expected ", shape.inputs, ", got ",
+                     x.inputs);
   if (x.steps < 1 || x.batch < 1)
     throw ShapeError(name, "::forward: a sequence needs at least one step and one sample, got T = ",
                      x.steps, ", B = ", x.batch);
+  const Index samples = x.batch > most_values ? most_values : x.batch + Extent::max_tile;
+  if (saturated_product(x.steps, samples, shape.widest(slots)) > most_values)
+    throw ShapeError(name, "::forward: T = ", x.steps, ", B = ", x.batch, ": no memory holds that");
+}
+
+/// Throws: Error when no forward has filled the cache; ShapeError when that of another stack did.
+template <class Scalar>
+void check_cache(const char* name, const char* function, const StackCache<Scalar>& cache,
+                 const StackShape& shape) {
+  if (cache.layers.empty())
+    throw Error(name, "::", function, ": no forward has run with this cache");
+  if (cache.shape != shape)
+    throw ShapeError(name, "::", function,
+                     ": the cache was filled by a stack of other sizes: ", cache.shape.cell, " of ",
+                     cache.shape.layers, " x ", cache.shape.directions, " layers of ",
+                     cache.shape.hidden, " units on ", cache.shape.inputs, " inputs");
 }
 
 /// Throws: ShapeError when a cell state is given or requested and the cell has none.
@@ -28,16 +47,26 @@ void check_cell_state(const char* function, const char* what, const void* given)
     throw ShapeError(Cell::name, "::", function, ": ", what, ": there is no cell state");
 }
 
-/// Checks the arguments of backward, for a stack with input columns of `inputs` values and output
-/// columns of `outputs`.
-/// Throws: Error without a training forward; ShapeError when sizes differ from those of forward, dx
-/// is not dense, or gradients enter at steps that forward did not run.
+/// Throws: ShapeError when the cache has no column (t, b) of direction d.
+template <class Scalar>
+void check_column(const char* name, const StackCache<Scalar>& cache, Index t, Index b, Index d) {
+  if (t < 0 || t >= cache.T || b < 0 || b >= cache.B || d < 0 || d >= cache.shape.directions)
+    throw ShapeError(name, "::output: (t, b, d) = (", t, ", ", b, ", ", d, ") of T = ", cache.T,
+                     ", B = ", cache.B, ", D = ", cache.shape.directions);
+}
+
+/// Checks the arguments of backward, for a stack of `shape` with output columns of `outputs`
+/// values. Throws: Error without a training forward; ShapeError when the cache is another stack's,
+/// sizes differ from those of forward, dx is not dense, or gradients enter at steps that forward
+/// did not run.
 template <class Scalar>
 void check_backward(const char* name, const Sequence<const Scalar>& x,
                     const StackCache<Scalar>& cache, const BackwardOptions<Scalar>& options,
-                    Index inputs, Index outputs) {
+                    const StackShape& shape, Index outputs) {
   if (!cache.ready)
     throw Error(name, "::backward: no training forward is there to go back through");
+  check_cache(name, "backward", cache, shape);
+  const Index inputs = shape.inputs;
   if (x.steps != cache.T || x.batch != cache.B)
     throw ShapeError(name, "::backward: x is not the sequence that forward was given");
   const Sequence<const Scalar>& dy = options.dy;

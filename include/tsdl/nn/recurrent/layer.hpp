@@ -73,9 +73,13 @@ class RecurrentLayer : public LayerWeights<Cell> {
   }
 
   void project(Cache& cache, const Sequence<const Scalar>& x, Index task) const noexcept {
-    const Index first = task * columns_per_task, unit = cache.columns.unit;
-    project(cache, first, x.data + first * unit, unit,
-            std::min(columns_per_task, cache.columns.count - first));
+    const SharedColumns& columns = cache.columns;
+    const Index last = std::min((task + 1) * columns_per_task, columns.count);
+    for (Index first = task * columns_per_task; first < last;) {
+      const Index count = std::min(last - first, columns.run - first % columns.run);
+      project(cache, first, x.data + columns.offset(first), columns.unit, count);
+      first += count;
+    }
   }
 
   /// Projects `count` columns, `stride` values apart, into columns `first` ... of the projection.

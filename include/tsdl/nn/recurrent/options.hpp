@@ -44,6 +44,12 @@ struct RecurrentOptions {
 
 namespace internal {
 
+/// data + by, or null.
+template <class T>
+T* offset(T* data, Index by) noexcept {
+  return data ? data + by : nullptr;
+}
+
 /// PyTorch's name of a layer's tensor.
 inline std::string tensor_name(const std::string& prefix, const char* what, Index layer,
                                bool reverse) {

@@ -16,6 +16,7 @@
 #include <cstddef>
 
 #include "tsdl/core/buffer.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/kernels/cell.hpp"
 #include "tsdl/kernels/gemm.hpp"
 #include "tsdl/nn/parameter.hpp"
@@ -47,6 +48,7 @@ class ForwardPack {
 
   void derive(const Parameter<Scalar>& weight_ih, const Parameter<Scalar>& weight_hh,
               const Parameter<Scalar>& bias_ih, const Parameter<Scalar>& bias_hh) noexcept {
+    const FloatModeGuard guard;  // biases are added
     const Index H = hidden_, I = inputs_.columns();
     std::fill(bias.begin(), bias.end(), Scalar{0});
     for (Index p = 0; p < panels(); ++p)

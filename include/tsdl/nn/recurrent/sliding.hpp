@@ -6,6 +6,7 @@
 
 #include "tsdl/core/buffer.hpp"
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/core/state.hpp"
 #include "tsdl/kernels/simd.hpp"
@@ -30,8 +31,10 @@ class SlidingStack {
   /// `steps`: the columns that run() must give. Throws: ShapeError when T is below 1; Error when
   /// parameters were visited and not repacked.
   SlidingStack(const Stack& stack, Index T, Steps steps) : length_(T) {
-    if (T < 1) throw ShapeError(Cell::name, " window: expected at least one step, got ", T);
     stack.check_packed();
+    if (T < 1 || internal::saturated_product(2 * stack.shape().widest(Cell::slots * Cell::W), T) >
+                     internal::most_values)
+      throw ShapeError(Cell::name, " window: expected one step or more, as memory holds, got ", T);
     columns_.assign(2 * T * stack.options().input_size, Scalar{0});
     ForwardOptions<Scalar> options;
     options.steps = steps;
@@ -42,7 +45,7 @@ class SlidingStack {
 
   /// Takes the next column; the oldest column leaves the window. Shapes: x I. Allocates nothing.
   void push(const Stack& stack, const Scalar* x) noexcept {
-    const kernels::DenormalGuard guard;
+    const FloatModeGuard guard;
     const Index I = stack.options().input_size, slot = next_;
     std::copy_n(x, I, columns_.data() + slot * I);
     std::copy_n(x, I, columns_.data() + (slot + length_) * I);
@@ -53,7 +56,7 @@ class SlidingStack {
   /// Runs the window in this thread and returns the top layer's columns, valid until the next call.
   /// At least T columns must have been pushed. Allocates nothing.
   Encoded<Scalar> run(const Stack& stack) noexcept {
-    const kernels::DenormalGuard guard;
+    const FloatModeGuard guard;
     for (Index d = 0; d < stack.directions(); ++d) first_layer(d).first_column = next_;
     stack.run(cache_, window(stack), {}, {.threads = false, .project_first = false});
     return stack.encoded(cache_);
@@ -62,7 +65,7 @@ class SlidingStack {
   /// Reads or writes the columns. After reading, call restore() to compute their products.
   void state(StateBytes& bytes) { bytes(columns_, next_); }
   void restore(const Stack& stack) noexcept {
-    const kernels::DenormalGuard guard;
+    const FloatModeGuard guard;
     for (Index slot = 0; slot < length_; ++slot) multiply(stack, slot);
   }
 

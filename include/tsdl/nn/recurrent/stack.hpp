@@ -14,6 +14,7 @@
 #include "tsdl/core/batch.hpp"
 #include "tsdl/core/config.hpp"
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/parallel.hpp"
 #include "tsdl/kernels/gru_cell.hpp"
 #include "tsdl/kernels/lstm_cell.hpp"
@@ -104,20 +105,26 @@ class RecurrentStack {
   /// Throws: ShapeError when x has no steps, no samples or another number of inputs; OptionError
   /// when dropout has no key; Error when parameters were visited and not repacked.
   void forward(const Sequence<const Scalar>& x, Cache& cache, const Forward& options = {}) const {
-    internal::check_input(Cell::name, x, options_.input_size);
-    internal::check_cell_state<Cell>("forward", "c0", options.c0);
     check_packed();
+    internal::check_input(Cell::name, x, shape(), Cell::slots * Layer::W);
+    internal::check_cell_state<Cell>("forward", "c0", options.c0);
     if (drops(options)) internal::check_dropout_key(options.dropout);
-    const kernels::DenormalGuard guard;
+    const FloatModeGuard guard;
     prepare(cache, x, options);
     run(cache, x, options);
   }
 
-  /// Throws: Error when parameters were visited and repack() was not called.
-  void check_packed() const { internal::check_packed(packed_, Cell::name); }
+  /// Throws: Error when parameters were visited and repack() was not called, or the stack was moved
+  /// from.
+  void check_packed() const {
+    if (layers_.empty()) throw Error(Cell::name, ": it was moved from, and has no layers");
+    internal::check_packed(packed_, Cell::name);
+  }
 
-  /// The columns of the top layer from the last forward, both directions side by side.
-  Encoded<Scalar> encoded(const Cache& cache) const noexcept {
+  /// The columns of the top layer from the last forward, both directions side by side. Throws:
+  /// Error without a forward; ShapeError when the cache is another stack's.
+  Encoded<Scalar> encoded(const Cache& cache) const {
+    internal::check_cache(Cell::name, "encoded", cache, shape());
     const Index H = options_.hidden_size, Hp = round_up(H, Layer::W), D = directions();
     return {
         Sequence<const Scalar>::dense(cache.layers.back().output.data(), D * Hp, cache.T, cache.B),
@@ -125,7 +132,10 @@ class RecurrentStack {
   }
 
   /// The output of the top layer: H values of direction d at (t, b), valid at the steps requested.
+  /// Throws: as encoded; ShapeError when there is no such column.
   Eigen::Map<const Vector<Scalar>> output(const Cache& cache, Index t, Index b, Index d) const {
+    internal::check_cache(Cell::name, "output", cache, shape());
+    internal::check_column(Cell::name, cache, t, b, d);
     const Index Hp = round_up(options_.hidden_size, Layer::W);
     const Scalar* data =
         cache.layers.back().output.data() + ((t * cache.B + b) * directions() + d) * Hp;
@@ -133,9 +143,10 @@ class RecurrentStack {
   }
 
   /// Writes h_n and c_n. Shapes: L * D x B x H, as in PyTorch; either may be null.
-  /// Throws: Error unless the last forward had want_h_n; ShapeError when c_n is requested and the
-  /// cell has no cell state.
+  /// Throws: as encoded; Error unless the last forward had want_h_n; ShapeError when c_n is
+  /// requested and the cell has no cell state.
   void final_state(const Cache& cache, Scalar* h_n, Scalar* c_n) const {
+    internal::check_cache(Cell::name, "final_state", cache, shape());
     if (!cache.want_h_n)
       throw Error(Cell::name, "::final_state: forward was not asked for them: .want_h_n = true");
     internal::check_cell_state<Cell>("final_state", "c_n", c_n);
@@ -147,18 +158,18 @@ class RecurrentStack {
         at(l, d).final_state(
             saved.direction[d],
             columns(const_cast<Buffer<Scalar>&>(saved.output), cache.T, cache.B, d),
-            offset(h_n, state), offset(c_n, state));
+            internal::offset(h_n, state), internal::offset(c_n, state));
       }
   }
 
   /// Checks the arguments of backward. Throws: as backward.
   void check_backward(const Sequence<const Scalar>& x, const Cache& cache,
                       const Backward& options) const {
-    internal::check_input(Cell::name, x, options_.input_size);
     check_packed();
+    internal::check_input(Cell::name, x, shape(), Cell::slots * Layer::W);
     internal::check_cell_state<Cell>("backward", "dc_n", options.dc_n);
     internal::check_cell_state<Cell>("backward", "dc0", options.dc0);
-    internal::check_backward(Cell::name, x, cache, options, options_.input_size, output_size());
+    internal::check_backward(Cell::name, x, cache, options, shape(), output_size());
   }
 
   /// Back-propagation through time (Werbos 1990) of the last training forward, which it consumes.
@@ -168,7 +179,7 @@ class RecurrentStack {
   void backward(const Sequence<const Scalar>& x, Cache& cache, const Backward& options) {
     check_backward(x, cache, options);
     need_gradients();
-    const kernels::DenormalGuard guard;
+    const FloatModeGuard guard;
     const Index L = options_.num_layers, D = directions(), H = options_.hidden_size;
     const Index T = cache.T, B = cache.B, width = D * round_up(H, Layer::W);
     cache.ready = false;
@@ -179,13 +190,13 @@ class RecurrentStack {
       const bool top = l + 1 == L;
       for (Index d = 0; d < D; ++d) {
         const Index state = (l * D + d) * B * H;
-        at(l, d).start_backward(saved.direction[d], offset(options.dh_n, state),
-                                offset(options.dc_n, state));
+        at(l, d).start_backward(saved.direction[d], internal::offset(options.dh_n, state),
+                                internal::offset(options.dc_n, state));
       }
       const Extent extent = saved.direction[0].extent;
       const double work = operations(l, T, B);
       internal::parallel_for(D * extent.tiles(), work, [&](Index task) noexcept {
-        const kernels::DenormalGuard task_guard;
+        const FloatModeGuard task_guard;
         const Index d = task % D, tile = task / D;
         const auto [from, to] = top ? options.entry(T, d) : std::pair<Index, Index>{0, T};
         Sequence<const Scalar> above = dy;
@@ -195,10 +206,12 @@ class RecurrentStack {
       });
       for (Index d = 0; d < D; ++d) {
         const Index state = (l * D + d) * B * H;
-        at(l, d).initial_gradient(saved.direction[d], offset(options.dh0, state),
-                                  offset(options.dc0, state));
+        at(l, d).initial_gradient(saved.direction[d], internal::offset(options.dh0, state),
+                                  internal::offset(options.dc0, state));
       }
-      add_weight_gradients(saved, input_of(cache, x, l), l, T, B);
+      add_weight_gradients(
+          saved, cache.input_of(x, l, directions() * round_up(options_.hidden_size, Layer::W)), l,
+          T, B);
       if (l > 0) {
         saved.dinput.resize(T * B * width);
         const auto dinput = Sequence<Scalar>::dense(saved.dinput.data(), width, T, B);
@@ -222,6 +235,11 @@ class RecurrentStack {
     bool threads = true, project_first = true;
   };
 
+  StackShape shape() const noexcept {
+    return {Cell::name, options_.input_size, options_.hidden_size, options_.num_layers,
+            directions()};
+  }
+
   bool drops(const Forward& options) const noexcept {
     return options.training && options_.dropout > 0 && options_.num_layers > 1;
   }
@@ -230,6 +248,7 @@ class RecurrentStack {
   void prepare(Cache& cache, const Sequence<const Scalar>& x, const Forward& options) const {
     const Index L = options_.num_layers, D = directions(), H = options_.hidden_size;
     cache.layers.resize(static_cast<std::size_t>(L));
+    cache.shape = shape();
     cache.T = x.steps;
     cache.B = x.batch;
     cache.steps = options.steps;
@@ -243,11 +262,13 @@ class RecurrentStack {
       if (cache.dropped && l + 1 < L) saved.dropped.resize(values);
       for (Index d = 0; d < D; ++d) {
         const Index state = (l * D + d) * x.batch * H;
-        at(l, d).prepare(saved.direction[d], input_of(cache, x, l),
-                         {x.steps, x.batch, live_steps(cache, l, d)}, options.training);
+        at(l, d).prepare(
+            saved.direction[d],
+            cache.input_of(x, l, directions() * round_up(options_.hidden_size, Layer::W)),
+            {x.steps, x.batch, cache.live_steps(l, d)}, options.training);
         if (options.h0 || options.c0)
-          at(l, d).set_initial_state(saved.direction[d], offset(options.h0, state),
-                                     offset(options.c0, state));
+          at(l, d).set_initial_state(saved.direction[d], internal::offset(options.h0, state),
+                                     internal::offset(options.c0, state));
       }
     }
   }
@@ -258,13 +279,14 @@ class RecurrentStack {
     const Index D = directions();
     for (Index l = 0; l < options_.num_layers; ++l) {
       auto& saved = cache.layers[static_cast<std::size_t>(l)];
-      const Sequence<const Scalar> input = input_of(cache, x, l);
+      const Sequence<const Scalar> input =
+          cache.input_of(x, l, directions() * round_up(options_.hidden_size, Layer::W));
       const DirectionCache<Scalar>& first = saved.direction[0];
       if (l > 0 || run.project_first) {
         const Index tasks = at(l, 0).projection_tasks(first);
         const double work = operations(first.columns.count, at(l, 0).inputs().columns());
         internal::parallel_for(D * tasks, run.threads ? work : 0, [&](Index task) noexcept {
-          const kernels::DenormalGuard task_guard;
+          const FloatModeGuard task_guard;
           const Index d = task / tasks;
           at(l, d).project(saved.direction[d], input, task % tasks);
         });
@@ -283,32 +305,10 @@ class RecurrentStack {
     return layers_[static_cast<std::size_t>(l * directions() + d)];
   }
 
-  template <class T>
-  static T* offset(T* data, Index by) noexcept {
-    return data ? data + by : nullptr;
-  }
-
-  /// The number of steps that direction d of layer l must run.
-  Index live_steps(const Cache& cache, Index l, Index d) const noexcept {
-    const bool only_first =
-        l + 1 == options_.num_layers && d == 1 && cache.steps == Steps::last && !cache.want_h_n;
-    return only_first ? 1 : cache.T;
-  }
-
   /// Columns of direction d in a [T][B][D * Hp] buffer.
   Sequence<Scalar> columns(Buffer<Scalar>& buffer, Index T, Index B, Index d) const noexcept {
     const Index Hp = round_up(options_.hidden_size, Layer::W), width = directions() * Hp;
     return {buffer.data() + d * Hp, Hp, T, B, B * width, width};
-  }
-
-  /// The input of layer l: x, or the outputs of layer l - 1, after dropout in training.
-  Sequence<const Scalar> input_of(const Cache& cache, const Sequence<const Scalar>& x,
-                                  Index l) const noexcept {
-    if (l == 0) return x;
-    const auto& below = cache.layers[static_cast<std::size_t>(l - 1)];
-    const Index width = directions() * round_up(options_.hidden_size, Layer::W);
-    return Sequence<const Scalar>::dense((cache.dropped ? below.dropped : below.output).data(),
-                                         width, cache.T, cache.B);
   }
 
   /// Operations to multiply `columns` columns of `rows` values by a layer's weights in all
@@ -334,7 +334,7 @@ class RecurrentStack {
     if (!one || work < internal::parallel_threshold ||
         work < internal::shared_step_threshold * static_cast<double>(D * T)) {
       internal::parallel_for(D * tiles, work, [&](Index task) noexcept {
-        const kernels::DenormalGuard guard;
+        const FloatModeGuard guard;
         const Index d = task % D;
         at(l, d).forward_tile(saved.direction[d], x, output(d), task / D);
       });
@@ -344,7 +344,7 @@ class RecurrentStack {
     internal::SharedSteps steps[2] = {{saved.direction[0].extent.steps, units},
                                       {saved.direction[1].extent.steps, units}};
     internal::parallel_team(units, [&](Index thread, Index threads) noexcept {
-      const kernels::DenormalGuard guard;
+      const FloatModeGuard guard;
       for (Index d = 0; d < D; ++d) {
         auto step = at(l, d).steps_of(saved.direction[d], x, output(d), 0);
         steps[d].run(thread, threads, [&](Index s, Index unit) noexcept {
@@ -360,7 +360,7 @@ class RecurrentStack {
     const Extent extent = saved.direction[0].extent;
     internal::parallel_for(T * extent.tiles(), operations(l, T, extent.B),
                            [&](Index task) noexcept {
-                             const kernels::DenormalGuard task_guard;
+                             const FloatModeGuard task_guard;
                              const Index t = task % T, tile = task / T;
                              for (Index d = 0; d < directions(); ++d)
                                at(l, d).input_gradient(saved.direction[d], dx, t, tile, d > 0);
@@ -372,7 +372,7 @@ class RecurrentStack {
     using Gradient = WeightGradient<Cell>;
     const Index D = directions(), tasks = Gradient::tasks(at(l, 0));
     internal::parallel_for(D * tasks, operations(l, T, B), [&](Index task) noexcept {
-      const kernels::DenormalGuard task_guard;
+      const FloatModeGuard task_guard;
       const Index d = task / tasks;
       Gradient(at(l, d), saved.direction[d], input, columns(saved.output, T, B, d))
           .add(task % tasks);

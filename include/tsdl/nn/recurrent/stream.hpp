@@ -14,6 +14,7 @@
 
 #include "tsdl/core/buffer.hpp"
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/state.hpp"
 #include "tsdl/kernels/simd.hpp"
 #include "tsdl/nn/recurrent/packs.hpp"
@@ -140,7 +141,8 @@ class RecurrentStream {
 
   template <class WeightsOf>
   std::span<const Scalar> run(const Scalar* x, const WeightsOf& weights_of) noexcept {
-    const kernels::DenormalGuard guard;
+    if (levels_.empty()) return {};  // moved from
+    const FloatModeGuard guard;
     step(levels_.front(), weights_of(0), inputs_, x);
     for (std::size_t l = 1; l < levels_.size(); ++l)
       step(levels_[l], weights_of(l), Above(padded(hidden_)), levels_[l - 1].h.data());

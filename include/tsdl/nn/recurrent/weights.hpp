@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <string>
 
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/kernels/gemm.hpp"
 #include "tsdl/nn/init.hpp"
@@ -60,6 +61,7 @@ class LayerWeights {
 
   /// Draws the initial weights, each tensor from the next random stream.
   void initialise(Init init, std::uint64_t seed, std::uint64_t& stream) {
+    const FloatModeGuard guard;
     if (init == Init::pytorch) {
       const double bound = 1.0 / std::sqrt(static_cast<double>(hidden()));
       visit([&](Parameter<Scalar>& parameter) {
