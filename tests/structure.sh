@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The shape of include/tsdl: which floor includes which, who may include other parties' headers, no
-# cycle, no printing or exiting, #pragma once, length, macros that begin with TSDL_, no concrete
-# model where any is meant, classes that ctags and editors can find, and that every header compiles
-# alone under the strictest warnings that a user may have.
+# cycle, where the system is called, no printing or exiting, #pragma once, length, macros that begin
+# with TSDL_, no concrete model where any is meant, classes that ctags and editors can find, and that
+# every header compiles alone under the strictest warnings that a user may have.
 #
 # Usage: structure.sh SOURCE_DIR [COMPILER [EIGEN_INCLUDE_DIR]]
 #   COMPILER: g++ when not given. EIGEN_INCLUDE_DIR: /usr/include/eigen3 when not given.
@@ -111,6 +111,26 @@ check_parties() {
   done < <(includes "$1")
 }
 
+# What not every system has stands in one place, in a form for each: its headers in core/system.hpp,
+# its functions there and in core/system_file.hpp. What tracks a run still calls POSIX.
+check_system() {
+  local file what
+  while read -r file what; do
+    case $what in
+      *immintrin.h* | *x86intrin.h* | *arm_neon.h* | *omp.h* | *httplib.h*) ;;
+      '<'*.h'>' | '<sys/'*)
+        [[ "$file" == tsdl/core/system.hpp || "$file" == tsdl/track/* ]] || echo "$file includes $what"
+        ;;
+    esac
+  done < <(includes "$1")
+  for file in $(headers "$1"); do
+    [[ "$file" != tsdl/core/system*.hpp && "$file" != tsdl/track/* ]] || continue
+    sed -E 's/"([^"\\]|\\.)*"//g; s://.*::' "$1/$file" |
+      grep -nE '(^|[^:_<>[:alnum:]])::[a-z_]+ ?[({]|(^|[^_[:alnum:]])_WIN32|__(unix|linux|APPLE)__' |
+      sed "s:^:$file\::" || true
+  done
+}
+
 check_cycles() {
   includes "$1" | sed -n 's/^\(.*\) "\(tsdl\/.*\)"$/\1 \2/p' >"$work/edges"
   tsort "$work/edges" 2>&1 >"$work/order" | sed 's/^tsort: [^:]*: //' || true
@@ -147,7 +167,8 @@ check_macros() {
   local macro='^[[:space:]]*#[[:space:]]*(define|undef)[[:space:]]+'
   (cd "$1" && find tsdl -type f -exec grep -HnE "$macro" {} +) |
     grep -vE '#[[:space:]]*(define|undef)[[:space:]]+TSDL_[A-Z0-9_]+' |
-    grep -v '^tsdl/track/mlflow/client.hpp:[0-9]*:#undef _res ' || true  # the system's, in Eigen's way
+    grep -v '^tsdl/track/mlflow/client.hpp:[0-9]*:#undef _res ' |  # the system's, in Eigen's way
+    grep -vE '^tsdl/core/system.hpp:[0-9]*:#define (NOMINMAX|WIN32_LEAN_AND_MEAN)$' || true  # ask windows.h for less
 }
 
 # Files, streams and what comes after them take models by their contract. Comments and strings may
@@ -179,7 +200,7 @@ check_tags() {
   comm -23 "$work/classes" "$work/tags" | sed 's/$/ is not found by ctags/'
 }
 
-checks="check_edges check_places check_parties check_cycles check_calls check_guards check_lengths
+checks="check_edges check_places check_parties check_system check_cycles check_calls check_guards check_lengths
   check_macros check_names"
 if ctags --version 2>/dev/null | grep -q 'Universal Ctags'; then
   checks+=" check_tags"
@@ -246,6 +267,15 @@ plant check_parties "$(first train)" '#include <protozero/pbf_writer.hpp>'
 plant check_parties "$(first kernels)" '#include <Eigen/Core>'
 plant check_parties "$(first nn)" '#include <immintrin.h>'
 plant check_parties "$(first nn)" '#include <omp.h>'
+for header in unistd.h fcntl.h sched.h signal.h dirent.h windows.h sys/stat.h sys/mman time.h; do
+  plant check_system "$(first data)" "#include <$header>"
+done
+plant check_system "$(first core)" '#  include <unistd.h>'
+plant check_system tsdl/core/system_file.hpp '#include <fcntl.h>'
+plant check_system "$(first nn)" 'inline int here() { return ::getpid(); }'
+plant check_system "$(first nn)" 'inline const int there = ::getpid();'
+plant check_system "$(first io)" '#ifdef _WIN32'
+plant check_system "$(first io)" '#if defined(__linux__)'
 plant check_cycles tsdl/core/types.hpp '#include "tsdl/core/buffer.hpp"'
 plant check_calls "$(first core)" 'inline void say() { std::cout << 1; }'
 plant check_calls "$(first core)" 'inline void say() { std::printf("x"); }'
@@ -256,6 +286,7 @@ plant check_guards tsdl/core/new.hpp '#pragma once'
 plant check_lengths "$(first core)" "$(seq "$longest")"
 plant check_macros "$(first nn)" '#define EIGEN_MAX_ALIGN_BYTES 64'
 plant check_macros "$(first nn)" '#  undef assert'
+plant check_macros "$(first nn)" '#define NOMINMAX'
 plant check_macros "$(first nn)" '#define tsdl_join(a, b) a##b'
 for model in 'BiLSTMClassifier<float>' 'LSTMClassifier<float>' 'GRUClassifier<double>' 'BiGRUClassifier<T>' \
   'LSTMCell<float>' 'GRUCell<double>' 'RecurrentStack<Cell>' 'RecurrentNetwork<Cell, 2>' \

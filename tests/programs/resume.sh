@@ -192,7 +192,7 @@ refused "--resume with a model as state" "last.state.safetensors: metadata 'tsdl
 [ "$(contents cut)" = "$before" ] || fail "--resume with a model as state: files were changed"
 passed "--resume with a damaged state is refused"
 
-# --- temporaries
+# --- temporaries; those of earlier versions had the process in their names, and go after a day
 tiny=(--hidden 8 --layers 1 --seq-len 10 --max-epochs 1)
 dead=$(bash -c 'echo $$')
 ! kill -0 "$dead" 2>/dev/null || fail "the test's own dead process"
@@ -202,12 +202,14 @@ for file in best.safetensors last.state.safetensors history.csv loss.svg; do
 done
 echo mine >left/notes.tsdl-tmp
 echo busy >"left/other.csv.$$.tsdl-tmp"  # of a process that runs: this one
+touch -d "2 days ago" left/*
 succeed "a run after a kill" "$train" --data candles.csv "${tiny[@]}" --out left
 [ -z "$(find left -name "*.$dead.tsdl-tmp")" ] || fail "temporaries of a killed run are still there"
 [ -e "left/other.csv.$$.tsdl-tmp" ] || fail "the temporary of a process that runs was removed"
 [ -e left/notes.tsdl-tmp ] || fail "a file of the user's was removed"
 passed "temporaries of a killed run are removed by the next"
 echo half >"left/predictions.csv.$dead.tsdl-tmp"
+touch -d "2 days ago" "left/predictions.csv.$dead.tsdl-tmp"
 succeed "a prediction after a kill" "$predict" --model left/best.safetensors --data candles.csv \
   --out left/predictions.csv
 [ ! -e "left/predictions.csv.$dead.tsdl-tmp" ] ||

@@ -1,22 +1,27 @@
-// Files that are complete or absent: written under a temporary name, synced, renamed. POSIX.
+// Files that are complete or absent: written under a temporary name, synced, renamed.
+//
+// A temporary file is locked while it is written, and a stale one is removed under the same lock,
+// so that a file that somebody writes, in this process or another, is never removed. The lock may
+// not reach other machines, or the disk may have none: there, only what is a day old counts as
+// stale.
 #pragma once
 
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstddef>
-#include <cstring>
+#include <cstdint>
 #include <filesystem>
-#include <span>
+#include <optional>
+#include <random>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/fingerprint.hpp"
+#include "tsdl/core/system.hpp"
+#include "tsdl/core/system_file.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
@@ -25,80 +30,148 @@ namespace internal {
 
 inline constexpr std::string_view temporary_suffix = ".tsdl-tmp";
 
-inline std::string errno_text(int code) { return std::strerror(code); }
-
-/// Closes on scope exit.
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd = -1) noexcept : fd_(fd) {}
-  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  FileDescriptor& operator=(FileDescriptor&&) = delete;
-  ~FileDescriptor() {
-    if (fd_ >= 0) ::close(fd_);
+/// 16 hexadecimal digits, other ones in every call, process and machine.
+inline std::string unique_digits() {
+  std::random_device random;
+  Fingerprint digest;
+  for (int i = 0; i < 4; ++i) {
+    const auto bits = random();
+    digest.add(&bits, sizeof bits);
   }
-  int get() const noexcept { return fd_; }
-  /// Closes now. Returns whether that succeeded.
-  bool close() noexcept { return ::close(std::exchange(fd_, -1)) == 0; }
+  return digest.text();
+}
 
- private:
-  int fd_;
+/// 8 hexadecimal digits for the running system, whose processes all see the same locks.
+inline const std::string& system_digits() {
+  static const std::string digits = Fingerprint().add(system_identity()).text().substr(0, 8);
+  return digits;
+}
+
+/// `<path>.<system><unique>.tsdl-tmp`. A long name is left out, since names have a longest length.
+inline std::filesystem::path temporary_path(const std::filesystem::path& path) {
+  constexpr std::size_t longest = 100;
+  std::filesystem::path name = path.filename();
+  if (name.native().size() > longest) name = "tsdl";
+  name += '.' + system_digits() + unique_digits() + std::string(temporary_suffix);
+  return path.parent_path() / name;
+}
+
+/// What the name of a temporary file tells of the process that writes it.
+struct TemporaryName {
+  std::string system;  ///< its system_digits()
+  std::int64_t process =
+      0;  ///< its number, of names before version 0.3, whose files are not locked
 };
+
+/// None for a name that AtomicFile does not choose.
+inline std::optional<TemporaryName> parse_temporary_name(std::string_view name) {
+  if (!name.ends_with(temporary_suffix)) return {};
+  name.remove_suffix(temporary_suffix.size());
+  const std::size_t dot = name.rfind('.');
+  if (dot == name.npos) return {};
+  name.remove_prefix(dot + 1);
+  if (name.size() == 24 && name.find_first_not_of("0123456789abcdef") == name.npos)
+    return TemporaryName{std::string(name.substr(0, 8)), 0};
+  std::int32_t process = 0;
+  const char* last = name.data() + name.size();
+  const auto parsed = std::from_chars(name.data(), last, process);
+  if (parsed.ec != std::errc() || parsed.ptr != last || process <= 0) return {};
+  return TemporaryName{{}, process};
+}
+
+/// Whether nobody writes a file any more, `lock` being what taking its lock said.
+inline bool is_stale(const TemporaryName& name, Lock lock, std::chrono::seconds since_written) {
+  if (lock == Lock::held_by_other) return false;
+  if (lock == Lock::taken && name.system == system_digits()) return true;
+  const bool writer_runs =
+      name.process > 0 && name.process != process_id() && process_runs(name.process);
+  return !writer_runs && since_written >= std::chrono::hours(24);
+}
+
+/// Removes the temporary file if it is stale. Returns whether it did.
+inline bool remove_stale(const std::filesystem::path& path, const TemporaryName& name) {
+  SystemFile file(path, OpenFor::locking);
+  if (!file.is_open()) return false;
+  const Lock lock = file.lock();
+  const std::optional<FileState> state = file.state();
+  if (!state || !state->is_regular || !state->is_linked) return false;
+  std::error_code code;
+  const auto written = std::filesystem::last_write_time(path, code);
+  if (code) return false;
+  const auto age = std::chrono::duration_cast<std::chrono::seconds>(
+      std::filesystem::file_time_type::clock::now() - written);
+  // Still locked: who has just made the file and waits for the lock will see that it is gone.
+  return is_stale(name, lock, age) && std::filesystem::remove(path, code);
+}
 
 }  // namespace internal
 
 /// A file that replaces the file of its name only in commit(). Until then, and after any failure,
-/// an older file of that name stays as it was.
+/// an older file of that name stays as it was. Any number of threads and processes may write files
+/// of the same name at once; the last commit() stays.
 class AtomicFile {
  public:
-  /// Opens `<path>.<pid>.tsdl-tmp` for writing. Throws: Error if it cannot.
-  explicit AtomicFile(std::filesystem::path path)
-      : path_(std::move(path)),
-        temporary_(path_.string() + "." + std::to_string(::getpid()) +
-                   std::string(internal::temporary_suffix)),
-        file_(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
-    if (file_.get() < 0) fail("cannot be written");
+  /// Opens a file beside `path` for writing; its name ends in ".tsdl-tmp". Throws: Error if it
+  /// cannot.
+  explicit AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
+    std::error_code code;
+    if (!std::filesystem::exists(path_, code) && code == std::errc::filename_too_long)
+      throw Error(internal::path_text(path_), ": cannot be written: ", code.message());
+    constexpr int most_tries = 1000;
+    for (int tries = 0; tries < most_tries && !open_temporary(); ++tries) {
+    }
+    if (!file_.is_open()) fail("cannot be written");
   }
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
   ~AtomicFile() {
-    if (!committed_) ::unlink(temporary_.c_str());
+    if (!committed_) remove_temporary();
   }
 
   /// Appends bytes. Throws: Error if the disk is full or fails.
   void write(const void* data, std::size_t bytes) {
-    const char* next = static_cast<const char*>(data);
-    while (bytes > 0) {
-      const ssize_t written = ::write(file_.get(), next, bytes);
-      if (written < 0) {
-        if (errno == EINTR) continue;
-        fail("cannot be written");
-      }
-      next += written;
-      bytes -= static_cast<std::size_t>(written);
-    }
+    if (!file_.write(data, bytes)) fail("cannot be written");
   }
   void write(std::string_view text) { write(text.data(), text.size()); }
 
   /// Syncs, renames over the target and syncs the directory. Throws: Error, the target untouched.
   void commit() {
-    if (::fsync(file_.get()) != 0) fail("cannot be synced");
-    if (!file_.close()) fail("cannot be closed");
-    if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot be renamed into place");
+    if (!file_.sync()) fail("cannot be synced");
+    // Renamed before it is closed: a file without its lock would count as stale.
+    if (!internal::rename_file(temporary_, path_)) fail("cannot be renamed into place");
     committed_ = true;
-    const std::string parent = path_.has_parent_path() ? path_.parent_path().string() : ".";
-    const internal::FileDescriptor directory(::open(parent.c_str(), O_RDONLY | O_CLOEXEC));
-    if (directory.get() >= 0) ::fsync(directory.get());
+    file_.close();
+    internal::sync_directory(path_.has_parent_path() ? path_.parent_path() : ".");
   }
 
  private:
+  /// Returns false when another name must be tried: this one is taken, or the new file was, before
+  /// it had its lock, by somebody who looks for stale ones.
+  bool open_temporary() {
+    temporary_ = internal::temporary_path(path_);
+    file_ = internal::SystemFile(temporary_, internal::OpenFor::new_file);
+    if (!file_.is_open()) return !internal::last_error_is_taken_name();
+    const internal::Lock lock = file_.lock();
+    const std::optional<internal::FileState> state = file_.state();
+    if (lock != internal::Lock::held_by_other && state && state->is_linked) return true;
+    remove_temporary();
+    file_.close();
+    return false;
+  }
+
+  void remove_temporary() noexcept {
+    std::error_code ignored;
+    std::filesystem::remove(temporary_, ignored);
+  }
+
   [[noreturn]] void fail(const char* what) const {
-    const int code = errno;
-    throw Error(path_.string(), ": ", what, ": ", internal::errno_text(code));
+    const std::string why = internal::last_error_text();
+    throw Error(internal::path_text(path_), ": ", what, ": ", why);
   }
 
   std::filesystem::path path_;
-  std::string temporary_;
-  internal::FileDescriptor file_;
+  std::filesystem::path temporary_;
+  internal::SystemFile file_;
   bool committed_ = false;
 };
 
@@ -114,30 +187,21 @@ inline void make_directories(const std::filesystem::path& path) {
   std::error_code code;
   std::filesystem::create_directories(path, code);
   if (code || !std::filesystem::is_directory(path, code))
-    throw Error(path.string(), ": cannot be made a directory",
+    throw Error(internal::path_text(path), ": cannot be made a directory",
                 code ? ": " + code.message() : std::string());
 }
 
-/// Removes the temporary files of AtomicFiles in `directory` whose process no longer runs. Call it
-/// when a run starts. Returns how many were removed.
+/// Removes the temporary files of AtomicFiles in `directory` that nobody writes any more: of killed
+/// processes and, a day after they were written, of other machines and of earlier versions. Call
+/// it when a run starts. Returns how many were removed.
 inline int remove_stale_temporaries(const std::filesystem::path& directory) {
   int removed = 0;
   std::error_code code;
   const std::filesystem::directory_iterator end;
   for (std::filesystem::directory_iterator entry(directory, code); !code && entry != end;
        entry.increment(code)) {
-    std::string name = entry->path().filename().string();
-    if (!name.ends_with(internal::temporary_suffix)) continue;
-    name.resize(name.size() - internal::temporary_suffix.size());
-    const std::size_t dot = name.rfind('.');
-    if (dot == std::string::npos) continue;
-    pid_t pid = 0;
-    const char* last = name.data() + name.size();
-    const auto parsed = std::from_chars(name.data() + dot + 1, last, pid);
-    if (parsed.ec != std::errc() || parsed.ptr != last || pid <= 0) continue;
-    const bool alive = pid != ::getpid() && (::kill(pid, 0) == 0 || errno != ESRCH);
-    std::error_code not_removed;
-    if (!alive && std::filesystem::remove(entry->path(), not_removed)) ++removed;
+    const auto name = internal::parse_temporary_name(internal::path_text(entry->path().filename()));
+    if (name && internal::remove_stale(entry->path(), *name)) ++removed;
   }
   return removed;
 }

@@ -1,11 +1,10 @@
 // All threading is here: OpenMP when the compiler enables it, else serial.
 #pragma once
 
-#include <sched.h>
-#include <time.h>
-
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <thread>
 
 #include "tsdl/core/types.hpp"
 
@@ -83,12 +82,11 @@ class SharedSteps {
 
   /// Spins, since a unit takes a microsecond or two; a thread without a core takes longer.
   void wait_for(Index units) const noexcept {
-    constexpr ::timespec twenty_microseconds{0, 20'000};
     for (int turns = 0; done_.load(std::memory_order_acquire) < units; ++turns) {
       if (turns > 20000)
-        ::nanosleep(&twenty_microseconds, nullptr);
+        std::this_thread::sleep_for(std::chrono::microseconds(20));
       else if (turns > 4000)
-        ::sched_yield();
+        std::this_thread::yield();
     }
   }
 

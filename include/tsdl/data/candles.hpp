@@ -14,6 +14,7 @@
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/float_mode.hpp"
+#include "tsdl/core/system.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/csv.hpp"
 #include "tsdl/data/series.hpp"
@@ -196,7 +197,7 @@ inline Candles parse_candles(std::string_view text, std::string_view name) {
 /// Reads candles from a CSV file; see parse_candles.
 /// Throws: Error when the file cannot be read, and what parse_candles throws.
 inline Candles read_candles(const std::filesystem::path& path) {
-  return parse_candles(internal::read_text(path), path.string());
+  return parse_candles(internal::read_text(path), internal::path_text(path));
 }
 
 }  // namespace TSDL_ABI

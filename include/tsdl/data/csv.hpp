@@ -1,19 +1,13 @@
 // A strict reader of comma-separated text, which knows the line and column of every field.
 #pragma once
 
-#include <fcntl.h>
-#include <locale.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
-#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,7 +16,8 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
-#include "tsdl/core/file.hpp"
+#include "tsdl/core/system.hpp"
+#include "tsdl/core/system_file.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/series.hpp"
 
@@ -40,12 +35,10 @@ inline std::from_chars_result read_double(std::string_view text, double& value) 
   // strtod also takes a plus, spaces and hexadecimal digits.
   const bool plain = text.find_first_not_of("0123456789+-.eEinfatyINFATY") == text.npos;
   if (!plain || text.empty() || text.front() == '+') return {first, std::errc::invalid_argument};
-  static const locale_t classic = ::newlocale(LC_ALL_MASK, "C", locale_t{});
-  if (!classic) throw std::bad_alloc();
   const std::string terminated(text);
   char* end = nullptr;
   errno = 0;
-  const double read = ::strtod_l(terminated.c_str(), &end, classic);
+  const double read = strtod_classic(terminated.c_str(), &end);
   const char* last = first + (end - terminated.c_str());
   if (last == first) return {first, std::errc::invalid_argument};
   const bool vanished = (std::bit_cast<std::uint64_t>(read) << 1) == 0;
@@ -98,18 +91,17 @@ std::string joined(const Names& names) {
 /// Reads all bytes of a file. Throws: Error when it cannot be opened or read.
 inline std::string read_text(const std::filesystem::path& path) {
   std::error_code code;
-  if (!std::filesystem::exists(path, code)) throw Error(path.string(), ": no such file");
+  if (!std::filesystem::exists(path, code)) throw Error(path_text(path), ": no such file");
   if (std::filesystem::is_directory(path, code))
-    throw Error(path.string(), ": is a directory, expected a file");
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) throw Error(path.string(), ": cannot be opened for reading");
+    throw Error(path_text(path), ": is a directory, expected a file");
+  SystemFile file(path, OpenFor::reading);
+  if (!file.is_open()) throw Error(path_text(path), ": cannot be opened for reading");
   std::string text;
   std::vector<char> chunk(std::size_t{1} << 16);
   for (;;) {
-    const ssize_t got = ::read(file.get(), chunk.data(), chunk.size());
+    const std::ptrdiff_t got = file.read(chunk.data(), chunk.size());
     if (got == 0) return text;
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw Error(path.string(), ": cannot be read");
+    if (got < 0) throw Error(path_text(path), ": cannot be read");
     text.append(chunk.data(), static_cast<std::size_t>(got));
   }
 }

@@ -11,6 +11,7 @@
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/float_mode.hpp"
+#include "tsdl/core/system.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/csv.hpp"
 #include "tsdl/data/series.hpp"
@@ -153,7 +154,7 @@ inline Table parse_table(std::string_view text, std::string_view name,
 /// Reads the named columns of a CSV file; see parse_table.
 /// Throws: Error when the file cannot be read, and what parse_table throws.
 inline Table read_table(const std::filesystem::path& path, const TableOptions& options) {
-  return parse_table(internal::read_text(path), path.string(), options);
+  return parse_table(internal::read_text(path), internal::path_text(path), options);
 }
 
 }  // namespace TSDL_ABI

@@ -11,6 +11,7 @@
 #include <utility>
 #include <variant>
 
+#include "tsdl/core/system.hpp"
 #include "tsdl/io/json.hpp"
 #include "tsdl/io/safetensors.hpp"
 #include "tsdl/io/state_dict.hpp"
@@ -115,7 +116,7 @@ template <Model M>
 void save_model(const std::filesystem::path& path, const M& model, const Recipe& recipe,
                 std::uint64_t seed) {
   using Scalar = typename M::Scalar;
-  TensorFile file(path.string());
+  TensorFile file(internal::path_text(path));
   file.metadata[internal::format_key] = "2";
   file.metadata[internal::model_key] =
       internal::to_text(internal::config_to_json(model.describe()));

@@ -11,6 +11,7 @@
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/file.hpp"
+#include "tsdl/core/system.hpp"
 #include "tsdl/data/recipe.hpp"
 #include "tsdl/io/json.hpp"
 #include "tsdl/io/onnx_encoders.hpp"
@@ -232,8 +233,8 @@ void save_onnx(const std::filesystem::path& path, const M& model, const Recipe& 
     for (Index i = 0; i < parameter.size(); ++i) {
       const Scalar value = parameter.value[i];
       if (!internal::fits_float(static_cast<double>(value)))
-        throw Error(path.string(), ": tensor ", internal::quoted_name(parameter.name), ": value ",
-                    i, " is ", value, ", beyond F32's range");
+        throw Error(internal::path_text(path), ": tensor ", internal::quoted_name(parameter.name),
+                    ": value ", i, " is ", value, ", beyond F32's range");
       tensor.values.push_back(static_cast<float>(value));
     }
   });

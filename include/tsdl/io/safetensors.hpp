@@ -8,13 +8,8 @@
 // has been compared with the size of the file.
 #pragma once
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -32,6 +27,8 @@
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/file.hpp"
+#include "tsdl/core/system.hpp"
+#include "tsdl/core/system_file.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/io/tensor_file.hpp"
 
@@ -209,13 +206,13 @@ inline std::vector<SafetensorsHeader::Item*> entries_in_file_order(SafetensorsHe
 class InputFile {
  public:
   /// Throws: Error if it cannot be opened or is not a regular file.
-  explicit InputFile(std::string path)
-      : path_(std::move(path)), file_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
-    struct stat status {};
-    if (file_.get() < 0 || ::fstat(file_.get(), &status) != 0)
-      throw Error(path_, ": cannot be read: ", errno_text(errno));
-    if (!S_ISREG(status.st_mode)) throw Error(path_, ": not a regular file");
-    remaining_ = static_cast<Index>(status.st_size);
+  explicit InputFile(const std::filesystem::path& path)
+      : path_(path_text(path)), file_(path, OpenFor::reading_regular) {
+    if (!file_.is_open()) fail();
+    const std::optional<FileState> state = file_.state();
+    if (!state) fail();
+    if (!state->is_regular) throw Error(path_, ": not a regular file");
+    remaining_ = static_cast<Index>(state->size);
   }
 
   /// The number of bytes not read yet, by the size of the file when it was opened.
@@ -225,9 +222,8 @@ class InputFile {
   void read(void* out, std::size_t bytes) {
     char* next = static_cast<char*>(out);
     while (bytes > 0) {
-      const ssize_t got = ::read(file_.get(), next, bytes);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) throw Error(path_, ": cannot be read: ", errno_text(errno));
+      const std::ptrdiff_t got = file_.read(next, bytes);
+      if (got < 0) fail();
       if (got == 0) throw FormatError(path_, ": became shorter while it was read");
       next += got;
       remaining_ -= static_cast<Index>(got);
@@ -236,8 +232,13 @@ class InputFile {
   }
 
  private:
+  [[noreturn]] void fail() const {
+    const std::string why = last_error_text();
+    throw Error(path_, ": cannot be read: ", why);
+  }
+
   std::string path_;
-  FileDescriptor file_;
+  SystemFile file_;
   Index remaining_ = 0;
 };
 
@@ -326,7 +327,7 @@ inline void write_safetensors(const std::filesystem::path& path, const TensorFil
   for (const auto& item : file.tensors()) order.push_back(&item);
   std::stable_sort(order.begin(), order.end(),
                    [](const auto* a, const auto* b) { return a->second.dtype > b->second.dtype; });
-  const std::string header = internal::safetensors_header(file, order, path.string());
+  const std::string header = internal::safetensors_header(file, order, internal::path_text(path));
   AtomicFile out(path);
   out.write(header);
   for (const auto* item : order) out.write(item->second.bytes.data(), item->second.bytes.size());
@@ -337,8 +338,8 @@ inline void write_safetensors(const std::filesystem::path& path, const TensorFil
 /// Throws: Error when it cannot be read; FormatError when it violates the format.
 /// Source: https://github.com/huggingface/safetensors#format
 inline TensorFile read_safetensors(const std::filesystem::path& path) {
-  TensorFile result(path.string());
-  internal::InputFile file(result.path());
+  TensorFile result(internal::path_text(path));
+  internal::InputFile file(path);
   internal::SafetensorsHeader header = internal::read_safetensors_header(file, result.path());
   const auto order = internal::entries_in_file_order(header, result.path(), file.remaining());
   result.metadata = std::move(header.metadata);

@@ -14,6 +14,7 @@
 
 #include "tsdl/core/buffer.hpp"
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/system.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/io/safetensors.hpp"
 #include "tsdl/io/state_dict_hints.hpp"
@@ -199,7 +200,7 @@ void save_state_dict(const std::filesystem::path& path, const M& model,
                      const StateDictOptions& options = {}) {
   using Scalar = typename M::Scalar;
   const auto wanted = internal::wanted_tensors(model, options.prefixes);
-  TensorFile file(path.string());
+  TensorFile file(internal::path_text(path));
   file.metadata["format"] = "pt";
   auto next = wanted.begin();
   model.visit([&](const Parameter<Scalar>& parameter) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "tsdl/core/fingerprint.hpp"
+#include "tsdl/core/system.hpp"
 #include "tsdl/io/json.hpp"
 #include "tsdl/io/safetensors.hpp"
 #include "tsdl/train/trainer.hpp"
@@ -140,7 +141,7 @@ std::string fingerprint(const Prepared<Scalar>& data, const Trainer& trainer,
 template <class Trainer>
 void save_training_state(const std::filesystem::path& path, Trainer& trainer,
                          const std::string& fingerprint) {
-  TensorFile file(path.string());
+  TensorFile file(internal::path_text(path));
   file.metadata[internal::state_key] = internal::state_version;
   file.metadata[internal::fingerprint_key] = fingerprint;
   internal::TensorArchive writer(file, internal::TensorArchive::Mode::write);
@@ -158,15 +159,15 @@ void resume(const std::filesystem::path& path, Trainer& trainer, const std::stri
   TensorFile file = read_safetensors(path);
   const std::string& state_version = file.metadata_at(internal::state_key);
   if (state_version == "1")
-    throw FormatError(path.string(),
+    throw FormatError(internal::path_text(path),
                       ": a training state of tsdl 0.1 (version 1), which this version (",
                       internal::state_version,
                       ") cannot go on from: start the run anew, or finish it with tsdl 0.1");
   if (state_version != internal::state_version)
-    throw FormatError(path.string(), ": metadata 'tsdl.training_state': expected ",
+    throw FormatError(internal::path_text(path), ": metadata 'tsdl.training_state': expected ",
                       internal::state_version, ", got ", internal::printable(state_version));
   if (file.metadata_at(internal::fingerprint_key) != fingerprint)
-    throw Error(path.string(),
+    throw Error(internal::path_text(path),
                 ": cannot be resumed: it was written with other data or options (fingerprint ",
                 file.metadata_at(internal::fingerprint_key), ", this run's is ", fingerprint, ")");
   internal::TensorArchive reader(file, internal::TensorArchive::Mode::check);
