@@ -3,10 +3,17 @@
 
 #include <doctest/doctest.h>
 
+#if defined(__unix__)
+#include <unistd.h>
+#endif
+
+#include <atomic>
 #include <chrono>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "support/files.hpp"
 #include "support/training.hpp"
 
 namespace {
@@ -95,3 +102,33 @@ TEST_CASE("within a parallel region the team is one thread") {
   tsdl::internal::parallel_team(4, [&](Index, Index threads) noexcept { inside = threads; });
   CHECK(inside == 1);
 }
+
+#if defined(__unix__)
+TEST_CASE("a child that was forked after a parallel region goes on, with the same bits") {
+  const test::ThreadCountGuard guard;
+  tsdl::set_thread_count(2);
+  const auto run = [](Index n) {
+    std::vector<double> values(static_cast<std::size_t>(n));
+    tsdl::internal::parallel_for(n, 1e9, [&](Index i) noexcept {
+      values[static_cast<std::size_t>(i)] = static_cast<double>(i) / 7;
+    });
+    std::atomic<Index> team{0};
+    tsdl::internal::parallel_team(2, [&](Index thread, Index threads) noexcept {
+      team += thread + 1 == threads ? threads : 0;
+    });
+    return std::pair(values, team.load());
+  };
+  const auto expected = run(1000);
+  const int status = test::status_of_child([&] {
+    ::alarm(20);  // GNU's runtime would wait for the parent's threads
+    const auto [values, team] = run(1000);
+    return values == expected.first && team == 1 && tsdl::thread_count() == 1 ? 0 : 1;
+  });
+  CHECK(status == 0);
+  CHECK(run(1000).first == expected.first);
+#ifdef _OPENMP
+  CHECK(expected.second == 2);
+  CHECK(tsdl::thread_count() == 2);
+#endif
+}
+#endif

@@ -10,15 +10,19 @@
 
 #ifdef _OPENMP
 #include <omp.h>
+
+#include "tsdl/core/system_fork.hpp"
 #endif
 
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// The number of threads that parallel regions use.
+/// The number of threads that parallel regions use. It is 1 in a child that was forked after a
+/// parallel region: OpenMP's threads stay with the parent, and GNU's runtime would wait for them
+/// forever. Results do not depend on it; for threads in a child, fork before, or exec.
 inline int thread_count() noexcept {
 #ifdef _OPENMP
-  return omp_get_max_threads();
+  return internal::has_lost_threads() ? 1 : omp_get_max_threads();
 #else
   return 1;
 #endif
@@ -99,7 +103,7 @@ class SharedSteps {
 template <class Task>
 void parallel_team([[maybe_unused]] Index most, const Task& task) noexcept {
 #ifdef _OPENMP
-  if (most > 1 && omp_get_max_threads() > 1 && !omp_in_parallel()) {
+  if (most > 1 && thread_count() > 1 && !omp_in_parallel()) {
 #pragma omp parallel
     {
       const Index threads = std::min<Index>(omp_get_num_threads(), most);
@@ -117,8 +121,7 @@ void parallel_team([[maybe_unused]] Index most, const Task& task) noexcept {
 template <class Task>
 void parallel_for(Index n, [[maybe_unused]] double operations, const Task& task) noexcept {
 #ifdef _OPENMP
-  if (n > 1 && operations >= parallel_threshold && omp_get_max_threads() > 1 &&
-      !omp_in_parallel()) {
+  if (n > 1 && operations >= parallel_threshold && thread_count() > 1 && !omp_in_parallel()) {
     // Not a worksharing loop: LLVM's runtime allocates in each of them.
     std::atomic<Index> next{0};
 #pragma omp parallel
