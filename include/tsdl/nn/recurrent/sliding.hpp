@@ -45,6 +45,7 @@ class SlidingStack {
 
   /// Takes the next column; the oldest column leaves the window. Shapes: x I. Allocates nothing.
   void push(const Stack& stack, const Scalar* x) noexcept {
+    TSDL_ASSERT(stack.shape() == cache_.shape);
     const FloatModeGuard guard;
     const Index I = stack.options().input_size, slot = next_;
     std::copy_n(x, I, columns_.data() + slot * I);
@@ -56,6 +57,7 @@ class SlidingStack {
   /// Runs the window in this thread and returns the top layer's columns, valid until the next call.
   /// At least T columns must have been pushed. Allocates nothing.
   Encoded<Scalar> run(const Stack& stack) noexcept {
+    TSDL_ASSERT(stack.shape() == cache_.shape);
     const FloatModeGuard guard;
     for (Index d = 0; d < stack.directions(); ++d) first_layer(d).first_column = next_;
     stack.run(cache_, window(stack), {}, {.threads = false, .project_first = false});
