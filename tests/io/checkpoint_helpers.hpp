@@ -26,7 +26,8 @@ inline tsdl::ClassifierOptions small_options() {
   return {.input_size = 5, .hidden_size = 4, .num_layers = 2, .dropout = 0.25};
 }
 
-/// Writes `path` again with what `edit` makes of its tensors and metadata.
+/// Writes `path` again with what `edit` makes of its tensors and metadata, and the checksum of
+/// that.
 inline void edit_file(const std::filesystem::path& path,
                       const std::function<void(std::map<std::string, tsdl::Tensor>&,
                                                std::map<std::string, std::string>&)>& edit) {
@@ -36,6 +37,8 @@ inline void edit_file(const std::filesystem::path& path,
   tsdl::TensorFile edited(path.string());
   edited.metadata = file.metadata;
   for (auto& [name, tensor] : tensors) edited.add(name, tensor);
+  if (file.metadata.contains(tsdl::internal::checksum_key))
+    edited.metadata[tsdl::internal::checksum_key] = tsdl::internal::checksum(edited);
   tsdl::write_safetensors(path, edited);
 }
 

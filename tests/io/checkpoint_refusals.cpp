@@ -187,6 +187,67 @@ TEST_CASE("model files: a scaler's clip is checked, and is none in files without
   CHECK(tsdl::load_model<BiLSTM>(file.path()).recipe.scaler.options().clip == 0);
 }
 
+TEST_CASE("model files: each number of a recipe is checked against what it may be") {
+  const auto said = [](const std::string& entry, const Json& value) {
+    return refusal(setting("tsdl.recipe", entry, value));
+  };
+  const Index huge = Index{1} << 62;
+  CHECK(said("length", huge) ==
+        "metadata 'tsdl.recipe': 'length': expected 1 to 1000000, got 4611686018427387904");
+  for (const Json& bad : {Json(0), Json(-1), Json(1'000'001), Json(~std::uint64_t{0}), Json(1e300),
+                          Json(1.7), Json("8"), Json(true)})
+    for (const char* entry : {"length", "stride"})
+      CHECK(said(entry, bad)
+                .starts_with("metadata 'tsdl.recipe': '" + std::string(entry) + "': expected "));
+  for (const char* option : {"lookback", "horizon"})
+    CHECK(contains(said("label", {{"kind", "threshold"},
+                                  {"horizon", option[0] == 'h' ? huge : 1},
+                                  {"width", 0.5},
+                                  {"lookback", option[0] == 'l' ? huge : 20}}),
+                   "of at most 1000000, found 4611686018427387904"));
+  CHECK(
+      contains(said("label", {{"kind", "column"}, {"column", "x"}, {"offset", huge}}), "at most"));
+  CHECK(said("class_values", {true, 2}) ==
+        "metadata 'tsdl.recipe': 'class_values': expected a number, got true");
+  CHECK(said("every_step", 7) ==
+        "metadata 'tsdl.recipe': 'every_step': expected true or false, got 7");
+  CHECK(said("probe", {1, 2}) ==
+        "metadata 'tsdl.recipe': 'probe': expected 3 numbers for each of 5 columns, got 2");
+  // A count that no integer holds, and counts whose sum overflows.
+  const ModelFile file;
+  const Json scaler =
+      Json::parse(tsdl::read_safetensors(file.path()).metadata.at("tsdl.recipe"))["scaler"];
+  for (const Json& bad :
+       {Json(1e300), Json(1.7), Json(huge), Json(true), Json(~std::uint64_t{0})}) {
+    Json changed = scaler;
+    changed["count"][1] = bad;
+    CAPTURE(bad.dump());
+    const std::string message = said("scaler", changed);
+    CHECK((contains(message, "'count': expected ") || contains(message, "cannot come from data")));
+  }
+}
+
+TEST_CASE("model files: JSON that is nested without end is refused, and ends nothing") {
+  const std::string deep = std::string(500'000, '[') + std::string(500'000, ']');
+  for (const auto& [key, text] :
+       Metadata{{"tsdl.recipe", "{\"length\":" + deep + "}"},
+                {"tsdl.seed", deep},
+                {"tsdl.model", "{\"kind\":\"bilstm\",\"x\":{\"y\":" + deep + "}}"},
+                {"tsdl.task", "{\"kind\":\"binary\",\"pos_weight\":" + deep + "}"}}) {
+    CAPTURE(key);
+    const std::string message = refusal([&](Tensors&, Metadata& m) {
+      if (key != "tsdl.recipe") {
+        m[key] = text;
+        return;
+      }
+      std::string& recipe = m.at(key);
+      recipe.replace(recipe.find("\"length\":8"), 10, text.substr(1, text.size() - 2));
+    });
+    CHECK(message.starts_with("metadata '" + key + "': "));
+    CHECK(message.size() < 300);
+  }
+}
+
 TEST_CASE("model files: a label needs each of its options, in range; the message names it") {
   const Json labels[] = {{{"kind", "range"}, {"lookback", 20}},
                          {{"kind", "direction"}, {"horizon", 1}},

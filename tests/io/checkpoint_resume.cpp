@@ -340,6 +340,7 @@ TEST_CASE("resume: the state of other callbacks is refused") {
 
   test::write_bytes(path, state_bytes());
   BiLSTM other(test::small_options(), 1);
+  options.max_epochs = 3;
   tsdl::Trainer<BiLSTM> fewer(other, options);
   const std::string message =
       message_of<tsdl::FormatError>([&] { tsdl::resume(path, fewer, print); });

@@ -285,7 +285,7 @@ TEST_CASE("streaming: what is no snapshot of this stream is refused, and nothing
   };
   constexpr auto none = "snapshot: these bytes are not a snapshot of a stream";
   constexpr auto other =
-      "snapshot: of a stream with another model, recipe, mode or instruction set";
+      "snapshot: of a stream with another model, recipe, feature set, mode or instruction set";
   refused({}, none);
   refused(std::vector<std::byte>(31), none);
   refused(std::vector<std::byte>(500), none);
@@ -298,12 +298,15 @@ TEST_CASE("streaming: what is no snapshot of this stream is refused, and nothing
     refused(resized, message.c_str());
   }
   auto older = bytes;
-  older[7] = std::byte{'1'};  // TSDSTM01, as tsdl 0.1 wrote it
-  CHECK(bytes[7] == std::byte{'2'});
-  refused(older,
-          "snapshot: of tsdl 0.1 (version 1), which this version (2) cannot go on from: push the "
-          "last rows again");
-  older[7] = std::byte{'3'};
+  CHECK(bytes[7] == std::byte{'3'});  // TSDSTM03
+  for (const char version : {'1', '2'}) {
+    older[7] = static_cast<std::byte>(version);
+    const std::string message = std::string("snapshot: of version ") + version +
+                                ", which this version (3) cannot go on from: push the last rows "
+                                "again";
+    refused(older, message.c_str());
+  }
+  older[7] = std::byte{'4'};
   refused(older, none);
   for (std::size_t i = 32; i < bytes.size(); i += 97) {
     auto damaged = bytes;

@@ -10,36 +10,40 @@ namespace test {
 
 class MemoryArchive final : public tsdl::StateArchive {
  public:
-  void start_reading() { reads_ = true; }
+  std::map<std::string, double> numbers;
+  std::map<std::string, std::vector<double>> rows_of;
 
-  void number(const std::string& name, double& value) override { exchange(numbers_, name, value); }
-  void tensor(const std::string& name, const std::vector<tsdl::Index>&,
-              tsdl::Buffer<float>& values) override {
-    exchange(floats_, name, values);
+  void start_reading() { pass_ = Pass::restore; }
+
+  Pass pass() const noexcept override { return pass_; }
+  double exchange(const std::string& name, double value) override {
+    return exchange_in(numbers, name, value);
   }
-  void tensor(const std::string& name, const std::vector<tsdl::Index>&,
-              tsdl::Buffer<double>& values) override {
-    exchange(doubles_, name, values);
+  std::vector<double> exchange(const std::string& name, tsdl::Index,
+                               const std::vector<double>& values) override {
+    return exchange_in(rows_of, name, values);
   }
-  void rows(const std::string& name, tsdl::Index, std::vector<double>& values) override {
-    exchange(rows_, name, values);
+  void exchange(const std::string& name, const std::vector<tsdl::Index>&,
+                tsdl::Buffer<float>& values, const tsdl::NumberRange&) override {
+    values = exchange_in(floats_, name, values);
   }
-  bool restores() const noexcept override { return reads_; }
+  void exchange(const std::string& name, const std::vector<tsdl::Index>&,
+                tsdl::Buffer<double>& values, const tsdl::NumberRange&) override {
+    values = exchange_in(doubles_, name, values);
+  }
 
  private:
   template <class Value>
-  void exchange(std::map<std::string, Value>& all, const std::string& name, Value& value) {
-    if (reads_)
-      value = all.at(name);
-    else
-      all[name] = value;
+  Value exchange_in(std::map<std::string, Value>& all, const std::string& name,
+                    const Value& value) {
+    if (pass_ == Pass::restore) return all.at(name);
+    all[name] = value;
+    return value;
   }
 
-  bool reads_ = false;
-  std::map<std::string, double> numbers_;
+  Pass pass_ = Pass::write;
   std::map<std::string, tsdl::Buffer<float>> floats_;
   std::map<std::string, tsdl::Buffer<double>> doubles_;
-  std::map<std::string, std::vector<double>> rows_;
 };
 
 }  // namespace test

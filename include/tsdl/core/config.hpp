@@ -147,15 +147,17 @@ using Config = BasicConfig<>;
 
 namespace internal {
 
-/// Adds a configuration to a fingerprint.
+/// Adds a configuration to a fingerprint: each name and text with its length, each list with its
+/// size, so that no two configurations add the same bytes.
 template <class Tag>
 void add_to(Fingerprint& print, const BasicConfig<Tag>& config) {
-  print.add(config.kind);
+  print.add_text(config.kind);
   for (const auto& [name, value] : config.options) {
     const double number =
         value.type == ConfigValue::Type::number ? value.number : static_cast<double>(value.index);
-    print.add(name).add(value.text);
-    print.add(std::span<const double>(&number, 1));
+    const std::uint64_t size = value.numbers.size();
+    print.add_text(name).add_text(value.text).add(&value.type, sizeof(value.type));
+    print.add(std::span<const double>(&number, 1)).add(&size, sizeof(size));
     print.add(std::span<const double>(value.numbers));
   }
 }

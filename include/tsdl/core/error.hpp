@@ -5,6 +5,7 @@
 #include <exception>
 #include <initializer_list>
 #include <locale>
+#include <new>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -47,6 +48,13 @@ class MessagePart {
   return out.str();
 }
 
+/// A text with its control characters replaced: names from files may have any.
+[[gnu::cold]] inline std::string one_line(std::string text) {
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  return text;
+}
+
 template <class... Parts>
 std::string concatenate(const Parts&... parts) {
   return joined_parts({parts...});
@@ -62,8 +70,25 @@ class Error : public std::runtime_error {
   template <class First, class... Parts>
   requires(!std::derived_from<First, std::exception>) explicit Error(const First& first,
                                                                      const Parts&... parts)
-      : std::runtime_error(internal::joined_parts({first, parts...})) {}
+      : std::runtime_error(internal::one_line(internal::joined_parts({first, parts...}))) {}
 };
+
+namespace internal {
+
+/// Returns action(). Where memory is not enough, or a size is beyond what a container can hold, the
+/// exception is an Error that begins with `where`.
+template <class Action>
+decltype(auto) with_memory(std::string_view where, const Action& action) {
+  try {
+    return action();
+  } catch (const std::bad_alloc&) {
+    throw Error(where, ": not enough memory");
+  } catch (const std::length_error&) {
+    throw Error(where, ": not enough memory");
+  }
+}
+
+}  // namespace internal
 
 /// Sizes that a layer, model or window cannot have, or that do not match each other.
 class ShapeError : public Error {

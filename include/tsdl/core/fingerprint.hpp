@@ -25,6 +25,11 @@ class Fingerprint {
     return add(values.data(), values.size_bytes());
   }
   Fingerprint& add(std::string_view text) noexcept { return add(text.data(), text.size()); }
+  /// The length of a text, then the text: so that "ab", "c" is not "a", "bc".
+  Fingerprint& add_text(std::string_view text) noexcept {
+    const std::uint64_t size = text.size();
+    return add(&size, sizeof(size)).add(text);
+  }
 
   std::uint64_t value() const noexcept { return hash_; }
   std::string text() const {

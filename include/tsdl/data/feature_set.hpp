@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -196,7 +198,8 @@ class FeatureStream {
 
   Index features() const noexcept { return features_; }
 
-  /// Throws: Error when an indicator is neither trivially copyable nor has a state().
+  /// Reads or writes its state; see StateBytes. Throws: Error when an indicator is neither
+  /// trivially copyable nor has a state().
   void state(StateBytes& bytes) {
     for (const auto& indicator : indicators_)
       if (!indicator->state(bytes))
@@ -208,6 +211,63 @@ class FeatureStream {
   Index features_;
   std::vector<std::unique_ptr<internal::AnyIndicator>> indicators_;
 };
+
+namespace internal {
+
+/// What a set computes for made-up candles, always the same: so that two sets whose names and
+/// columns are equal are told apart by their periods, without any indicator's help. The candles go
+/// on until 64 rows are complete, but no further than 4096.
+/// Shapes: three numbers per feature: of its finite values the number, the mean and the mean
+/// magnitude.
+template <class Set = FeatureSet>
+std::vector<double> probe(const Set& set) {
+  constexpr int most = 4096, complete = 64;
+  FeatureStream stream(set);
+  const auto features = static_cast<std::size_t>(set.features());
+  std::vector<double> row(features), found(3 * features);
+  std::uint64_t random = 1;
+  const auto draw = [&] {  // from 0 to 1
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<double>(random >> 40) * 0x1p-24;
+  };
+  Candle candle{.time = 946857600000, .close = 100};  // a Monday
+  for (int rows = 0, warm = 0; rows < most && warm < complete; ++rows) {
+    candle.time += 86'400'000;
+    candle.open = candle.close;
+    candle.close *= 0.98 + 0.04 * draw();
+    candle.high = std::max(candle.open, candle.close) * (1 + 0.01 * draw());
+    candle.low = std::min(candle.open, candle.close) * (1 - 0.01 * draw());
+    candle.volume = 500 + 1000 * draw();
+    stream.push(candle, row);
+    bool all = true;
+    for (std::size_t i = 0; i < features; ++i) {
+      if (!is_finite(row[i])) {
+        all = false;
+        continue;
+      }
+      const double n = ++found[3 * i];
+      found[3 * i + 1] += (row[i] - found[3 * i + 1]) / n;
+      found[3 * i + 2] += (std::abs(row[i]) - found[3 * i + 2]) / n;
+    }
+    warm += all;
+  }
+  return found;
+}
+
+/// Whether two probes are of the same set. Numbers may differ by what compilers and mathematical
+/// libraries differ.
+inline bool same_probe(std::span<const double> a, std::span<const double> b) noexcept {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i + 2 < a.size(); i += 3) {
+    const double tolerance = 1e-6 * (a[i + 2] + b[i + 2]);
+    const bool same = same_value(a[i], b[i]) && std::abs(a[i + 1] - b[i + 1]) <= tolerance &&
+                      std::abs(a[i + 2] - b[i + 2]) <= tolerance;
+    if (!same) return false;
+  }
+  return true;
+}
+
+}  // namespace internal
 
 }  // namespace TSDL_ABI
 }  // namespace tsdl

@@ -49,6 +49,9 @@ struct Recipe {
   bool every_step = false;                ///< each row of a window has a target, for pooling each
   std::vector<std::string> columns = {};  ///< the features' names; prepare fills them in
   StandardScaler scaler = {};             ///< prepare fits it; its options stay
+  /// What a feature set of your own computes for candles that are always the same: prepare fills it
+  /// in, and other sets of that name are refused. Empty for the library's sets.
+  std::vector<double> probe = {};
 };
 
 /// The label of each class as people write it: "-1", "0", "1". Empty where labels are numbers.
@@ -137,6 +140,16 @@ inline void require_columns(const Recipe& recipe, const std::vector<std::string>
   if (!recipe.columns.empty() && recipe.columns != names)
     throw DataError("recipe: expected the columns ", joined(recipe.columns), ", found ",
                     joined(names));
+}
+
+/// What the set computes. Throws: DataError when the recipe was made with another set of this name.
+template <class Set>
+std::vector<double> require_set(const Recipe& recipe, const Set& set) {
+  std::vector<double> found = probe(set);
+  if (!recipe.probe.empty() && !same_probe(recipe.probe, found))
+    throw DataError("recipe: it was made with another feature set ", set.name(),
+                    ", of other indicators or periods");
+  return found;
 }
 
 /// The labels of a table. `known`: whether its label columns must exist.
@@ -281,9 +294,23 @@ Windows<Scalar> all_windows(const Recipe& recipe, const Series<double>& features
 }  // namespace internal
 
 template <class Scalar>
-Prepared<Scalar> prepare(const Candles&, const FeatureSet&, Recipe, SplitFractions = {});
-template <class Scalar>
 Windows<Scalar> apply(const Recipe&, const Candles&, const FeatureSet&);
+
+namespace internal {
+
+template <class Scalar>
+Prepared<Scalar> prepare_with(const Candles& candles, const FeatureSet& set, Recipe recipe,
+                              SplitFractions fractions) {
+  const Series<double> features = engineer_features(candles, set);
+  Labels labels = make_labels(candles, recipe.label);
+  recipe.features = set.name();
+  auto data = assemble<Scalar>(features, std::move(labels), times_of(candles), std::move(recipe),
+                               fractions);
+  data.closes = closes_of(candles);
+  return data;
+}
+
+}  // namespace internal
 
 /// Features, labels, split, scaler and windows in one call. The scaler is fitted on the rows of the
 /// training windows only.
@@ -293,20 +320,16 @@ Windows<Scalar> apply(const Recipe&, const Candles&, const FeatureSet&);
 template <class Scalar>
 Prepared<Scalar> prepare(const Candles& candles, Recipe recipe, SplitFractions fractions = {}) {
   const FeatureSet& set = internal::recipe_set(recipe);
-  return prepare<Scalar>(candles, set, std::move(recipe), fractions);
+  recipe.probe.clear();
+  return internal::prepare_with<Scalar>(candles, set, std::move(recipe), fractions);
 }
 
 /// The same with a set of your own, whose name becomes recipe.features. apply needs the set again.
 template <class Scalar>
 Prepared<Scalar> prepare(const Candles& candles, const FeatureSet& set, Recipe recipe,
-                         SplitFractions fractions) {
-  const Series<double> features = engineer_features(candles, set);
-  Labels labels = make_labels(candles, recipe.label);
-  recipe.features = set.name();
-  auto data = internal::assemble<Scalar>(features, std::move(labels), internal::times_of(candles),
-                                         std::move(recipe), fractions);
-  data.closes = internal::closes_of(candles);
-  return data;
+                         SplitFractions fractions = {}) {
+  recipe.probe = internal::probe(set);
+  return internal::prepare_with<Scalar>(candles, set, std::move(recipe), fractions);
 }
 
 /// The same from a table: its columns are the features, and recipe.features becomes empty. Throws:
@@ -323,6 +346,7 @@ Prepared<Scalar> prepare(const Table& table, Recipe recipe, SplitFractions fract
       if (horizon(recipe.label) == 0 && internal::ascii_lower(name) == internal::ascii_lower(label))
         throw DataError("recipe: the label column ", name, " is among the features of its own row");
   recipe.features.clear();
+  recipe.probe.clear();
   return internal::assemble<Scalar>(table.features, std::move(labels), table.time,
                                     std::move(recipe), fractions);
 }
@@ -337,12 +361,13 @@ Windows<Scalar> apply(const Recipe& recipe, const Candles& candles) {
 }
 
 /// The same with the set of your own with which the recipe was prepared. Throws: also DataError
-/// when the recipe names another set.
+/// when the recipe names another set, or one of this name with other indicators or periods.
 template <class Scalar>
 Windows<Scalar> apply(const Recipe& recipe, const Candles& candles, const FeatureSet& set) {
   if (recipe.features != set.name())
     throw DataError("recipe: it was made with the feature set ", recipe.features, ", given ",
                     set.name());
+  if (!recipe.probe.empty()) internal::require_set(recipe, set);
   const Series<double> features = engineer_features(candles, set);
   internal::check(recipe.label);
   Labels labels = std::visit([&](const auto& label) { return internal::labels_of(candles, label); },

@@ -18,6 +18,10 @@ namespace internal {
 /// The value of a feature that is not warm yet, and of an unknown label.
 inline constexpr const double& undefined = nan_of<double>;
 
+/// The most rows that a window, a stride or a label may span: far above any in use, and low enough
+/// that no sum or product of such numbers overflows.
+inline constexpr Index most_rows = 1'000'000;
+
 }  // namespace internal
 
 /// Rows first, first + 1, ..., last - 1.

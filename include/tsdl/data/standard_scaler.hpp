@@ -43,7 +43,7 @@ class StandardScaler {
 
   /// From stored values, as in a model file; one entry per feature in each. Throws: DataError when
   /// sizes disagree, a value is not finite, a variance is negative, a scale or count is not above
-  /// zero, or an option is out of range.
+  /// zero, a count is above 2^53, or an option is out of range.
   StandardScaler(std::vector<std::string> names, std::vector<double> mean,
                  std::vector<double> variance, std::vector<double> scale, std::vector<Index> count,
                  StandardScalerOptions options = {})
@@ -61,7 +61,7 @@ class StandardScaler {
                       " scales, ", count_.size(), " counts");
     for (std::size_t i = 0; i < n; ++i)
       if (!is_finite(mean_[i]) || !is_finite(variance_[i]) || !is_finite(scale_[i]) ||
-          variance_[i] < 0 || scale_[i] <= 0 || count_[i] < 1)
+          variance_[i] < 0 || scale_[i] <= 0 || count_[i] < 1 || count_[i] > most_count)
         throw DataError("StandardScaler: feature ", names_[i], ": mean ", mean_[i], ", variance ",
                         variance_[i], ", scale ", scale_[i], ", count ", count_[i],
                         " cannot come from data");
@@ -302,6 +302,8 @@ class StandardScaler {
         throw DataError("StandardScaler: feature ", i, ": fitted on ", names_[i], ", given ",
                         names[i]);
   }
+
+  static constexpr Index most_count = Index{1} << 53;  // a double counts so far
 
   StandardScalerOptions options_;
   std::vector<std::string> names_;

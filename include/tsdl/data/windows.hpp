@@ -22,8 +22,13 @@ inline namespace TSDL_ABI {
 namespace internal {
 
 inline void check_window(Index length, Index stride) {
-  if (length < 1) throw ShapeError("windows: expected a length of 1 or more, found ", length);
-  if (stride < 1) throw ShapeError("windows: expected a stride of 1 or more, found ", stride);
+  const auto check = [](const char* what, Index value) {
+    if (value < 1) throw ShapeError("windows: expected a ", what, " of 1 or more, found ", value);
+    if (value > most_rows)
+      throw ShapeError("windows: expected a ", what, " of at most ", most_rows, ", found ", value);
+  };
+  check("length", length);
+  check("stride", stride);
 }
 
 /// The reason why no row of a series can end a window.
@@ -60,8 +65,8 @@ template <class Scalar>
 /// (`labels` may be empty: no label is needed). Each run of consecutive such rows gives its first
 /// row and every stride-th row after it; a run that starts less than `stride` after the last row
 /// taken starts where that distance is reached.
-/// Throws: ShapeError when length or stride is below 1 or labels are not one per row; DataError
-/// when there is no such row, with the reason.
+/// Throws: ShapeError when length or stride is not 1 to a million or labels are not one per row;
+/// DataError when there is no such row, with the reason.
 template <class Scalar>
 std::vector<Index> window_ends(const Series<Scalar>& series, std::span<const double> labels,
                                Index length, Index stride) {

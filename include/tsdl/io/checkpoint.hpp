@@ -142,23 +142,30 @@ inline ModelInfo read_model_info(const std::filesystem::path& path) {
 
 namespace internal {
 
+template <class M, class Make>
+LoadedModel<M> load_checked(TensorFile& file, ModelInfo info, const std::optional<Task>& own_task,
+                            const Make& make) {
+  const Task task = own_task ? *own_task : make_task(info.task);
+  if (own_task && (*own_task)->describe() != info.task)
+    throw OptionError("a task of kind ", info.task.kind, ", which is not the one that was given");
+  check_task(file.path(), *task, info.recipe);
+  LoadedModel<M> loaded{make(info.model, info.seed), std::move(info.recipe), info.seed};
+  if (loaded.model.inputs() != std::ssize(loaded.recipe.columns))
+    throw ShapeError("a model of ", loaded.model.inputs(), " inputs, but ",
+                     loaded.recipe.columns.size(), " columns");
+  task.check_outputs(loaded.model.outputs());
+  loaded.model.set_task(task);
+  load_state_dict(loaded.model, file);
+  return loaded;
+}
+
 /// Makes the model with `make(config, seed)`, then loads the file's weights and task.
 template <class M, class Make>
 LoadedModel<M> load_from(TensorFile& file, ModelInfo info, const std::optional<Task>& own_task,
                          const Make& make) {
   try {
-    const Task task = own_task ? *own_task : make_task(info.task);
-    if (own_task && (*own_task)->describe() != info.task)
-      throw OptionError("a task of kind ", info.task.kind, ", which is not the one that was given");
-    check_task(file.path(), *task, info.recipe);
-    LoadedModel<M> loaded{make(info.model, info.seed), std::move(info.recipe), info.seed};
-    if (loaded.model.inputs() != std::ssize(loaded.recipe.columns))
-      throw ShapeError("a model of ", loaded.model.inputs(), " inputs, but ",
-                       loaded.recipe.columns.size(), " columns");
-    task.check_outputs(loaded.model.outputs());
-    loaded.model.set_task(task);
-    load_state_dict(loaded.model, file);
-    return loaded;
+    return with_memory(file.path(),
+                       [&] { return load_checked<M>(file, std::move(info), own_task, make); });
   } catch (const FormatError&) {
     throw;
   } catch (const ShapeError& error) {
@@ -167,7 +174,6 @@ LoadedModel<M> load_from(TensorFile& file, ModelInfo info, const std::optional<T
     throw FormatError(file.path(), ": ", error.what());
   }
 }
-
 }  // namespace internal
 
 /// Reads a model file. M is made from (Config, seed) and refuses a configuration of another kind.

@@ -15,6 +15,7 @@
 #include "tsdl/core/config.hpp"
 #include "tsdl/core/error.hpp"
 #include "tsdl/data/recipe.hpp"
+#include "tsdl/io/tensor_file.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
@@ -23,26 +24,61 @@ namespace internal {
 
 using Json = nlohmann::json;
 
-/// The whole number under `key`. A fraction, or a number beyond Index's range, is refused and not
-/// truncated.
-inline Index index_at(const Json& json, const char* key) {
-  const Json& value = json.at(key);
-  if (!value.is_number_integer() ||
-      (value.is_number_unsigned() &&
-       value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<Index>::max())))
-    throw Error("'", key, "': expected a whole number, got ", value.dump());
-  return value.get<Index>();
+/// A value as a message shows it: lists and objects by their type, which may be nested without end.
+inline std::string found_text(const Json& value) {
+  if (value.is_array()) return "a list";
+  if (value.is_object()) return "an object";
+  return printable(value.dump());
 }
 
-inline double number_at(const Json& json, const char* key) {
-  const Json& value = json.at(key);
-  if (!value.is_number()) throw Error("'", key, "': expected a number, got ", value.dump());
+/// The whole number under `key`. A fraction, or a number outside the range, is refused and not
+/// truncated.
+inline Index index_of(const Json& value, const char* key,
+                      Index least = std::numeric_limits<Index>::lowest(),
+                      Index most = std::numeric_limits<Index>::max()) {
+  constexpr auto highest = static_cast<std::uint64_t>(std::numeric_limits<Index>::max());
+  if (!value.is_number_integer() ||
+      (value.is_number_unsigned() && value.get<std::uint64_t>() > highest))
+    throw Error("'", key, "': expected a whole number, got ", found_text(value));
+  const auto index = value.get<Index>();
+  if (index < least || index > most)
+    throw Error("'", key, "': expected ", least, " to ", most, ", got ", index);
+  return index;
+}
+inline Index index_at(const Json& json, const char* key,
+                      Index least = std::numeric_limits<Index>::lowest(),
+                      Index most = std::numeric_limits<Index>::max()) {
+  return index_of(json.at(key), key, least, most);
+}
+
+inline double number_of(const Json& value, const char* key) {
+  if (!value.is_number()) throw Error("'", key, "': expected a number, got ", found_text(value));
   return value.get<double>();
+}
+inline double number_at(const Json& json, const char* key) { return number_of(json.at(key), key); }
+
+inline bool flag_at(const Json& json, const char* key) {
+  const Json& value = json.at(key);
+  if (!value.is_boolean())
+    throw Error("'", key, "': expected true or false, got ", found_text(value));
+  return value.get<bool>();
+}
+
+/// A list whose values are each read by read(value, key).
+template <class Read>
+auto list_of(const Json& values, const char* key, const Read& read) {
+  if (!values.is_array()) throw Error("'", key, "': expected a list, got ", found_text(values));
+  std::vector<decltype(read(values, key))> list;
+  for (const Json& value : values) list.push_back(read(value, key));
+  return list;
+}
+inline std::vector<double> numbers_at(const Json& json, const char* key) {
+  return list_of(json.at(key), key, number_of);
 }
 
 inline std::uint64_t seed_from_json(const Json& json) {
   if (!json.is_number_unsigned())
-    throw Error("expected a whole number that is not negative, got ", json.dump());
+    throw Error("expected a whole number that is not negative, got ", found_text(json));
   return json.get<std::uint64_t>();
 }
 
@@ -114,10 +150,9 @@ inline Json scaler_to_json(const StandardScaler& scaler) {
 
 /// Files that are older than clipping have no clip, and are scaled without.
 inline StandardScaler scaler_from_json(const Json& json, const std::vector<std::string>& names) {
-  return StandardScaler(names, json.at("mean").get<std::vector<double>>(),
-                        json.at("variance").get<std::vector<double>>(),
-                        json.at("scale").get<std::vector<double>>(),
-                        json.at("count").get<std::vector<Index>>(),
+  const auto count = [](const Json& value, const char* key) { return index_of(value, key); };
+  return StandardScaler(names, numbers_at(json, "mean"), numbers_at(json, "variance"),
+                        numbers_at(json, "scale"), list_of(json.at("count"), "count", count),
                         {.clip = json.contains("clip") ? number_at(json, "clip") : 0.0});
 }
 
@@ -125,12 +160,10 @@ inline StandardScaler scaler_from_json(const Json& json, const std::vector<std::
 /// a number of 0 stands for a regression.
 inline void classes_from_json(const Json& json, Recipe& recipe) {
   if (json.contains("class_values") || !json.contains("classes")) {
-    recipe.class_values = json.at("class_values").get<std::vector<double>>();
-    recipe.regression = json.at("regression").get<bool>();
+    recipe.class_values = numbers_at(json, "class_values");
+    recipe.regression = flag_at(json, "regression");
   } else {
-    const Index classes = index_at(json, "classes");
-    if (classes < 0 || classes > 1'000'000)
-      throw Error("'classes': expected 0 to 1000000, got ", classes);
+    const Index classes = index_at(json, "classes", 0, 1'000'000);
     recipe.class_values.resize(static_cast<std::size_t>(classes));
     std::iota(recipe.class_values.begin(), recipe.class_values.end(), 0.0);
     recipe.regression = classes == 0;
@@ -150,6 +183,7 @@ inline Json recipe_to_json(const Recipe& recipe) {
                {"horizon", horizon(recipe.label)},
                {"scaler", scaler_to_json(recipe.scaler)}};
   if (recipe.every_step) json["every_step"] = true;
+  if (!recipe.probe.empty()) json["probe"] = recipe.probe;
   return json;
 }
 
@@ -157,12 +191,16 @@ inline Recipe recipe_from_json(const Json& json) {
   Recipe recipe;
   recipe.features = json.at("features").get<std::string>();
   recipe.columns = json.at("columns").get<std::vector<std::string>>();
-  recipe.length = index_at(json, "length");
-  recipe.stride = index_at(json, "stride");
+  recipe.length = index_at(json, "length", 1, most_rows);
+  recipe.stride = index_at(json, "stride", 1, most_rows);
   classes_from_json(json, recipe);
-  recipe.every_step = json.value("every_step", false);
+  if (json.contains("every_step")) recipe.every_step = flag_at(json, "every_step");
   recipe.label = label_from_json(json.at("label"));
   recipe.scaler = scaler_from_json(json.at("scaler"), recipe.columns);
+  if (json.contains("probe")) recipe.probe = numbers_at(json, "probe");
+  if (!recipe.probe.empty() && recipe.probe.size() != 3 * recipe.columns.size())
+    throw Error("'probe': expected 3 numbers for each of ", recipe.columns.size(), " columns, got ",
+                recipe.probe.size());
   return recipe;
 }
 
@@ -192,11 +230,12 @@ inline Json config_to_json(const Config& config) {
 inline Config::Value option_from_json(const std::string& name, const Json& json) {
   if (json.is_boolean()) return json.get<bool>();
   if (json.is_string()) return json.get<std::string>();
-  if (json.is_number_integer()) return index_at(Json{{name, json}}, name.c_str());
+  if (json.is_number_integer()) return index_of(json, name.c_str());
   if (json.is_number()) return json.get<double>();
-  if (json.is_array()) return json.get<std::vector<double>>();
-  throw Error("'", name, "': expected a number, a text, true, false or a list of numbers, got ",
-              json.dump());
+  if (json.is_array()) return list_of(json, name.c_str(), number_of);
+  throw Error("'", printable(name),
+              "': expected a number, a text, true, false or a list of numbers, got ",
+              found_text(json));
 }
 
 inline Config config_from_json(const Json& json) {
@@ -220,7 +259,7 @@ template <class Read>
 auto parse_metadata(const std::string& path, const std::string& key, const std::string& text,
                     const Read& read) {
   try {
-    return read(Json::parse(text));
+    return with_memory(path, [&] { return read(Json::parse(text)); });
   } catch (const Json::exception& error) {
     throw FormatError(path, ": metadata '", key, "': ", error.what());
   } catch (const Error& error) {

@@ -338,18 +338,20 @@ inline void write_safetensors(const std::filesystem::path& path, const TensorFil
 /// Throws: Error when it cannot be read; FormatError when it violates the format.
 /// Source: https://github.com/huggingface/safetensors#format
 inline TensorFile read_safetensors(const std::filesystem::path& path) {
-  TensorFile result(internal::path_text(path));
-  internal::InputFile file(path);
-  internal::SafetensorsHeader header = internal::read_safetensors_header(file, result.path());
-  const auto order = internal::entries_in_file_order(header, result.path(), file.remaining());
-  result.metadata = std::move(header.metadata);
-  for (auto* item : order) {
-    auto& [name, entry] = *item;
-    entry.tensor.bytes.resize(static_cast<std::size_t>(entry.end - entry.begin));
-    file.read(entry.tensor.bytes.data(), entry.tensor.bytes.size());
-    result.add(name, std::move(entry.tensor));
-  }
-  return result;
+  return internal::with_memory(internal::path_text(path), [&] {
+    TensorFile result(internal::path_text(path));
+    internal::InputFile file(path);
+    internal::SafetensorsHeader header = internal::read_safetensors_header(file, result.path());
+    const auto order = internal::entries_in_file_order(header, result.path(), file.remaining());
+    result.metadata = std::move(header.metadata);
+    for (auto* item : order) {
+      auto& [name, entry] = *item;
+      entry.tensor.bytes.resize(static_cast<std::size_t>(entry.end - entry.begin));
+      file.read(entry.tensor.bytes.data(), entry.tensor.bytes.size());
+      result.add(name, std::move(entry.tensor));
+    }
+    return result;
+  });
 }
 
 }  // namespace TSDL_ABI

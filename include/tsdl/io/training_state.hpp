@@ -2,8 +2,8 @@
 // same bits.
 //
 // Tensors: weights.*, best.*, m.*, v.* in the model's own type, state.* as F64 numbers, history as
-// an F64 matrix of one row per epoch. The metadata has a version and a fingerprint of data and
-// options.
+// an F64 matrix of one row per epoch. The metadata has a version, a fingerprint of data and
+// options, and a checksum.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +28,7 @@ namespace internal {
 
 inline constexpr const char* state_key = "tsdl.training_state";
 inline constexpr const char* fingerprint_key = "tsdl.fingerprint";
+inline constexpr const char* checksum_key = "tsdl.checksum";
 /// Version 2 has callbacks by key, and every figure in the history. Version 1 was that of tsdl 0.1.
 inline constexpr const char* state_version = "2";
 
@@ -51,34 +52,49 @@ inline Json trainer_options_to_json(const TrainerOptions& options) {
           {"seed", options.seed}};
 }
 
+/// A digest of everything in a file except the checksum itself: against bits that have changed, not
+/// against a writer who means harm.
+inline std::string checksum(const TensorFile& file) {
+  Fingerprint print;
+  for (const auto& [key, text] : file.metadata) {
+    if (key == checksum_key) continue;
+    print.add_text(key).add_text(text);
+  }
+  for (const auto& [name, tensor] : file.tensors()) {
+    print.add_text(name)
+        .add_text(shape_text(tensor.shape))
+        .add(&tensor.dtype, sizeof(tensor.dtype))
+        .add(std::span(tensor.bytes));
+  }
+  return print.text();
+}
+
 /// Values as tensors of a file. A reader first checks that everything is there and keeps it, then
 /// restores it: so a file that lacks one value changes none.
 class TensorArchive final : public StateArchive {
  public:
-  enum class Mode { write, check, restore };
-  TensorArchive(TensorFile& file, Mode mode) : file_(file), mode_(mode) {}
+  TensorArchive(TensorFile& file, Pass pass) : file_(file), pass_(pass) {}
 
-  void number(const std::string& name, double& value) override {
-    if (mode_ == Mode::write) {
+  double exchange(const std::string& name, double value) override {
+    if (pass_ == Pass::write)
       file_.add(name, {}, std::span<const double>(&value, 1));
-      return;
-    }
-    double stored = 0;
-    file_.copy_to(name, {}, std::span<double>(&stored, 1));
-    if (mode_ == Mode::restore) value = stored;
+    else
+      file_.copy_to(name, {}, std::span<double>(&value, 1));
+    return value;
   }
-  void tensor(const std::string& name, const std::vector<Index>& shape,
-              Buffer<float>& values) override {
-    exchange(name, shape, values, floats_);
+  void exchange(const std::string& name, const std::vector<Index>& shape, Buffer<float>& values,
+                const NumberRange& range) override {
+    exchange_tensor(name, shape, values, range, floats_);
   }
-  void tensor(const std::string& name, const std::vector<Index>& shape,
-              Buffer<double>& values) override {
-    exchange(name, shape, values, doubles_);
+  void exchange(const std::string& name, const std::vector<Index>& shape, Buffer<double>& values,
+                const NumberRange& range) override {
+    exchange_tensor(name, shape, values, range, doubles_);
   }
-  void rows(const std::string& name, Index columns, std::vector<double>& values) override {
-    if (mode_ == Mode::write) {
+  std::vector<double> exchange(const std::string& name, Index columns,
+                               const std::vector<double>& values) override {
+    if (pass_ == Pass::write) {
       file_.add(name, {std::ssize(values) / columns, columns}, std::span<const double>(values));
-      return;
+      return values;
     }
     const auto found = file_.tensors().find(name);
     if (found == file_.tensors().end() || found->second.shape.size() != 2)
@@ -89,28 +105,35 @@ class TensorArchive final : public StateArchive {
                                    ? static_cast<std::size_t>(*size)
                                    : std::size_t{0});
     file_.copy_to(name, std::span<const Index>(shape), std::span<double>(stored));
-    if (mode_ == Mode::restore) values = std::move(stored);
+    return stored;
   }
-  bool restores() const noexcept override { return mode_ == Mode::restore; }
-  void restore() noexcept { mode_ = Mode::restore; }
+  Pass pass() const noexcept override { return pass_; }
+  std::string where(const std::string& name) const override {
+    return file_.path() + ": tensor " + quoted_name(name);
+  }
+  void restore() noexcept { pass_ = Pass::restore; }
 
  private:
   template <class Scalar>
-  void exchange(const std::string& name, const std::vector<Index>& shape, Buffer<Scalar>& values,
-                std::map<std::string, Buffer<Scalar>>& checked) {
-    if (mode_ == Mode::write) {
+  void exchange_tensor(const std::string& name, const std::vector<Index>& shape,
+                       Buffer<Scalar>& values, const NumberRange& range,
+                       std::map<std::string, Buffer<Scalar>>& checked) {
+    if (pass_ == Pass::write) {
       file_.add(name, shape, std::span<const Scalar>(values.span()));
-    } else if (mode_ == Mode::check) {
+    } else if (pass_ == Pass::check) {
       Buffer<Scalar>& stored = checked[name];
       stored.resize(values.size());
       file_.copy_to(name, std::span<const Index>(shape), stored.span());
+      for (Index i = 0; i < stored.size(); ++i)
+        if (const auto value = static_cast<double>(stored[i]); !range.contains(value))
+          refuse(name, concatenate("value ", i, ": ", outside(range, value)));
     } else {
       values.swap(checked.at(name));
     }
   }
 
   TensorFile& file_;
-  Mode mode_;
+  Pass pass_;
   std::map<std::string, Buffer<float>> floats_;
   std::map<std::string, Buffer<double>> doubles_;
 };
@@ -144,8 +167,9 @@ void save_training_state(const std::filesystem::path& path, Trainer& trainer,
   TensorFile file(internal::path_text(path));
   file.metadata[internal::state_key] = internal::state_version;
   file.metadata[internal::fingerprint_key] = fingerprint;
-  internal::TensorArchive writer(file, internal::TensorArchive::Mode::write);
+  internal::TensorArchive writer(file, StateArchive::Pass::write);
   trainer.archive(writer);
+  file.metadata[internal::checksum_key] = internal::checksum(file);
   write_safetensors(path, file);
 }
 
@@ -153,7 +177,8 @@ void save_training_state(const std::filesystem::path& path, Trainer& trainer,
 /// continues to the bits of an uninterrupted run. Add the same callbacks first. Changes everything
 /// or nothing.
 /// Throws: Error when the file cannot be read or was written with other data or options;
-/// FormatError when it is not such a file or does not match the model and callbacks.
+/// FormatError when it is not such a file, is damaged, does not match the model and callbacks, or
+/// has a number that no run can have.
 template <class Trainer>
 void resume(const std::filesystem::path& path, Trainer& trainer, const std::string& fingerprint) {
   TensorFile file = read_safetensors(path);
@@ -170,8 +195,11 @@ void resume(const std::filesystem::path& path, Trainer& trainer, const std::stri
     throw Error(internal::path_text(path),
                 ": cannot be resumed: it was written with other data or options (fingerprint ",
                 file.metadata_at(internal::fingerprint_key), ", this run's is ", fingerprint, ")");
-  internal::TensorArchive reader(file, internal::TensorArchive::Mode::check);
-  trainer.archive(reader);
+  const auto written = file.metadata.find(internal::checksum_key);  // older files have none
+  if (written != file.metadata.end() && written->second != internal::checksum(file))
+    throw FormatError(path.string(), ": damaged: its contents do not have its checksum");
+  internal::TensorArchive reader(file, StateArchive::Pass::check);
+  internal::with_memory(path.string(), [&] { trainer.archive(reader); });
   file.refuse_unused();
   reader.restore();
   trainer.archive(reader);

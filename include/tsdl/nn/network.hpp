@@ -356,7 +356,11 @@ class NetworkCarried {
     rows_ = 0;
     encoder_.reset();
   }
-  void state(StateBytes& bytes) { bytes(rows_, sum_, encoder_); }
+  void state(StateBytes& bytes) {
+    bytes.count(rows_);
+    bytes.finite(sum_);
+    bytes(encoder_);
+  }
   void restore(const Model&) noexcept {}
 
  private:

@@ -62,7 +62,10 @@ class RerunWindow {
   }
 
   void reset() noexcept {}
-  void state(StateBytes& bytes) { bytes(rows_, next_); }
+  void state(StateBytes& bytes) {
+    bytes.finite(rows_);
+    bytes.within(next_, 0, length_ - 1);
+  }
   void restore(const M&) noexcept {}
 
  private:

@@ -154,8 +154,9 @@ class Optimizer {
     check(model);
     std::size_t i = 0;
     model.visit([&](const Parameter<Scalar>& parameter) {
-      archive.tensor("m." + parameter.name, parameter.shape(), moments_[i].m);
-      archive.tensor("v." + parameter.name, parameter.shape(), moments_[i++].v);
+      archive.tensor("m." + parameter.name, parameter.shape(), moments_[i].m, NumberRange{});
+      archive.tensor("v." + parameter.name, parameter.shape(), moments_[i++].v,
+                     {.least = 0, .may_be_infinite = true});
     });
     archive.integer("state.optimizer.steps", steps_);
   }

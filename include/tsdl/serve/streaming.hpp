@@ -25,6 +25,7 @@
 #include "tsdl/kernels/simd.hpp"
 #include "tsdl/nn/model.hpp"
 #include "tsdl/nn/window.hpp"
+#include "tsdl/serve/snapshot.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
@@ -85,7 +86,8 @@ class StreamingPredictor {
   /// For a recipe of candles with a feature set of the library, or a recipe of a table, whose rows
   /// go to push_features().
   /// Throws: DataError when the recipe is not fitted, or its feature set is unknown; ShapeError
-  /// when model and recipe do not match, or the mode is carry and the model cannot carry its state.
+  /// when model and recipe do not match, the recipe's length is out of range, or the mode is carry
+  /// and the model cannot carry its state; Error when memory is not enough for a window.
   StreamingPredictor(M model, Recipe recipe, StreamMode mode = StreamMode::rerun)
       : StreamingPredictor(std::make_shared<const M>(std::move(model)), std::move(recipe), nullptr,
                            mode) {}
@@ -94,7 +96,8 @@ class StreamingPredictor {
       : StreamingPredictor(std::move(model), std::move(recipe), nullptr, mode) {}
 
   /// For a recipe of candles with your own feature set.
-  /// Throws: also DataError when the recipe names another set.
+  /// Throws: also DataError when the recipe names another set, or one of this name with other
+  /// indicators or periods.
   StreamingPredictor(M model, Recipe recipe, const FeatureSet& set,
                      StreamMode mode = StreamMode::rerun)
       : StreamingPredictor(std::make_shared<const M>(std::move(model)), std::move(recipe), &set,
@@ -180,38 +183,34 @@ class StreamingPredictor {
   std::vector<std::byte> snapshot() const {
     const std::vector<std::byte> state = state_bytes();
     std::vector<std::byte> bytes;
-    Header header = header_of(state);
+    internal::SnapshotHeader header(made_for_, state);
     StateBytes writer(bytes);
-    writer(header.magic, header.made_for, header.size, header.checksum);
+    writer(header);
     bytes.insert(bytes.end(), state.begin(), state.end());
     return bytes;
   }
 
   /// Restores a snapshot, completely or not at all.
   /// Throws: FormatError when the bytes are not a snapshot, are damaged, or come from a stream with
-  /// another model, recipe, mode or instruction set.
+  /// another model, recipe, feature set, mode or instruction set.
   void restore(std::span<const std::byte> bytes) {
-    Header header;
-    StateBytes reader(bytes.first(std::min(bytes.size(), Header::bytes)));
-    reader(header.magic, header.made_for, header.size, header.checksum);
-    if (reader.is_complete() && header.magic == Header::magic_of_0_1)
-      throw FormatError(
-          "snapshot: of tsdl 0.1 (version 1), which this version (2) cannot go on from: push the "
-          "last rows again");
-    if (!reader.is_complete() || header.magic != Header::expected_magic)
-      throw FormatError("snapshot: these bytes are not a snapshot of a stream");
-    const std::span<const std::byte> state = bytes.subspan(Header::bytes);
-    const Header own = header_of(state_bytes());
-    if (header.made_for != own.made_for || header.size != own.size)
-      throw FormatError(
-          "snapshot: of a stream with another model, recipe, mode or instruction set");
-    if (state.size() != header.size)
-      throw FormatError("snapshot: expected ", header.size, " bytes after the header, got ",
-                        state.size());
-    if (Fingerprint().add(state).value() != header.checksum)
-      throw FormatError("snapshot: damaged: its bytes do not have its checksum");
+    const auto header = internal::SnapshotHeader::read(bytes);
+    const std::span<const std::byte> state = bytes.subspan(header.bytes);
+    const std::vector<std::byte> before = state_bytes();
+    header.require({made_for_, before}, state);
     StateBytes payload(state);
+    std::vector<double> probe(probe_.size());
+    payload(probe);
+    if (!internal::same_probe(probe, probe_))
+      throw FormatError("snapshot: of a stream whose feature set ", recipe_.features,
+                        " has other indicators or periods");
     this->state(payload);
+    if (!payload.is_complete()) {
+      StateBytes back{std::span(before)};
+      back(probe);
+      this->state(back);
+      throw FormatError("snapshot: no stream has this state: ", payload.fault());
+    }
     if (window_) window_->restore(*model_);
     if (carried_) carried_->restore(*model_);
     fault_ = {};
@@ -226,16 +225,10 @@ class StreamingPredictor {
     Index feature = 0;
   };
 
-  struct Header {
-    static constexpr std::uint64_t expected_magic = 0x32304d5453445354;  // "TSDSTM02"
-    static constexpr std::uint64_t magic_of_0_1 = 0x31304d5453445354;    // "TSDSTM01"
-    static constexpr std::size_t bytes = 4 * sizeof(std::uint64_t);
-    std::uint64_t magic = expected_magic, made_for = 0, size = 0, checksum = 0;
-  };
-
   StreamingPredictor(std::shared_ptr<const M> model, Recipe recipe, const FeatureSet* set,
                      StreamMode mode)
       : model_(std::move(model)), recipe_(std::move(recipe)), task_(checked(model_).task()) {
+    internal::check_window(recipe_.length, recipe_.stride);
     const Index I = model_->inputs(), K = model_->outputs();
     if (I != std::ssize(recipe_.columns) || I != std::ssize(recipe_.scaler.names()))
       throw ShapeError("StreamingPredictor: a model of ", I, " inputs, and a recipe of ",
@@ -251,12 +244,15 @@ class StreamingPredictor {
       internal::require_columns(recipe_, set->names());
       features_.emplace(*set);
       fresh_ = features_;
+      probe_ = internal::require_set(recipe_, *set);
       needs_volume_ = !set->volume_names().empty();
     }
-    if (mode == StreamMode::carry)
-      carried_.emplace(*model_);
-    else
-      window_.emplace(*model_, recipe_.length);
+    internal::with_memory("StreamingPredictor", [&] {
+      if (mode == StreamMode::carry)
+        carried_.emplace(*model_);
+      else
+        window_.emplace(*model_, recipe_.length);
+    });
     row_.resize(static_cast<std::size_t>(I));
     values_.resize(static_cast<std::size_t>(task_->predictions()));
     column_.assign(I, Scalar{0});
@@ -316,7 +312,8 @@ class StreamingPredictor {
 
   /// Reads or writes everything that a push changes.
   void state(StateBytes& bytes) {
-    bytes(time_, has_time_, rows_);
+    bytes(time_, has_time_);
+    bytes.count(rows_);
     if (features_) features_->state(bytes);
     if (carried_) carried_->state(bytes);
     if (window_) window_->state(bytes);
@@ -325,21 +322,19 @@ class StreamingPredictor {
   std::vector<std::byte> state_bytes() const {
     std::vector<std::byte> bytes;
     StateBytes writer(bytes);
-    const_cast<StreamingPredictor&>(*this).state(writer);  // a writer only reads it
+    auto& self = const_cast<StreamingPredictor&>(*this);  // a writer only reads it
+    writer(self.probe_);
+    self.state(writer);
     return bytes;
   }
 
-  Header header_of(const std::vector<std::byte>& state) const {
-    return {Header::expected_magic, made_for_, state.size(),
-            Fingerprint().add(std::span(state)).value()};
-  }
-
-  /// A digest of everything that a state depends on.
+  /// A digest of everything that a state depends on, except what the features compute.
   std::uint64_t fingerprint_of(StreamMode mode) const {
     Fingerprint print;
-    print.add(TSDL_TEXT(TSDL_ABI)).add(recipe_.features);
-    for (const std::string& column : recipe_.columns) print.add(column).add("\n");
+    print.add_text(TSDL_TEXT(TSDL_ABI)).add_text(recipe_.features);
+    for (const std::string& column : recipe_.columns) print.add_text(column);
     print.add(std::span(recipe_.scaler.mean())).add(std::span(recipe_.scaler.scale()));
+    print.add(std::span(recipe_.class_values));
     internal::add_to(print, model_->describe());
     internal::add_to(print, task_->describe());
     const double numbers[] = {static_cast<double>(sizeof(Scalar)),
@@ -348,6 +343,7 @@ class StreamingPredictor {
                               static_cast<double>(Hidden),
                               static_cast<double>(mode == StreamMode::carry),
                               static_cast<double>(recipe_.length),
+                              static_cast<double>(recipe_.regression),
                               recipe_.scaler.options().clip};
     print.add(std::span<const double>(numbers));
     model_->visit([&](const Parameter<Scalar>& parameter) { print.add(parameter.value.span()); });
@@ -358,6 +354,7 @@ class StreamingPredictor {
   Recipe recipe_;
   Task task_;
   std::optional<FeatureStream> features_, fresh_;  ///< empty for a recipe of a table
+  std::vector<double> probe_;                      ///< what the features compute
   bool needs_volume_ = false;
   std::optional<WindowOf<M>> window_;  ///< either this or carried_
   std::optional<CarriedOf<M, Weight, Input, Hidden>> carried_;

@@ -1,12 +1,16 @@
 // Callbacks of a Trainer: the state that they see, and the callbacks that need nothing else.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <iterator>
 #include <limits>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -63,6 +67,22 @@ struct EpochRecord {
                  static_cast<double>(skipped_steps), static_cast<double>(validation.count)});
     for (const Figure& figure : all_figures) rows.push_back(validation.*figure.value);
   }
+  /// What each number of a row may be.
+  static std::array<NumberRange, static_cast<std::size_t>(columns)> ranges() {
+    constexpr double most = 9007199254740992.0;  // 2^53
+    const NumberRange count = NumberRange::whole(0, most);
+    std::array<NumberRange, static_cast<std::size_t>(columns)> all{
+        NumberRange::whole(1, most),
+        NumberRange{.least = 0},
+        NumberRange{.least = 0, .may_be_infinite = true, .may_be_nan = true},
+        NumberRange::any(),
+        count,
+        count};
+    std::size_t column = 6;
+    for (const Figure& figure : all_figures) all[column++] = range_of(figure);
+    return all;
+  }
+  /// The numbers of a row that ranges() contain.
   static EpochRecord from(const double* row) {
     EpochRecord e;
     e.epoch = static_cast<Index>(row[0]);
@@ -74,6 +94,22 @@ struct EpochRecord {
     row += 6;
     for (const Figure& figure : all_figures) e.validation.*figure.value = *row++;
     return e;
+  }
+
+ private:
+  /// A figure is NaN where it is undefined. The bounds allow for rounding.
+  static NumberRange range_of(const Figure& figure) {
+    NumberRange range = NumberRange::any();
+    const auto is_one_of = [&](std::initializer_list<std::string_view> names) {
+      return std::find(names.begin(), names.end(), figure.name) != names.end();
+    };
+    if (figure.name != "loss" && figure.name != "r2")
+      range.least = figure.name == "mcc" ? -1.001 : 0;
+    if (is_one_of({"accuracy", "balanced_accuracy", "roc_auc", "mcc", "majority_accuracy",
+                   "coverage", "r2"}))
+      range.most = 1.001;
+    if (figure.name == "brier") range.most = 2.001;
+    return range;
   }
 };
 
@@ -101,22 +137,31 @@ struct TrainerState {
 
   /// Reads or writes what a resumed run continues from.
   void archive(StateArchive& archive) {
-    archive.integer("state.epoch", epoch);
-    archive.integer("state.batches", batches);
-    archive.number("state.learning_rate", learning_rate);
-    archive.number("state.best_loss", best_loss);
-    archive.integer("state.best_epoch", best_epoch);
-    archive.integer("state.skipped_steps", skipped_steps);
-    archive.integer("state.skipped_in_a_row", skipped_in_a_row);
+    constexpr std::uint64_t most = std::uint64_t{1} << 53;
+    const Index epochs = archive.integer("state.epoch", epoch, 0, max_epochs);
+    const auto updates = static_cast<Index>(
+        archive.integer("state.batches", batches, static_cast<std::uint64_t>(epochs), most));
+    archive.number("state.learning_rate", learning_rate, {.least = 0});
+    const double loss = archive.number("state.best_loss", best_loss, {.may_be_infinite = true});
+    const Index best = archive.integer("state.best_epoch", best_epoch, 0, epochs);
+    archive.require((best > 0) == (is_finite(loss) || loss < 0), "state.best_epoch",
+                    "expected an epoch where state.best_loss is below infinity, and only there");
+    const Index skipped = archive.integer("state.skipped_steps", skipped_steps, 0, updates);
+    archive.integer("state.skipped_in_a_row", skipped_in_a_row, 0, skipped);
     archive.integer("state.stop", stop);
-    archive.integer("state.status", status);
+    archive.integer("state.status", status, Status::running, Status::diverged);
     std::vector<double> rows;
     for (const EpochRecord& record : history) record.append_to(rows);
-    archive.rows("history", EpochRecord::columns, rows);
-    if (!archive.restores()) return;
-    history.clear();
-    for (std::size_t i = 0; i < rows.size(); i += static_cast<std::size_t>(EpochRecord::columns))
-      history.push_back(EpochRecord::from(rows.data() + i));
+    const auto stored = archive.rows("history", EpochRecord::ranges(), rows);
+    std::vector<EpochRecord> records;
+    for (auto row = stored.begin(); row != stored.end(); row += EpochRecord::columns)
+      records.push_back(EpochRecord::from(&*row));
+    bool in_order = std::ssize(records) == epochs;
+    for (std::size_t i = 0; i < records.size(); ++i)
+      in_order = in_order && records[i].epoch == static_cast<Index>(i) + 1;
+    archive.require(in_order, "history",
+                    "expected one row for each epoch of state.epoch, in order");
+    if (archive.restores()) history = std::move(records);
   }
 };
 
@@ -170,9 +215,9 @@ class PlateauCallback final : public Callback {
   }
   std::string key() const override { return "plateau"; }
   void archive(StateArchive& archive) override {
-    archive.number("best", plateau_.best);
-    archive.integer("bad_epochs", plateau_.bad_epochs);
-    archive.integer("cooldown_left", plateau_.cooldown_left);
+    archive.number("best", plateau_.best, {.may_be_infinite = true});
+    archive.integer("bad_epochs", plateau_.bad_epochs, 0, options_.patience);
+    archive.integer("cooldown_left", plateau_.cooldown_left, 0, options_.cooldown);
   }
 
  private:
@@ -198,8 +243,8 @@ class EarlyStoppingCallback final : public Callback {
   }
   std::string key() const override { return "early_stopping"; }
   void archive(StateArchive& archive) override {
-    archive.number("best", best_);
-    archive.integer("wait", wait_);
+    archive.number("best", best_, {.may_be_infinite = true});
+    archive.integer("wait", wait_, 0, options_.patience);
   }
 
  private:

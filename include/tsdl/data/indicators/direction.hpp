@@ -106,7 +106,10 @@ class Aroon {
     return {up, down, up - down};
   }
 
-  void state(StateBytes& bytes) { bytes(highest_, lowest_, count_); }
+  void state(StateBytes& bytes) {
+    bytes(highest_, lowest_);
+    bytes.count(count_);
+  }
 
  private:
   struct Peak {
@@ -114,6 +117,10 @@ class Aroon {
     struct Value {
       double height = 0;
       Index row = 0;
+      void state(StateBytes& bytes) {
+        bytes(height);
+        bytes.count(row);
+      }
     };
     static Value join(const Value& older, const Value& newer, Index, Index) noexcept {
       return newer.height > older.height ? newer : older;

@@ -63,7 +63,10 @@ class Previous {
     has_candle_ = true;
   }
 
-  void state(StateBytes& bytes) { bytes(has_candle_, candle_); }
+  void state(StateBytes& bytes) {
+    bytes(has_candle_, candle_);
+    bytes.require(!has_candle_ || !find_fault(candle_, false), "a candle that is valid");
+  }
 
  private:
   bool has_candle_ = false;

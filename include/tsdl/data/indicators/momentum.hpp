@@ -39,7 +39,11 @@ class RSI {
                             : internal::undefined;
   }
 
-  void state(StateBytes& bytes) { bytes(has_close_, close_, rises_, falls_); }
+  void state(StateBytes& bytes) {
+    bytes(has_close_);
+    bytes.finite(close_);
+    bytes(rises_, falls_);
+  }
 
  private:
   bool has_close_ = false;
@@ -109,7 +113,11 @@ class TSI {
                            : internal::undefined;
   }
 
-  void state(StateBytes& bytes) { bytes(has_close_, close_, slow_, fast_, slow_size_, fast_size_); }
+  void state(StateBytes& bytes) {
+    bytes(has_close_);
+    bytes.finite(close_);
+    bytes(slow_, fast_, slow_size_, fast_size_);
+  }
 
  private:
   bool has_close_ = false;
@@ -151,7 +159,11 @@ class UltimateOscillator {
     return 100 * sum / 7;
   }
 
-  void state(StateBytes& bytes) { bytes(has_close_, close_, pressure_, range_); }
+  void state(StateBytes& bytes) {
+    bytes(has_close_);
+    bytes.finite(close_);
+    bytes(pressure_, range_);
+  }
 
  private:
   bool has_close_ = false;
@@ -323,6 +335,7 @@ class KAMA {
   explicit KAMA(Index window = 10, Index fast = 2, Index slow = 30)
       : before_(window),
         path_(window),
+        window_(window),
         missing_(window),
         fast_(2 / (static_cast<double>(internal::checked_window("KAMA", fast)) + 1)),
         slow_(2 / (static_cast<double>(internal::checked_window("KAMA", slow)) + 1)) {}
@@ -343,11 +356,17 @@ class KAMA {
     return missing_ == 0 ? average_ : internal::undefined;
   }
 
-  void state(StateBytes& bytes) { bytes(before_, path_, missing_, has_close_, close_, average_); }
+  void state(StateBytes& bytes) {
+    bytes(before_, path_);
+    bytes.within(missing_, 0, window_);
+    bytes(has_close_);
+    bytes.finite(close_, average_);
+  }
 
  private:
   Delay before_;
   RollingSum path_;
+  Index window_;
   Index missing_;  ///< candles until it is warm
   double fast_;
   double slow_;
@@ -376,7 +395,10 @@ class Returns {
     return values;
   }
 
-  void state(StateBytes& bytes) { bytes(has_close_, first_, close_); }
+  void state(StateBytes& bytes) {
+    bytes(has_close_);
+    bytes.finite(first_, close_);
+  }
 
  private:
   bool has_close_ = false;

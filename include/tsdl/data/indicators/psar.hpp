@@ -60,7 +60,11 @@ class PSAR {
   }
 
   void state(StateBytes& bytes) {
-    bytes(rate_, is_up_, sar_, highest_, lowest_, before_, last_, rows_);
+    bytes.within(rate_, step_, largest_step_);
+    bytes(is_up_);
+    bytes.finite(sar_, highest_, lowest_);
+    bytes(before_, last_);
+    bytes.within(rows_, 0, 3);
   }
 
  private:

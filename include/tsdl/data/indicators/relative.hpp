@@ -232,7 +232,11 @@ class RelativeCandle {
     return values;
   }
 
-  void state(StateBytes& bytes) { bytes(has_close_, close_, range_); }
+  void state(StateBytes& bytes) {
+    bytes(has_close_);
+    bytes.finite(close_);
+    bytes(range_);
+  }
 
  private:
   bool has_close_ = false;

@@ -79,7 +79,10 @@ class RollingFold {
   const Value& fold() const noexcept { return fold_; }
   Index window() const noexcept { return window_; }
 
-  void state(StateBytes& bytes) { bytes(filled_, is_warm_, run_, fold_, tails_); }
+  void state(StateBytes& bytes) {
+    bytes.within(filled_, 0, window_ - 1);
+    bytes(is_warm_, run_, fold_, tails_);
+  }
 
  private:
   Index window_;
@@ -209,7 +212,10 @@ class Delay {
     return delayed;
   }
 
-  void state(StateBytes& bytes) { bytes(ring_, at_); }
+  void state(StateBytes& bytes) {
+    bytes(ring_);
+    bytes.within(at_, 0, ring_.size() - 1);
+  }
 
  private:
   std::vector<double> ring_;
@@ -243,7 +249,9 @@ class ExponentialAverage {
       : ExponentialAverage(2.0 / (static_cast<double>(span) + 1.0), span) {}
   /// Throws: ShapeError when warm_up is below 1 or alpha is not in (0, 1].
   ExponentialAverage(double alpha, Index warm_up)
-      : alpha_(alpha), missing_(internal::checked_window("ExponentialAverage", warm_up)) {
+      : alpha_(alpha),
+        warm_up_(internal::checked_window("ExponentialAverage", warm_up)),
+        missing_(warm_up) {
     if (!(is_finite(alpha) && alpha > 0 && alpha <= 1))
       throw ShapeError("ExponentialAverage: expected 0 < alpha <= 1, found ", alpha);
   }
@@ -257,10 +265,16 @@ class ExponentialAverage {
   bool is_warm() const noexcept { return missing_ == 0; }
   double value() const noexcept { return is_warm() ? average_ : internal::undefined; }
 
-  void state(StateBytes& bytes) { bytes(missing_, has_started_, average_); }
+  void state(StateBytes& bytes) {
+    bytes.within(missing_, 0, warm_up_);
+    bytes(has_started_);
+    bytes.require(has_started_ == (missing_ < warm_up_), "an average that has started, or not");
+    bytes.finite(average_);
+  }
 
  private:
   double alpha_;
+  Index warm_up_;
   Index missing_;  ///< values until it is warm
   bool has_started_ = false;
   double average_ = 0;
@@ -287,7 +301,10 @@ class WilderAverage {
   bool is_warm() const noexcept { return count_ == size_; }
   double value() const noexcept { return is_warm() ? average_ : internal::undefined; }
 
-  void state(StateBytes& bytes) { bytes(count_, average_); }
+  void state(StateBytes& bytes) {
+    bytes.within(count_, 0, size_);
+    bytes.finite(average_);
+  }
 
  private:
   Index size_;

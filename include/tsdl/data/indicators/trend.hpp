@@ -192,6 +192,7 @@ class SmoothedStochastic {
       : lowest_(window),
         highest_(window),
         alpha_(2 / (static_cast<double>(checked_window("STC", span)) + 1)),
+        span_(span),
         missing_(span) {}
 
   double push(double x) noexcept {
@@ -211,13 +212,18 @@ class SmoothedStochastic {
   }
 
   void state(StateBytes& bytes) {
-    bytes(lowest_, highest_, missing_, has_average_, average_, old_weight_);
+    bytes(lowest_, highest_);
+    bytes.within(missing_, 0, span_);
+    bytes(has_average_);
+    bytes.finite(average_);
+    bytes.within(old_weight_, 0, 1);
   }
 
  private:
   RollingMin lowest_;
   RollingMax highest_;
   double alpha_;
+  Index span_;
   Index missing_;  ///< stochastics until it is warm
   bool has_average_ = false;
   double average_ = 50;
@@ -286,7 +292,11 @@ class CCI {
     return internal::ratio_or(0, -mean, constant_ * (distance / n));
   }
 
-  void state(StateBytes& bytes) { bytes(prices_, at_, is_warm_); }
+  void state(StateBytes& bytes) {
+    bytes(prices_);
+    bytes.within(at_, 0, prices_.size() - 1);
+    bytes(is_warm_);
+  }
 
  private:
   std::vector<double> prices_;

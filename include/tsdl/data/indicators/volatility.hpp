@@ -135,7 +135,11 @@ class ATR {
     return average_.push(range);
   }
 
-  void state(StateBytes& bytes) { bytes(has_close_, close_, average_); }
+  void state(StateBytes& bytes) {
+    bytes(has_close_);
+    bytes.finite(close_);
+    bytes(average_);
+  }
 
  private:
   bool has_close_ = false;

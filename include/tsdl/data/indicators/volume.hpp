@@ -35,7 +35,7 @@ class AccumulationDistribution {
     return total_;
   }
 
-  void state(StateBytes& bytes) { bytes(total_); }
+  void state(StateBytes& bytes) { bytes.finite(total_); }
 
  private:
   double total_ = 0;
@@ -55,7 +55,10 @@ class OnBalanceVolume {
     return total_;
   }
 
-  void state(StateBytes& bytes) { bytes(previous_, total_); }
+  void state(StateBytes& bytes) {
+    bytes(previous_);
+    bytes.finite(total_);
+  }
 
  private:
   internal::Previous previous_;
@@ -149,7 +152,10 @@ class VolumePriceTrend {
     return is_warm ? total_ : internal::undefined;
   }
 
-  void state(StateBytes& bytes) { bytes(previous_, total_); }
+  void state(StateBytes& bytes) {
+    bytes(previous_);
+    bytes.finite(total_);
+  }
 
  private:
   internal::Previous previous_;
@@ -225,7 +231,10 @@ class NegativeVolumeIndex {
     return index_;
   }
 
-  void state(StateBytes& bytes) { bytes(previous_, index_); }
+  void state(StateBytes& bytes) {
+    bytes(previous_);
+    bytes.within(index_, 1e-300, 1e300);
+  }
 
  private:
   internal::Previous previous_;

@@ -65,7 +65,10 @@ class SlidingStack {
   }
 
   /// Reads or writes the columns. After reading, call restore() to compute their products.
-  void state(StateBytes& bytes) { bytes(columns_, next_); }
+  void state(StateBytes& bytes) {
+    bytes.finite(columns_);
+    bytes.within(next_, 0, length_ - 1);
+  }
   void restore(const Stack& stack) noexcept {
     const FloatModeGuard guard;
     for (Index slot = 0; slot < length_; ++slot) multiply(stack, slot);

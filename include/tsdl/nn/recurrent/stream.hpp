@@ -74,7 +74,7 @@ class RecurrentStream {
   }
 
   void state(StateBytes& bytes) {
-    for (Level& level : levels_) bytes(level.h, level.cells);
+    for (Level& level : levels_) bytes.finite(level.h, level.cells);
     bytes(descending_);
   }
 
