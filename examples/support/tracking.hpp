@@ -94,9 +94,9 @@ inline std::string git_commit(std::filesystem::path directory) {
 }
 
 /// Every option of an app with its value, given or default: what a tracker shows as parameters.
-/// Longer values than MLflow takes are cut.
+/// Longer values than every MLflow takes are cut.
 inline std::vector<tsdl::TrackedText> option_values(const CLI::App& app) {
-  constexpr std::size_t longest = 6000;
+  constexpr std::size_t longest = 500;
   std::vector<tsdl::TrackedText> values;
   for (const CLI::Option* option : app.get_options()) {
     if (option->get_lnames().empty() || option == app.get_help_ptr()) continue;
@@ -174,7 +174,8 @@ class TrackedRun {
   }
 
   /// Keeps the files that are there, registers `model`, one of them, if that was asked for and the
-  /// run is finished, and ends the run.
+  /// run is finished, and ends the run. A registered model is kept in the directory `model` as
+  /// well: MLflow downloads directories.
   void end(tsdl::RunStatus status, const std::vector<std::filesystem::path>& files,
            const std::filesystem::path& model = {}) noexcept {
     if (!running_) return;
@@ -183,7 +184,10 @@ class TrackedRun {
     for (const std::filesystem::path& file : files)
       if (std::filesystem::exists(file, code)) guarded([&] { tracker_->log_artifact(file); });
     if (status == tsdl::RunStatus::finished && !options_.model_name.empty())
-      guarded([&] { tracker_->register_model(options_.model_name, model.filename().string()); });
+      guarded([&] {
+        tracker_->log_artifact(model, "model");
+        tracker_->register_model(options_.model_name, "model/" + model.filename().string());
+      });
     guarded([&] { tracker_->end(status); });
     report();
   }

@@ -66,14 +66,14 @@ TEST_CASE("every option is a parameter, given or not") {
   const std::map<std::string, std::string> expected = {
       {"config", ""}, {"rate", "0.5"}, {"name", "x y"}, {"columns", "a,b"}, {"shuffle", "true"}};
   CHECK(values == expected);
-  // 6,000 bytes at most, and no half of a character at the cut.
+  // 500 bytes at most, and no half of a character at the cut.
   for (const std::size_t shift : {0u, 1u, 2u}) {
     std::string long_name(shift, 'x');
     for (int i = 0; i < 3000; ++i) long_name += "\xe2\x82\xac";
     for (const auto& [key, value] : examples::option_values(Program({"--name", long_name}).app)) {
       if (key != "name") continue;
-      CHECK(value.size() <= 6000);
-      CHECK(value.size() > 5990);
+      CHECK(value.size() <= 500);
+      CHECK(value.size() > 490);
       CHECK(value.ends_with("\x82\xac..."));
     }
   }
@@ -111,13 +111,13 @@ TEST_CASE("a tracked run: parameters, tags, files, its end") {
   const test::TemporaryDirectory directory;
   const Program program({"--rate", "0.25"});
   examples::Log log("test");
-  test::write_bytes(directory / "model", "weights");
+  test::write_bytes(directory / "best.bin", "weights");
   TrackedRun run({.target = (directory / "mlruns").string(), .model_name = "mine"}, program.app,
                  "lstm, seed 1", directory.path(), log);
   run.start();
   run.log_metrics({{"test_accuracy", 0.5, 3}});
-  run.end(tsdl::RunStatus::finished, {directory / "model", directory / "missing"},
-          directory / "model");
+  run.end(tsdl::RunStatus::finished, {directory / "best.bin", directory / "missing"},
+          directory / "best.bin");
   CHECK_FALSE(run.running());
   const fs::path folder = only_run(directory / "mlruns");
   CHECK(run.location() == folder.string());
@@ -130,10 +130,13 @@ TEST_CASE("a tracked run: parameters, tags, files, its end") {
   CHECK(files["tags/tsdl.version"] == tsdl::version);
   CHECK(files["tags/tsdl.instruction_set"] == tsdl::instruction_set);
   CHECK(files["tags/tsdl.threads"] == std::to_string(tsdl::thread_count()));
-  CHECK(files["artifacts/model"] == "weights");
+  CHECK(files["artifacts/best.bin"] == "weights");
+  CHECK(files["artifacts/model/best.bin"] == "weights");
+  CHECK(test::contains(files["artifacts/model/MLmodel"], "data: \"best.bin\""));
   CHECK(test::contains(files["metrics/test_accuracy"], " 0.5 3\n"));
   CHECK(test::contains(files["meta.yaml"], "status: 3"));
-  CHECK(fs::is_directory(directory / "mlruns/models/mine/version-1"));
+  CHECK(test::contains(test::read_bytes(directory / "mlruns/models/mine/version-1/meta.yaml"),
+                       "/artifacts/model\"\n"));
 }
 
 TEST_CASE("a tracked run that an exception leaves ends as failed, with what was logged") {

@@ -1,6 +1,6 @@
 """MLflow's folder format through PyYAML, for tests/track/mlflow/folder_yaml.cpp.
 
-    mlflow_folder.py read DIRECTORY     checks the meta.yaml below DIRECTORY
+    mlflow_folder.py read DIRECTORY     checks each meta.yaml and MLmodel below DIRECTORY
     mlflow_folder.py write DIRECTORY    makes an experiment for each line of DIRECTORY/names
 
 What is expected stands in the file DIRECTORY.expected: lines of a path, a key, a type, and the value

@@ -1,6 +1,6 @@
-// A loopback server that holds its clients to MLflow's documented REST contract, keeps what a
-// server with a database would keep, and can be told to fail: by request, before or after the
-// effect.
+// A loopback server that holds its clients to MLflow's REST contract, where versions differ the
+// strictest, keeps what a server with a database or with a folder store would keep, and can be told
+// to fail: by request, before or after the effect.
 #pragma once
 
 // httplib.h comes through the client, which takes back a macro that it leaves behind.
@@ -51,7 +51,7 @@ struct StoredRun {
   std::int64_t start_time = 0, end_time = 0;
   bool deleted = false;
   std::map<std::string, std::string> tags, params, artifacts;
-  std::vector<StoredMetric> metrics;  ///< in order, each once
+  std::vector<StoredMetric> metrics;  ///< in order; in a database each once
 };
 
 struct StoredVersion {
@@ -61,8 +61,10 @@ struct StoredVersion {
 /// What the server holds.
 struct Stored {
   std::map<std::string, std::string> experiments = {{"Default", "0"}};  ///< id by name
+  std::set<std::string> deleted;                                        ///< names of experiments
   std::vector<StoredRun> runs;
   std::map<std::string, std::vector<StoredVersion>> models;
+  std::set<std::string> closed;       ///< paths of artifacts that are refused
   std::vector<std::string> requests;  ///< "POST runs/create", in order of arrival
   std::vector<std::string> refusals;  ///< messages of 4xx answers
   std::size_t metrics_arrived = 0;    ///< also those that were there
@@ -82,6 +84,8 @@ class MLflowLoopback {
     std::string base{};           ///< path below which it answers
     std::string authorization{};  ///< the header that it demands; empty: none
     std::string artifacts = "mlflow-artifacts:/";
+    bool folder_store = false;  ///< appends every metric, and stops where a batch fails
+    std::size_t page = 1000;    ///< of a metric's history
     std::chrono::milliseconds pause{300};
     /// What goes wrong with the n-th request, from 0.
     std::function<Fault(int)> fault = [](int) { return Fault::none; };
@@ -97,6 +101,10 @@ class MLflowLoopback {
     server_.Post(api + "/(.*)", [this](const auto& request, auto& response) {
       answer(request, response, request.matches[1], request.body);
     });
+    server_.Get(options_.base + "/api/2.0/mlflow-artifacts/artifacts",
+                [this](const auto& request, auto& response) { list_files(request, response); });
+    server_.Get(options_.base + "/api/2.0/mlflow-artifacts/artifacts/(.+)",
+                [this](const auto& request, auto& response) { give_file(request, response); });
     server_.Put(options_.base + "/api/2.0/mlflow-artifacts/artifacts/(.*)",
                 [this](const auto& request, auto& response, const auto& reader) {
                   take_file(request, response, reader);
@@ -239,14 +247,52 @@ class MLflowLoopback {
     });
     if (!before(fault, request, response)) return;
     finish(fault, request, response, [&]() -> Json {
-      std::smatch parts;
-      if (!std::regex_match(path, parts, std::regex("([^/]+)/([^/]+)/artifacts/(.+)")))
-        refuse("no such path: " + path, 404, "RESOURCE_DOES_NOT_EXIST");
-      StoredRun& run = run_of(parts[2]);
-      if (run.experiment_id != parts[1]) refuse("the run is of another experiment");
-      run.artifacts[parts[3]] = bytes;
+      const auto [run, inner] = artifact_of(path);
+      if (stored_.closed.contains(inner)) refuse("not permitted", 403, "PERMISSION_DENIED");
+      run.artifacts[inner] = bytes;
       return Json::object();
     });
+  }
+
+  /// The run of a path below the artifact service, and the path among its artifacts.
+  std::pair<StoredRun&, std::string> artifact_of(const std::string& path) {
+    std::smatch parts;
+    if (!std::regex_match(path, parts, std::regex("([^/]+)/([^/]+)/artifacts/?(.*)")))
+      refuse("no such path: " + path, 404, "RESOURCE_DOES_NOT_EXIST");
+    StoredRun& run = run_of(parts[2]);
+    if (run.experiment_id != parts[1]) refuse("the run is of another experiment");
+    return {run, parts[3]};
+  }
+
+  /// What is directly below a folder, by its name there; a file has nothing below it.
+  void list_files(const httplib::Request& request, httplib::Response& response) {
+    finish(Fault::none, request, response, [&]() -> Json {
+      const auto [run, folder] = artifact_of(request.get_param_value("path"));
+      const std::string prefix = folder.empty() ? "" : folder + "/";
+      std::map<std::string, Json> found;
+      for (const auto& [path, bytes] : run.artifacts) {
+        if (!path.starts_with(prefix)) continue;
+        const std::string rest = path.substr(prefix.size()), name = rest.substr(0, rest.find('/'));
+        const bool inner = name != rest;
+        found[name] = {{"path", name}, {"is_dir", inner}};
+        if (!inner) found[name]["file_size"] = bytes.size();
+      }
+      Json files = Json::array();
+      for (const auto& [name, file] : found) files.push_back(file);
+      return found.empty() ? Json::object() : Json{{"files", files}};
+    });
+  }
+
+  void give_file(const httplib::Request& request, httplib::Response& response) {
+    std::string bytes;
+    finish(Fault::none, request, response, [&]() -> Json {
+      const auto [run, path] = artifact_of(request.matches[1]);
+      const auto file = run.artifacts.find(path);
+      if (file == run.artifacts.end()) refuse("no such file: " + path, 404, "NOT_FOUND");
+      bytes = file->second;
+      return {};
+    });
+    if (response.status == 200) response.set_content(bytes, "application/octet-stream");
   }
 
   // The contract. Source: https://mlflow.org/docs/latest/rest-api.html
@@ -269,7 +315,7 @@ class MLflowLoopback {
   }
   static std::string key_of(const Json& json) {
     const std::string key = text(json, "key");
-    if (key.size() > 250 || !std::regex_match(key, std::regex("[/\\w.\\- :]*")))
+    if (key.size() > 250 || !std::regex_match(key, std::regex("[/\\w.\\- ]*")))
       refuse("Invalid name: '" + key + "'");
     return key;
   }
@@ -298,10 +344,22 @@ class MLflowLoopback {
     if (endpoint == "experiments/get-by-name") {
       const std::string name = request.get_param_value("experiment_name");
       if (name.empty()) refuse("Missing value for required parameter 'experiment_name'");
-      if (!stored_.experiments.contains(name))
+      const bool deleted = stored_.deleted.contains(name);
+      if (!stored_.experiments.contains(name) || (deleted && options_.folder_store))
         refuse("Could not find experiment with name '" + name + "'", 404,
                "RESOURCE_DOES_NOT_EXIST");
-      return {{"experiment", {{"experiment_id", stored_.experiments[name]}, {"name", name}}}};
+      return {{"experiment",
+               {{"experiment_id", stored_.experiments[name]},
+                {"name", name},
+                {"lifecycle_stage", deleted ? "deleted" : "active"}}}};
+    }
+    if (endpoint == "metrics/get-history") return history(request);
+    if (endpoint == "model-versions/get-download-uri") {
+      const auto model = stored_.models.find(request.get_param_value("name"));
+      const auto version = std::stoul(request.get_param_value("version"));
+      if (model == stored_.models.end() || version < 1 || version > model->second.size())
+        refuse("Model Version not found", 404, "RESOURCE_DOES_NOT_EXIST");
+      return {{"artifact_uri", model->second[version - 1].source}};
     }
     if (endpoint == "model-versions/search") {
       const std::string filter = request.get_param_value("filter");
@@ -330,6 +388,8 @@ class MLflowLoopback {
     }
     if (endpoint == "registered-models/create") {
       const std::string name = text(body, "name");
+      if (name.find_first_of("/:") != name.npos)
+        refuse("Registered model name cannot contain '/' or ':'");
       if (!stored_.models.try_emplace(name).second)
         refuse("Registered Model (name=" + name + ") already exists.", 400,
                "RESOURCE_ALREADY_EXISTS");
@@ -342,7 +402,9 @@ class MLflowLoopback {
   Json create_experiment(const Json& body) {
     const std::string name = text(body, "name"), id = std::to_string(stored_.experiments.size());
     if (!stored_.experiments.try_emplace(name, id).second)
-      refuse("Experiment(name=" + name + ") already exists.", 400, "RESOURCE_ALREADY_EXISTS");
+      refuse("Experiment(name=" + name + ") already exists" +
+                 (stored_.deleted.contains(name) ? " in deleted state." : "."),
+             400, "RESOURCE_ALREADY_EXISTS");
     return {{"experiment_id", id}};
   }
 
@@ -387,7 +449,8 @@ class MLflowLoopback {
     return {key_of(json), value.dump(), integer(json, "timestamp"), integer(json, "step")};
   }
 
-  /// All or nothing, which MLflow does not promise: tests of less are tests of repeats.
+  /// A database keeps all or nothing, which MLflow does not promise: tests of less are tests of
+  /// repeats. A folder store keeps what came before the item that failed.
   Json log_batch(const Json& body, std::size_t bytes) {
     if (bytes > 1000000) refuse("Batched logging API requests must be at most 1000000 bytes");
     StoredRun changed = run_of(text(body, "run_id"));
@@ -396,24 +459,80 @@ class MLflowLoopback {
     const std::size_t all = metrics.size() + params.size() + tags.size();
     if (metrics.size() > 1000 || params.size() > 100 || tags.size() > 100 || all > 1000)
       refuse("A batch logging request can contain at most 1000 metrics");
-    std::set<StoredMetric> there(changed.metrics.begin(), changed.metrics.end());
-    for (const Json& metric : metrics)
-      if (const StoredMetric one = metric_of(metric); there.insert(one).second)
-        changed.metrics.push_back(one);
+    for (const Json& metric : metrics) metric_of(metric);
+    for (const Json& tag : tags) key_of(tag);
     std::set<std::string> keys;
     for (const Json& param : params) {
-      const std::string key = key_of(param), value = param.value("value", "");
-      if (!keys.insert(key).second) refuse("Duplicate parameter keys have been submitted: " + key);
-      if (value.size() > 6000) refuse("Param value had length " + std::to_string(value.size()));
-      const auto [at, is_new] = changed.params.try_emplace(key, value);
-      if (!is_new && at->second != value)
-        refuse("Changing param values is not allowed. Param with key='" + key + "'");
+      if (!keys.insert(key_of(param)).second)
+        refuse("Duplicate parameter keys have been submitted: " + key_of(param));
+      if (const auto size = param.value("value", "").size(); size > 500)
+        refuse("Param value had length " + std::to_string(size));
     }
-    for (const Json& tag : tags) changed.tags[key_of(tag)] = tag.value("value", "");
+    try {
+      keep(changed, metrics, params, tags);
+    } catch (const Refusal& refusal) {
+      if (!options_.folder_store) throw;
+      run_of(changed.id) = changed;
+      refuse(refusal.message, 500, "INTERNAL_ERROR");
+    }
     run_of(changed.id) = changed;
     stored_.metrics_arrived += metrics.size();
     stored_.largest_batch = std::max(stored_.largest_batch, all);
     return Json::object();
+  }
+
+  void keep(StoredRun& run, const Json& metrics, const Json& params, const Json& tags) const {
+    for (const Json& param : params) {
+      const auto [at, is_new] = run.params.try_emplace(key_of(param), param.value("value", ""));
+      if (!is_new && at->second != param.value("value", ""))
+        refuse("Changing param values is not allowed. Param with key='" + at->first + "'");
+    }
+    std::set<StoredMetric> there(run.metrics.begin(), run.metrics.end());
+    std::set<std::string> names;
+    for (const StoredMetric& metric : run.metrics) names.insert(metric.key);
+    for (const Json& metric : metrics) {
+      const StoredMetric one = metric_of(metric);
+      if (names.insert(one.key).second && options_.folder_store)
+        for (const std::string& name : names) {
+          if (one.key.starts_with(name + "/")) refuse("[Errno 20] Not a directory: " + one.key);
+          if (name.starts_with(one.key + "/")) refuse("[Errno 21] Is a directory: " + one.key);
+        }
+      if (there.insert(one).second || options_.folder_store) run.metrics.push_back(one);
+    }
+    for (const Json& tag : tags) run.tags[key_of(tag)] = tag.value("value", "");
+  }
+
+  /// As 3.11 wants it: with max_results. A folder store knows no pages.
+  Json history(const httplib::Request& request) {
+    const StoredRun& run = run_of(request.get_param_value("run_id"));
+    const std::string key = request.get_param_value("metric_key"),
+                      token = request.get_param_value("page_token");
+    if (request.get_param_value("max_results").empty()) refuse("max_results is missing");
+    if (!token.empty() && options_.folder_store) refuse("page_token must be None");
+    std::size_t skip = token.empty() ? 0 : std::stoul(token), left = options_.page;
+    if (options_.folder_store) left = run.metrics.size();
+    Json found = Json::array();
+    bool more = false;
+    for (const StoredMetric& metric : run.metrics) {
+      if (metric.key != key) continue;
+      if (skip > 0) {
+        --skip;
+      } else if (left-- > 0) {
+        found.push_back({{"key", key},
+                         {"value", Json::parse(metric.value)},
+                         {"timestamp", metric.timestamp},
+                         {"step", metric.step}});
+      } else {
+        more = true;
+        break;
+      }
+    }
+    if (found.empty()) return Json::object();
+    Json answer = {{"metrics", found}};
+    if (more)
+      answer["next_page_token"] =
+          std::to_string((token.empty() ? 0 : std::stoul(token)) + options_.page);
+    return answer;
   }
 
   Json update_run(const Json& body) {

@@ -22,8 +22,8 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// A parameter or a tag: a key and a text. The key may hold letters, digits, '_', '-', '.', ' ',
-/// ':' and '/'. Any other character, and a path that would leave its folder, is refused.
+/// A parameter or a tag: a key and a text. The key may hold letters, digits, '_', '-', '.', ' ' and
+/// '/'. Any other character, and a path that would leave its folder, is refused.
 struct TrackedText {
   std::string key;
   std::string value;
@@ -60,15 +60,15 @@ inline std::int64_t system_milliseconds() {
   return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
 }
 
-/// Records one run. Call from one thread: start, then anything, then end. Throws: DataError when a
-/// key is invalid; Error when the target cannot be used (a server that cannot be reached does not
-/// throw: see track/mlflow/rest.hpp).
+/// Records one run. Call from one thread: start, then anything, then end. Throws: DataError when
+/// something is refused; Error when the target cannot be used (a server that cannot be reached does
+/// not throw: see track/mlflow/rest.hpp).
 class Tracker {
  public:
   virtual ~Tracker() = default;
   /// Starts the run: the first call.
   virtual void start(const RunInfo& run) = 0;
-  /// Adds parameters.
+  /// Adds parameters. Another value for one that is logged is refused.
   virtual void log_params(std::span<const TrackedText> params) = 0;
   /// Sets tags, replacing those of the same key.
   virtual void set_tags(std::span<const TrackedText> tags) = 0;
@@ -77,8 +77,10 @@ class Tracker {
   /// Copies the file as it is now to `directory` among the run's artifacts ("": to their root).
   virtual void log_artifact(const std::filesystem::path& file,
                             const std::string& directory = {}) = 0;
-  /// Registers an artifact of this run, by its path among the artifacts, as a new version of
-  /// `model`.
+  /// Registers a directory of this run's artifacts as a new version of `model`. `artifact` is the
+  /// path of that directory, or of the file in it that is the model. MLflow downloads it as
+  /// models:/NAME/VERSION. A file MLmodel, which says what the model is, is added where none was
+  /// logged. Refused: what was not logged, a file in no directory, and two models in one directory.
   virtual void register_model(const std::string& model, const std::string& artifact) = 0;
   /// Ends the run: the last call.
   virtual void end(RunStatus status) = 0;

@@ -353,15 +353,15 @@ TEST_CASE("MLflow client: a model version is registered once") {
   MLflowLoopback server;
   MLflowClient client(server.uri());
   const auto run = make_run(client, "k1"), other = make_run(client, "k2");
-  client.register_model(run, "direction", "model/best.safetensors");
-  client.register_model(run, "direction", "model/best.safetensors");
+  client.register_model(run, "direction", "models/best");
+  client.register_model(run, "direction", "models/best");
   CHECK(server.stored().models.at("direction").size() == 1);
-  client.register_model(run, "direction", "model/last.safetensors");
-  client.register_model(run, "volatility", "model/best.safetensors");
-  client.register_model(other, "direction", "model/best.safetensors");
+  client.register_model(run, "direction", "models/last");
+  client.register_model(run, "volatility", "models/best");
+  client.register_model(other, "direction", "models/best");
   const auto models = server.stored().models;
   CHECK(models.at("volatility").size() == 1);
   REQUIRE(models.at("direction").size() == 3);
-  CHECK(models.at("direction")[0].source == run.artifact_uri + "/model/best.safetensors");
+  CHECK(models.at("direction")[0].source == run.artifact_uri + "/models/best");
   CHECK(models.at("direction")[2].run_id == other.run_id);
 }

@@ -216,8 +216,8 @@ TEST_CASE("MLflow folder: what is refused leaves everything as it was") {
   CHECK(contains(refused({.name = "", .params = {{"a@b", "1"}}}), "parameter 'a@b'"));
   CHECK(contains(refused({.name = "", .params = {{"../x", "1"}}}), "parameter '../x'"));
   CHECK(contains(refused({.name = "", .params = {{"a", "1"}, {"b", "1"}, {"a", "2"}}}), "'1'"));
-  CHECK(contains(refused({.name = "", .params = {{"a", std::string(6001, 'x')}}}),
-                 "parameter 'a' has 6001"));
+  CHECK(contains(refused({.name = "", .params = {{"a", std::string(501, 'x')}}}),
+                 "parameter 'a' has 501"));
   CHECK(contains(refused({.name = "", .params = {{"a", "\xc3"}}}), "parameter 'a' is not UTF-8"));
   CHECK(
       contains(refused({.name = "", .tags = {{"a", std::string(5001, 'x')}}}), "tag 'a' has 5001"));
@@ -241,7 +241,7 @@ TEST_CASE("MLflow folder: what is refused leaves everything as it was") {
   before_start([&] { tracker.log_artifact("x"); });
   before_start([&] { tracker.register_model("m", "x"); });
   before_start([&] { tracker.end(RunStatus::finished); });
-  tracker.start({.name = "", .params = {{"a", std::string(6000, 'x')}, {"b", "1"}}});
+  tracker.start({.name = "", .params = {{"a", std::string(500, 'x')}, {"b", "1"}}});
   CHECK(contains(message_of<tsdl::Error>([&] { tracker.start({}); }), "started already"));
   const auto files = test::files_below(root);
 
@@ -329,19 +329,60 @@ TEST_CASE("MLflow folder: experiments are found by name, also MLflow's own, unle
   std::filesystem::create_directory(root / "666666666666666666");
   CHECK(experiment_of("it's") == "222222222222222222");  // the newest, then the smallest id
 
-  // The user deletes "a" in MLflow: its folder moves to the trash. The next is another one.
-  std::filesystem::rename(root / a, root / ".trash" / a);
+  // A renamed experiment keeps the folder that its old name leads to.
+  const auto rename = [&](const std::string& id, const std::string& from, const std::string& to) {
+    std::string meta = test::read_bytes(root / id / "meta.yaml");
+    meta.replace(meta.find("name: \"" + from + '"'), from.size() + 8, "name: \"" + to + '"');
+    test::write_bytes(root / id / "meta.yaml", meta);
+  };
+  rename(a, "a", "z");
+  CHECK(experiment_of("z") == a);
   const std::string again = experiment_of("a");
   CHECK(again != a);
   CHECK(experiment_of("a") == again);
-  CHECK(std::filesystem::exists(root / ".trash" / a));
+  // Also when it is in the trash, under its new name.
+  rename(again, "a", "y");
+  std::filesystem::rename(root / again, root / ".trash" / again);
+  const std::string third = experiment_of("a");
+  CHECK(third != again);
+  CHECK(third != a);
+}
 
-  // A renamed experiment keeps the folder that its old name leads to.
-  std::string meta = test::read_bytes(root / again / "meta.yaml");
-  meta.replace(meta.find("name: \"a\""), 9, "name: \"z\"");
-  test::write_bytes(root / again / "meta.yaml", meta);
-  CHECK(experiment_of("z") == again);
-  CHECK(experiment_of("a") != again);
+TEST_CASE("MLflow folder: an experiment that was deleted in MLflow keeps its name") {
+  const TemporaryDirectory directory;
+  const auto root = directory.path();
+  auto start = [&, id = std::uint64_t{1}](const std::string& name) mutable {
+    MLflowFolder tracker(options(root, id += 2));
+    tracker.start({.experiment = name, .name = ""});
+    return std::filesystem::path(tracker.location()).parent_path();
+  };
+  const auto refused = [&](const std::string& name) {
+    const auto files = test::files_below(root);
+    const std::string message = message_of<tsdl::Error>([&] { start(name); });
+    CHECK(test::files_below(root) == files);
+    return message;
+  };
+  const auto a = start("a"), trash = root / ".trash" / a.filename();
+  const std::string meta = test::read_bytes(a / "meta.yaml");
+  std::string deleted = meta;
+  deleted.replace(deleted.find("active"), 6, "deleted");
+
+  test::write_bytes(a / "meta.yaml", deleted);  // as MLflow does it, in this order
+  CHECK(contains(refused("a"), "the experiment 'a' (" + a.filename().string() + ") is deleted"));
+  std::filesystem::rename(a, trash);
+  CHECK(contains(refused("a"), "the experiment 'a' (" + a.filename().string() + ") is deleted"));
+  CHECK(start("b") != a);  // others are free
+
+  std::filesystem::rename(trash, a);  // restored
+  test::write_bytes(a / "meta.yaml", meta);
+  CHECK(start("a") == a);
+  std::filesystem::rename(a, trash);
+  std::filesystem::remove_all(trash);  // gone for good
+  CHECK(start("a") == a);
+
+  start("Default");
+  std::filesystem::rename(root / "0", root / ".trash" / "0");
+  CHECK(contains(refused("Default"), "'Default' (0) is deleted"));
 }
 
 TEST_CASE("MLflow folder: a relative directory, its parents missing, with a slash at its end") {
@@ -367,8 +408,9 @@ TEST_CASE("MLflow folder: models are registered in versions") {
     tracker->start({});
     tracker->log_artifact(directory / "m.safetensors", "model");
   }
+  one.log_artifact(directory / "m.safetensors", "more/deep");
   one.register_model("up or down", "model/m.safetensors");
-  one.register_model("other", "model");
+  one.register_model("other", "more");
   two.register_model("up or down", "model/m.safetensors");
   std::filesystem::create_directory(root / "models" / "up or down" / "version-7");
   test::write_bytes(root / "models" / "up or down" / "version-7" / "meta.yaml", "x");
@@ -388,7 +430,7 @@ TEST_CASE("MLflow folder: models are registered in versions") {
   const auto& second = model.versions.at(2).text;
   CHECK(first.at("run_id") == std::filesystem::path(one.location()).filename());
   CHECK(second.at("run_id") == std::filesystem::path(two.location()).filename());
-  CHECK(first.at("source") == "file://" + one.location() + "/artifacts/model/m.safetensors");
+  CHECK(first.at("source") == "file://" + one.location() + "/artifacts/model");
   CHECK(first.at("storage_location") == first.at("source"));
   CHECK(second.at("version") == "2");
   CHECK(model.versions.at(2).raw.at("version") == "2");
@@ -419,8 +461,8 @@ TEST_CASE("MLflow folder: processes that start at once share experiments and num
           while (*ready < processes) std::this_thread::yield();
           MLflowFolder tracker({.directory = root});
           tracker.start({.experiment = "shared", .name = ""});
-          tracker.log_artifact(directory / "f");
-          tracker.register_model("m", "f");
+          tracker.log_artifact(directory / "f", "model");
+          tracker.register_model("m", "model/f");
           tracker.end(RunStatus::finished);
           status = 0;
         } catch (...) {

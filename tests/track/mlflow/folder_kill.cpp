@@ -76,9 +76,9 @@ std::string artifact(int i) { return std::string(20'000, static_cast<char>('a' +
       ++progress.tags;
       if (i % 3 != 0) continue;
       test::write_bytes(files / key, artifact(i));
-      tracker.log_artifact(files / key, "saved");
+      tracker.log_artifact(files / key, "saved/" + key);
       ++progress.artifacts;
-      tracker.register_model("model", "saved/" + key);
+      tracker.register_model("model", "saved/" + key + "/" + key);
       ++progress.models;
     }
   } catch (...) {
@@ -117,10 +117,20 @@ void check_rest(const FolderRun& run, const Progress& progress) {
   CHECK(run.tags.at("mlflow.source.type") == "LOCAL");
   if (progress.tags > 0) CHECK(std::stoi(run.tags.at("same")) >= progress.tags - 1);
   CHECK(run.tags.size() == (run.tags.contains("same") ? 5 : 4));
+  int described = 0;
   for (const auto& [path, bytes] : run.artifacts) {
+    if (path.ends_with("/MLmodel")) {
+      CHECK(test::contains(bytes,
+                           "\n    data: \"k" + std::to_string(std::stoi(path.substr(7))) + '"'));
+      CHECK(bytes.ends_with("\"\n"));
+      ++described;
+      continue;
+    }
     CHECK(bytes == artifact(std::stoi(path.substr(7))));
     ++artifacts;
   }
+  CHECK(described >= progress.models);
+  CHECK(described <= progress.models + 1);
   CHECK(artifacts >= progress.artifacts);
   CHECK(artifacts <= progress.artifacts + 1);
   CHECK(run.meta.raw.at("status") == "1");

@@ -95,8 +95,9 @@ TEST_CASE("MLflow folder: PyYAML reads every text as it was given (with TSDL_PYT
   const TemporaryDirectory directory;
   const auto root = directory / "ml";
   std::string expected;
-  const auto expect = [&](const std::filesystem::path& folder, const std::string& lines) {
-    const std::string path = (folder / "meta.yaml").lexically_relative(root).string();
+  const auto expect = [&](const std::filesystem::path& folder, const std::string& lines,
+                          const char* file = "meta.yaml") {
+    const std::string path = (folder / file).lexically_relative(root).string();
     for (std::size_t from = 0; from < lines.size(); from = lines.find('\n', from) + 1)
       expected += path + " " + lines.substr(from, lines.find('\n', from) + 1 - from);
   };
@@ -118,11 +119,19 @@ TEST_CASE("MLflow folder: PyYAML reads every text as it was given (with TSDL_PYT
     CHECK_MESSAGE(
         tsdl::internal::yaml_value(test::read_bytes(run / "meta.yaml"), "run_name") == name, name);
   }
-  tsdl::MLflowFolder tracker({.directory = root});
+  tsdl::MLflowFolder tracker({.directory = root, .now = [] { return 1'700'000'000'000; }});
   tracker.start({});
-  test::write_bytes(directory / "f", "x");
-  tracker.log_artifact(directory / "f");
-  tracker.register_model("it's \"a\" model", "f");
+  test::write_bytes(directory / "f: \"#1\"", "x");
+  tracker.log_artifact(directory / "f: \"#1\"", "a #model's");
+  tracker.register_model("it's \"a\" model", "a #model's/f: \"#1\"");
+  const std::filesystem::path run = tracker.location();
+  expect(run / "artifacts" / "a #model's",
+         "artifact_path str " + hex("a #model's") + "\nflavors dict " +
+             hex("{'tsdl': {'data': 'f: \"#1\"', 'tsdl_version': '" + std::string(tsdl::version) +
+                 "'}}") +
+             "\nrun_id str " + hex(run.filename().string()) + "\nutc_time_created str " +
+             hex("2023-11-14 22:13:20.000000") + "\n",
+         "MLmodel");
   const auto model = root / "models" / "it's \"a\" model";
   expect(model, "name str " + hex("it's \"a\" model") + "\naliases dict " + hex("{}") +
                     "\ndescription NoneType \n");

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <map>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -84,11 +86,49 @@ inline void check_small_run(const Stored& stored, std::int64_t clock,
     CHECK((run.metrics[at + 1] ==
            StoredMetric{"odd", epoch == 1 ? "\"NaN\"" : "\"Infinity\"", clock, epoch}));
   }
-  REQUIRE(run.artifacts.size() == 1);
+  REQUIRE(run.artifacts.size() == 2);
   CHECK((run.artifacts.at("model/best.bin") == std::string(100000, 'w')));
+  CHECK(run.artifacts.at("model/MLmodel") ==
+        tsdl::internal::mlmodel_text("model", "best.bin", run.id, clock));
   REQUIRE(stored.models.contains("direction"));
   REQUIRE(stored.models.at("direction").size() == 1);
   CHECK(stored.models.at("direction")[0].run_id == run.id);
+  CHECK(stored.models.at("direction")[0].source.ends_with(run.id + "/artifacts/model"));
+}
+
+/// The files of models:/NAME/VERSION by their paths, got from a server as MLflow's client gets
+/// them. Throws: runtime_error where that would fail.
+inline std::map<std::string, std::string> downloaded(const std::string& uri,
+                                                     const std::string& name, int version) {
+  httplib::Client http(uri);
+  const auto get = [&](const std::string& path) {
+    const auto answer = http.Get("/api/2.0/" + path);
+    if (!answer || answer->status != 200)
+      throw std::runtime_error(path + ": " + (answer ? answer->body : "no answer"));
+    return answer->body;
+  };
+  const std::string place = Json::parse(get("mlflow/model-versions/get-download-uri?name=" + name +
+                                            "&version=" + std::to_string(version)))
+                                .at("artifact_uri");
+  const std::string scheme = "mlflow-artifacts:/";
+  if (!place.starts_with(scheme)) throw std::runtime_error("not served: " + place);
+  const std::string root = place.substr(scheme.size());
+  std::map<std::string, std::string> files;
+  std::vector<std::string> folders = {""};
+  while (!folders.empty()) {
+    const std::string folder = folders.back();
+    folders.pop_back();
+    const Json listed = Json::parse(get("mlflow-artifacts/artifacts?path=" + root + folder));
+    if (!listed.contains("files")) throw std::runtime_error("not a directory: " + root + folder);
+    for (const Json& file : listed["files"]) {
+      const std::string path = folder + "/" + file.at("path").get<std::string>();
+      if (file.at("is_dir"))
+        folders.push_back(path);
+      else
+        files[path.substr(1)] = get("mlflow-artifacts/artifacts/" + root + path);
+    }
+  }
+  return files;
 }
 
 /// Everything that the server holds, as one text to compare.

@@ -149,7 +149,11 @@ TEST_CASE("MLflow tracker: slow answers lose nothing, also when they come after 
   for (const Fault fault : {Fault::slow, Fault::slow_to_tell})
     for (const auto timeout : {10000ms, 40ms}) {
       MLflowLoopback server({.pause = 80ms});
-      server.set_fault([&](int n) { return n % 5 == 4 ? fault : Fault::none; });
+      server.set_fault([&](int n) {
+        // A version that is made after its sender has asked whether it is there is there twice.
+        const bool version = server.stored().requests.back() == "POST model-versions/create";
+        return n % 5 == 4 && !(version && fault == Fault::slow) ? fault : Fault::none;
+      });
       auto options = options_for(server.uri(), directory / "spool", told);
       options.timeouts = {.read = timeout, .artifact = timeout};
       track_small_run(options, directory);
@@ -269,10 +273,16 @@ TEST_CASE("MLflow tracker: what the server refuses is told with its words, and t
     CHECK(server.stored().requests.size() == 1);
   }
   Told told;
-  const MLflowLoopback server({.artifacts = "s3://bucket/"});
+  MLflowLoopback server({.artifacts = "s3://bucket/"});
+  server.set_fault([&](int) {  // another process has set a parameter
+    server.change([](test::Stored& all) {
+      for (test::StoredRun& run : all.runs) run.params["other"] = "1";
+    });
+    return Fault::none;
+  });
   tsdl::MLflowServer tracker(options_for(server.uri(), directory / "spool", told));
   tracker.start(test::small_run());
-  const std::vector<tsdl::TrackedText> changed = {{"lr", "0.002"}}, tag = {{"last", "yes"}};
+  const std::vector<tsdl::TrackedText> changed = {{"other", "2"}}, tag = {{"last", "yes"}};
   tracker.log_params(changed);
   test::write_bytes(directory / "file", "x");
   tracker.log_artifact(directory / "file");
@@ -280,6 +290,7 @@ TEST_CASE("MLflow tracker: what the server refuses is told with its words, and t
   tracker.end(tsdl::RunStatus::finished);
   const auto run = server.stored().runs.at(0);
   CHECK(run.params.at("lr") == "0.001");
+  CHECK(run.params.at("other") == "1");
   CHECK(run.tags.at("last") == "yes");
   CHECK(run.status == "FINISHED");
   REQUIRE(told.all().size() == 2);
@@ -345,7 +356,7 @@ TEST_CASE("MLflow tracker: what cannot be tracked is refused where it is logged"
   tracker.start(test::small_run());
   CHECK_THROWS_AS(tracker.start(test::small_run()), tsdl::Error);
   for (const std::string key :
-       {"", "a\nb", "..", "a/../b", "/a", "a/", "a//b", "caf\xc3\xa9", "a*b", "./a"}) {
+       {"", "a\nb", "..", "a/../b", "/a", "a/", "a//b", "caf\xc3\xa9", "a*b", "./a", "a:b"}) {
     CAPTURE(key);
     const std::vector<tsdl::TrackedText> text = {{key, "v"}};
     const std::vector<tsdl::TrackedMetric> metric = {{key, 1, 1}};
@@ -353,12 +364,12 @@ TEST_CASE("MLflow tracker: what cannot be tracked is refused where it is logged"
     CHECK_THROWS_AS(tracker.set_tags(text), tsdl::DataError);
     CHECK_THROWS_AS(tracker.log_metrics(metric), tsdl::DataError);
   }
-  for (const std::string& value : {std::string("\xff"), std::string(6001, 'x')}) {
+  for (const std::string& value : {std::string("\xff"), std::string(5001, 'x')}) {
     const std::vector<tsdl::TrackedText> text = {{"a", value}};
     CHECK_THROWS_AS(tracker.log_params(text), tsdl::DataError);
     CHECK_THROWS_AS(tracker.set_tags(text), tsdl::DataError);
   }
-  const std::vector<tsdl::TrackedText> fine = {{"a b/c:d_e-f.g", std::string("\0\n\"", 3)},
+  const std::vector<tsdl::TrackedText> fine = {{"a b/c d_e-f.g", std::string("\0\n\"", 3)},
                                                {std::string(250, 'k'), "v"}};
   tracker.log_params(fine);
   CHECK(contains(test::message_of<tsdl::Error>([&] { tracker.log_artifact(directory / "none"); }),

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/track/mlflow/address.hpp"
 
 #undef _res  // a macro of <resolv.h>, which httplib.h includes; Eigen has variables of that name
 
@@ -82,55 +83,6 @@ struct MLflowRun {
 };
 
 namespace internal {
-
-/// An address, split for httplib: the server, and the path below it.
-struct MLflowAddress {
-  std::string server;  ///< scheme://host:port
-  std::string base;    ///< "" or "/path"
-};
-
-/// Throws: Error when it is not the address of a server. The message does not repeat a text that
-/// may hold a password.
-inline MLflowAddress parse_mlflow_uri(std::string uri) {
-  while (uri.ends_with('/')) uri.pop_back();
-  const std::size_t scheme = uri.starts_with("http://") ? 7 : uri.starts_with("https://") ? 8 : 0;
-  const std::size_t path = std::min(uri.find_first_of("/?#", scheme), uri.size());
-  const std::string authority = uri.substr(scheme, path - scheme);
-  if (authority.find('@') != std::string::npos)
-    throw Error("MLflow: user and password do not belong into the address: set ",
-                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD");
-  if (scheme == 0 || authority.empty() || uri.find_first_of("?# ") != std::string::npos)
-    throw Error("MLflow: '", uri, "' is not an address like http://localhost:5000");
-#ifndef CPPHTTPLIB_OPENSSL_SUPPORT
-  if (scheme == 8) throw Error("MLflow: ", uri, ": this build has no OpenSSL: only http works");
-#endif
-  return {uri.substr(0, path), uri.substr(path)};
-}
-
-/// Percent-encodes everything except letters, digits, "-._~" and the characters of `also`.
-inline std::string url_encoded(std::string_view text, std::string_view also = {}) {
-  static constexpr char digits[] = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    if (plain || std::string_view("-._~").find(c) != std::string_view::npos ||
-        also.find(c) != std::string_view::npos) {
-      out += c;
-    } else {
-      const auto byte = static_cast<unsigned char>(c);
-      out += {'%', digits[byte / 16], digits[byte % 16]};
-    }
-  }
-  return out;
-}
-
-/// The server's message, as part of one line.
-inline std::string as_one_line(std::string text) {
-  if (text.size() > 300) text = text.substr(0, 300) + "...";
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < ' ') c = ' ';
-  return text;
-}
 
 /// Keeps a write to a closed connection from ending the process: blocks SIGPIPE in this thread and
 /// discards it if it was raised.
@@ -199,7 +151,8 @@ class MLflowClient {
     http_.stop();
   }
 
-  /// The id of the experiment of that name, which is created if it does not exist.
+  /// The id of the experiment of that name, which is created if it does not exist. Throws: also
+  /// when it is deleted, as it keeps its name.
   std::string experiment_id(const std::string& name) {
     try {
       return experiment_by_name(name);
@@ -210,8 +163,13 @@ class MLflowClient {
       return needed(post("experiments/create", {{"name", name}}), "experiment_id");
     } catch (const MLflowError& error) {
       if (error.code() != "RESOURCE_ALREADY_EXISTS") throw;
+      try {
+        return experiment_by_name(name);  // another process has created it meanwhile
+      } catch (const MLflowError& missing) {
+        if (missing.code() != "RESOURCE_DOES_NOT_EXIST") throw;
+      }
+      throw;  // it is deleted
     }
-    return experiment_by_name(name);  // another process has created it meanwhile
   }
 
   /// The runs that have a tag, ordered by id, without deleted runs.
@@ -244,6 +202,23 @@ class MLflowClient {
          {{"run_id", run_id}, {"metrics", metrics}, {"params", params}, {"tags", tags}});
   }
 
+  /// Every value of a metric that the server has, in its order, each with value, timestamp and
+  /// step.
+  std::vector<Json> metric_history(const std::string& run_id, const std::string& key) {
+    std::vector<Json> points;
+    std::string page;
+    while (true) {
+      Query query = {{"run_id", run_id}, {"metric_key", key}, {"max_results", "25000"}};
+      if (!page.empty()) query.emplace_back("page_token", page);
+      const Json answer = get("metrics/get-history", query);
+      const Json found = member(answer, "metrics");
+      points.insert(points.end(), found.begin(), found.end());
+      std::string next = text(answer, "next_page_token");
+      if (next.empty() || next == page || found.empty()) return points;
+      page = std::move(next);
+    }
+  }
+
   /// `status`: FINISHED, FAILED or KILLED.
   void end_run(const std::string& run_id, const std::string& status, std::int64_t end_time) {
     post("runs/update", {{"run_id", run_id}, {"status", status}, {"end_time", end_time}});
@@ -272,22 +247,32 @@ class MLflowClient {
     });
   }
 
-  /// Registers an artifact of the run as a version of `model`, which is created if it does not
-  /// exist. Does nothing when a version of this run and artifact exists.
-  void register_model(const MLflowRun& run, const std::string& model, const std::string& artifact) {
+  /// Writes a small file to `path` below the run's artifacts, as put_artifact does.
+  void put_text(const MLflowRun& run, const std::string& path, const std::string& bytes) {
+    const std::string target = proxied(run) + internal::url_encoded("/" + path, "/");
+    send("PUT " + path, timeouts_.artifact,
+         [&] { return http_.Put(target, bytes, "application/octet-stream"); });
+  }
+
+  /// Registers a directory of the run's artifacts as a version of `model`, which is created if it
+  /// does not exist. Does nothing when a version of this run and directory exists.
+  void register_model(const MLflowRun& run, const std::string& model,
+                      const std::string& directory) {
     try {
       post("registered-models/create", {{"name", model}});
     } catch (const MLflowError& error) {
       if (error.code() != "RESOURCE_ALREADY_EXISTS") throw;
     }
-    const std::string source = run.artifact_uri + "/" + artifact;
-    const Json found = get("model-versions/search", "filter", "run_id='" + run.run_id + "'");
+    const std::string source = run.artifact_uri + "/" + directory;
+    const Json found = get("model-versions/search", {{"filter", "run_id='" + run.run_id + "'"}});
     for (const Json& known : member(found, "model_versions"))
       if (text(known, "name") == model && text(known, "source") == source) return;
     post("model-versions/create", {{"name", model}, {"source", source}, {"run_id", run.run_id}});
   }
 
  private:
+  using Query = std::vector<std::pair<const char*, std::string>>;
+
   /// The value under `key`; null when there is none.
   static Json member(const Json& json, const char* key) {
     const auto found = json.is_object() ? json.find(key) : json.end();
@@ -305,8 +290,11 @@ class MLflowClient {
   }
 
   std::string experiment_by_name(const std::string& name) {
-    const Json answer = get("experiments/get-by-name", "experiment_name", name);
-    return needed(member(answer, "experiment"), "experiment_id");
+    const Json answer = get("experiments/get-by-name", {{"experiment_name", name}});
+    const Json experiment = member(answer, "experiment");
+    if (text(experiment, "lifecycle_stage") == "deleted")
+      throw refused("the experiment '" + name + "' is deleted there: restore it, or take another");
+    return needed(experiment, "experiment_id");
   }
 
   MLflowRun run_of(const Json& run) const {
@@ -326,8 +314,12 @@ class MLflowClient {
     return address_.base + "/api/2.0/mlflow-artifacts/artifacts" + internal::url_encoded(path, "/");
   }
 
-  Json get(const std::string& endpoint, const char* key, const std::string& value) {
-    const std::string path = api(endpoint) + "?" + key + "=" + internal::url_encoded(value);
+  Json get(const std::string& endpoint, const Query& query) {
+    std::string path = api(endpoint);
+    for (const auto& [key, value] : query) {
+      path += path.find('?') == std::string::npos ? '?' : '&';
+      path.append(key).append("=") += internal::url_encoded(value);
+    }
     return send("GET " + endpoint, timeouts_.read, [&] { return http_.Get(path); });
   }
 
@@ -362,13 +354,20 @@ class MLflowClient {
     throw failure(where, result->status, readable ? answer : Json::object(), result->body);
   }
 
+  /// Whether an answer of 5xx will stay the same: of a server that does not serve artifacts, or of
+  /// one with a folder store, which answers 500 when a batch changes a parameter, or has a key that
+  /// would be a file and a folder at once.
+  static bool is_refusal(const std::string& body) {
+    const auto says = [&](const char* what) { return body.find(what) != std::string::npos; };
+    return says("--serve-artifacts") || says("Changing param values is not allowed") ||
+           says("Is a directory") || says("Not a directory");
+  }
+
   static MLflowError failure(const std::string& where, int status, const Json& answer,
                              const std::string& body) {
     const std::string code = text(answer, "error_code"), message = text(answer, "message");
-    // An MLflow server that does not serve artifacts answers 503, and will continue to.
     const bool transient =
-        (status >= 500 && status != 501 && body.find("--serve-artifacts") == std::string::npos) ||
-        status == 429 || status == 408;
+        (status >= 500 && status != 501 && !is_refusal(body)) || status == 429 || status == 408;
     std::string what = where + std::to_string(status);
     if (!code.empty()) what += " " + internal::as_one_line(code);
     if (const std::string& said = message.empty() ? body : message; !said.empty())

@@ -40,6 +40,7 @@
 #include "tsdl/core/fingerprint.hpp"
 #include "tsdl/core/random.hpp"
 #include "tsdl/track/mlflow/disk.hpp"
+#include "tsdl/track/mlflow/rules.hpp"
 #include "tsdl/track/mlflow/text.hpp"
 #include "tsdl/track/tracker.hpp"
 
@@ -47,12 +48,6 @@ namespace tsdl {
 inline namespace TSDL_ABI {
 
 namespace internal {
-
-inline std::string user_name() {
-  for (const char* variable : {"LOGNAME", "USER"})
-    if (const char* name = std::getenv(variable); name && *name) return name;
-  return "unknown";
-}
 
 inline std::uint64_t random_bits() {
   std::random_device device;
@@ -69,10 +64,10 @@ struct MLflowFolderOptions {
   std::function<std::uint64_t()> random = internal::random_bits;  ///< two draws make a run's id
 };
 
-/// Writes a run in MLflow's folder format. Values of params have at most 6000 characters, values of
-/// tags 5000, and all text is UTF-8. Logging another value for a parameter is refused. Keys with
-/// ':' need MLflow 2.16 or later. Several processes may write runs in one folder, also of one
-/// experiment. Throws: DataError, before anything is written; Error when the disk fails.
+/// Writes a run in MLflow's folder format. Values of params have at most 500 characters, values of
+/// tags 5000, and all text is UTF-8. Several processes may write runs in one folder, also of one
+/// experiment. Throws: DataError, before anything is written; Error when the disk fails, or when
+/// the experiment was deleted in MLflow: it keeps its name in the trash.
 class MLflowFolder final : public Tracker {
  public:
   explicit MLflowFolder(MLflowFolderOptions options) : options_(std::move(options)) {
@@ -81,10 +76,7 @@ class MLflowFolder final : public Tracker {
 
   void start(const RunInfo& run) override {
     if (!folder_.empty()) throw Error("MLflowFolder: a run has been started already");
-    internal::check_text("experiment", run.experiment, 500);
-    if (run.experiment.empty()) throw DataError("MLflowFolder: the experiment has no name");
-    params_.clear();
-    check(run.params, run.tags);
+    rules_ = internal::RunRules(run);
     std::error_code code;
     root_ = std::filesystem::absolute(options_.directory, code).lexically_normal();
     if (code) throw Error(options_.directory.string(), ": ", code.message());
@@ -106,13 +98,13 @@ class MLflowFolder final : public Tracker {
 
   void log_params(std::span<const TrackedText> params) override {
     need_run();
-    check(params, {});
+    rules_.check(params, {});
     write_params(folder_, params);
   }
 
   void set_tags(std::span<const TrackedText> tags) override {
     need_run();
-    check({}, tags);
+    rules_.check({}, tags);
     for (const TrackedText& tag : tags) {
       internal::place_text(folder_, folder_ / "tags" / tag.key, tag.value);
       if (tag.key == "mlflow.runName")
@@ -122,7 +114,7 @@ class MLflowFolder final : public Tracker {
 
   void log_metrics(std::span<const TrackedMetric> metrics) override {
     need_run();
-    for (const TrackedMetric& metric : metrics) internal::check_key("metric", metric.key);
+    internal::RunRules::check(metrics);
     const std::string now = std::to_string(options_.now());
     std::map<std::string, std::string> lines;
     for (const TrackedMetric& metric : metrics)
@@ -134,8 +126,7 @@ class MLflowFolder final : public Tracker {
 
   void log_artifact(const std::filesystem::path& file, const std::string& directory = {}) override {
     need_run();
-    const std::string name = file.filename().string();
-    internal::check_inner_path("artifact", directory.empty() ? name : directory + "/" + name);
+    const std::string path = internal::RunRules::artifact_path(file, directory);
     std::error_code none;
     if (!std::filesystem::is_regular_file(file, none)) throw Error(file.string(), ": is no file");
     std::ifstream in(file, std::ios::binary);
@@ -147,18 +138,15 @@ class MLflowFolder final : public Tracker {
       copy.write(block.data(), static_cast<std::size_t>(in.gcount()));
     if (in.bad()) throw Error(file.string(), ": cannot be read");
     copy.commit();
-    internal::move_file(unfinished, folder_ / "artifacts" / directory / name);
+    internal::move_file(unfinished, folder_ / "artifacts" / path);
+    rules_.logged_artifact(path);
   }
 
   void register_model(const std::string& model, const std::string& artifact) override {
     need_run();
-    internal::check_text("model", model, 200);
-    internal::check_inner_path("model", model);
-    if (model.find_first_of("/:%") != std::string::npos)
-      throw DataError("model '", model, "' may not hold '/', ':' or '%'");
-    internal::check_inner_path("artifact", artifact);
-    if (!internal::is_there(folder_ / "artifacts" / artifact))
-      throw DataError("artifact '", artifact, "' has not been logged");
+    const internal::ModelFolder found = rules_.model_folder(model, artifact);
+    if (!found.described) describe(found);
+    rules_.registered(found);
 
     const std::filesystem::path models = root_ / "models", folder = models / model;
     make_directories(models);
@@ -173,7 +161,7 @@ class MLflowFolder final : public Tracker {
       });
     std::int64_t number = latest_version(folder) + 1;
     while (!place_folder(folder / ("version-" + std::to_string(number)), [&](const auto& here) {
-      write_file(here / "meta.yaml", version_meta(model, artifact, number, now));
+      write_file(here / "meta.yaml", version_meta(model, found.folder, number, now));
     }))
       ++number;  // another process has taken it
     change(folder / "meta.yaml", {{"last_updated_timestamp", now}});
@@ -208,42 +196,26 @@ class MLflowFolder final : public Tracker {
     }
   }
 
-  /// The tags of a new run: the caller's and those that MLflow expects.
   std::map<std::string, std::string> tags_of(const RunInfo& run) const {
-    std::map<std::string, std::string> tags;
-    for (const TrackedText& tag : run.tags) tags[tag.key] = tag.value;
-    tags.emplace("mlflow.user", options_.user);
-    tags.emplace("mlflow.source.type", "LOCAL");
+    std::map<std::string, std::string> tags = internal::first_tags(run, options_.user);
     std::string& name = tags["mlflow.runName"];
-    if (name.empty()) name = run.name;
-    if (!run.name.empty() && name != run.name)
-      throw DataError("tag 'mlflow.runName' is '", name, "' for a run named '", run.name, "'");
-    if (name.empty()) name = "run-" + run_id_.substr(0, 8);
-    internal::check_text("name of the run", name, 5000);
+    if (name.empty()) name = run.name.empty() ? "run-" + run_id_.substr(0, 8) : run.name;
     return tags;
   }
 
-  void check(std::span<const TrackedText> params, std::span<const TrackedText> tags) const {
-    auto known = params_;
-    for (const TrackedText& param : params) {
-      internal::check_key("parameter", param.key);
-      internal::check_text("parameter '" + param.key + "'", param.value, 6000);
-      const std::string& value = known.emplace(param.key, param.value).first->second;
-      if (value != param.value)
-        throw DataError("parameter '", param.key, "' has the value '", value,
-                        "', it cannot become '", param.value, "'");
-    }
-    for (const TrackedText& tag : tags) {
-      internal::check_key("tag", tag.key);
-      internal::check_text("tag '" + tag.key + "'", tag.value, 5000);
-    }
+  /// Writes the MLmodel file of a folder of artifacts.
+  void describe(const internal::ModelFolder& model) const {
+    const Path unfinished = folder_ / "MLmodel";
+    write_file(unfinished,
+               internal::mlmodel_text(model.folder, model.data, run_id_, options_.now()));
+    internal::move_file(unfinished, folder_ / "artifacts" / model.folder / "MLmodel");
   }
 
   void write_params(const Path& folder, std::span<const TrackedText> params) {
     for (const TrackedText& param : params) {
-      if (params_.contains(param.key)) continue;
+      if (rules_.has(param)) continue;
       internal::place_text(folder, folder / "params" / param.key, param.value);
-      params_.emplace(param.key, param.value);
+      rules_.logged(param);
     }
   }
 
@@ -282,40 +254,55 @@ class MLflowFolder final : public Tracker {
     });
   }
 
-  /// When the experiment of this id and name was created; nothing when it does not exist or is
-  /// deleted.
-  std::optional<std::int64_t> created(const std::string& id, const std::string& name) const {
+  struct Experiment {
+    std::int64_t created;
+    bool active;
+  };
+
+  /// The experiment of this id and name in root_ or in its trash; nothing when it is not there.
+  static std::optional<Experiment> experiment_in(const Path& parent, const std::string& id,
+                                                 const std::string& name) {
     std::error_code none;
-    const Path meta = root_ / id / "meta.yaml";
+    const Path meta = parent / id / "meta.yaml";
     if (!std::filesystem::is_regular_file(meta, none)) return {};
     const std::string text = internal::whole_file(meta);
     if (internal::yaml_value(text, "name") != name ||
-        internal::yaml_value(text, "experiment_id") != id ||
-        internal::yaml_value(text, "lifecycle_stage").value_or("active") != "active")
+        internal::yaml_value(text, "experiment_id") != id)
       return {};
     const std::string time = internal::yaml_value(text, "creation_time").value_or("");
-    std::int64_t made = 0;
-    std::from_chars(time.data(), time.data() + time.size(), made);
-    return made;
+    Experiment found{0,
+                     internal::yaml_value(text, "lifecycle_stage").value_or("active") == "active"};
+    std::from_chars(time.data(), time.data() + time.size(), found.created);
+    return found;
   }
 
   /// The id of the experiment of that name, which is created if it does not exist. The id is a
-  /// function of the name, so that two processes which create it at once agree.
+  /// function of the name, so that two processes which create it at once agree. Throws: Error when
+  /// there is only a deleted one.
   std::string experiment_of(const std::string& name) const {
     std::pair<std::int64_t, std::string> found;  // of several the newest, as in MLflow
+    std::string deleted;
     for (const std::string& id : internal::names_in(root_)) {
-      const auto made = created(id, name);
-      if (!made) continue;
-      const bool newer = *made > found.first || (*made == found.first && id < found.second);
-      if (found.second.empty() || newer) found = {*made, id};
+      const auto known = experiment_in(root_, id, name);
+      if (known && !known->active) deleted = id;
+      if (!known || !known->active) continue;
+      const bool newer =
+          known->created > found.first || (known->created == found.first && id < found.second);
+      if (found.second.empty() || newer) found = {known->created, id};
     }
     if (!found.second.empty()) return found.second;
+    for (const std::string& id : internal::names_in(root_ / ".trash"))
+      if (experiment_in(root_ / ".trash", id, name)) deleted = id;
+    if (!deleted.empty())
+      throw Error(root_.string(), ": the experiment '", name, "' (", deleted,
+                  ") is deleted there: ",
+                  "restore it in MLflow, or remove it from .trash, or take another name");
     RandomStream ids(Fingerprint().add(name).value());
     while (true) {
       const std::string id =
           std::to_string(100'000'000'000'000'000u + ids.below(900'000'000'000'000'000u));
       if (internal::is_there(root_ / ".trash" / id)) continue;
-      if (make_experiment(id, name) || created(id, name)) return id;
+      if (make_experiment(id, name) || experiment_in(root_, id, name)) return id;
     }
   }
 
@@ -340,10 +327,10 @@ class MLflowFolder final : public Tracker {
          {"user_id", yaml_text(options_.user)}});
   }
 
-  std::string version_meta(const std::string& model, const std::string& artifact,
+  std::string version_meta(const std::string& model, const std::string& directory,
                            std::int64_t number, const std::string& now) const {
     const std::string source =
-        internal::yaml_text(internal::file_uri(folder_ / "artifacts" / artifact));
+        internal::yaml_text(internal::file_uri(folder_ / "artifacts" / directory));
     return internal::yaml_map({{"aliases", "[]"},
                                {"creation_timestamp", now},
                                {"current_stage", "None"},
@@ -374,7 +361,7 @@ class MLflowFolder final : public Tracker {
   MLflowFolderOptions options_;
   std::filesystem::path root_, folder_;  // folder_: the run's; empty before it starts
   std::string run_id_;
-  std::map<std::string, std::string> params_;
+  internal::RunRules rules_;
   bool ended_ = false;
 };
 

@@ -11,7 +11,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -26,6 +25,7 @@
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/track/mlflow/client.hpp"
+#include "tsdl/track/mlflow/rules.hpp"
 #include "tsdl/track/mlflow/spool.hpp"
 #include "tsdl/track/mlflow/text.hpp"
 #include "tsdl/track/mlflow/upload.hpp"
@@ -50,6 +50,7 @@ struct MLflowServerOptions {
   /// spool. Called from the tracker's threads, one at a time, and not after end().
   std::function<void(const std::string&)> on_problem{};
   Clock clock = system_milliseconds;
+  std::string user = internal::user_name();
 };
 
 namespace internal {
@@ -205,7 +206,7 @@ class MLflowWorker : public std::enable_shared_from_this<MLflowWorker> {
 
   void tell_place() {
     const MLflowRun& run = spool_.progress().run;
-    if (location_.empty() && !run.run_id.empty())
+    if (!run.run_id.empty())  // another one, if the server lost the first
       location_ = client_.uri() + "/#/experiments/" + run.experiment_id + "/runs/" + run.run_id;
   }
 
@@ -259,6 +260,7 @@ class MLflowServer final : public Tracker {
   explicit MLflowServer(MLflowServerOptions options) : options_(std::move(options)) {
     options_.uri = MLflowClient(options_.uri, options_.access).uri();
     if (options_.spool.empty()) throw Error("MLflowServer: no spool folder was given");
+    internal::check_text("MLflowServer: user", options_.user, 256);
   }
   MLflowServer(const MLflowServer&) = delete;
   MLflowServer& operator=(const MLflowServer&) = delete;
@@ -272,48 +274,53 @@ class MLflowServer final : public Tracker {
 
   void start(const RunInfo& run) override {
     if (worker_ || ended_) throw Error("MLflowServer: a run has been started already");
-    if (run.experiment.empty()) throw DataError("MLflowServer: the experiment has no name");
-    internal::check_text("experiment", run.experiment, 500);
-    internal::check_text("name of the run", run.name, 5000);
-    std::string lines = text_lines("tag", usual_tags());
-    lines += text_lines("tag", run.tags) + text_lines("param", run.params);
+    internal::RunRules rules(run);
+    std::string lines;
+    for (const auto& [key, value] : internal::first_tags(run, options_.user))
+      lines += MLflowSpool::text_line("tag", key, value);
+    lines += param_lines(rules, run.params);
     const auto folder = std::filesystem::absolute(options_.spool).lexically_normal();
     options_.spool = folder.has_filename() ? folder : folder.parent_path();
     worker_ = std::make_shared<internal::MLflowWorker>(
         options_, SpooledRun{options_.uri, run.experiment, run.name, options_.clock()});
+    rules_ = std::move(rules);
     worker_->push(lines);
     worker_->start();
   }
 
   void log_params(std::span<const TrackedText> params) override {
-    running().push(text_lines("param", params));
+    internal::MLflowWorker& worker = running();
+    rules_.check(params, {});
+    worker.push(param_lines(rules_, params));
   }
   void set_tags(std::span<const TrackedText> tags) override {
-    running().push(text_lines("tag", tags));
+    internal::MLflowWorker& worker = running();
+    rules_.check({}, tags);
+    std::string lines;
+    for (const TrackedText& tag : tags) lines += MLflowSpool::text_line("tag", tag.key, tag.value);
+    worker.push(lines);
   }
 
   void log_metrics(std::span<const TrackedMetric> metrics) override {
+    internal::RunRules::check(metrics);
     const std::int64_t now = options_.clock();
     std::string lines;
-    for (const TrackedMetric& metric : metrics) {
-      internal::check_key("metric", metric.key);
+    for (const TrackedMetric& metric : metrics)
       lines += MLflowSpool::metric_line(metric.key, metric.value, now, metric.step);
-    }
     running().push(lines);
   }
 
   void log_artifact(const std::filesystem::path& file, const std::string& directory = {}) override {
-    const std::string name = file.filename().string();
-    const std::string path = directory.empty() ? name : directory + "/" + name;
-    internal::check_inner_path("artifact", path);
+    const std::string path = internal::RunRules::artifact_path(file, directory);
     internal::MLflowWorker& worker = running();
     worker.push(MLflowSpool::artifact_line(path, worker.add_artifact(file)));
+    rules_.logged_artifact(path);
   }
 
   void register_model(const std::string& model, const std::string& artifact) override {
-    if (model.empty()) throw DataError("MLflowServer: a registered model needs a name");
-    internal::check_inner_path("artifact", artifact);
-    running().push(MLflowSpool::model_line(model, artifact));
+    internal::MLflowWorker& worker = running();
+    rules_.registered(rules_.model_folder(model, artifact));
+    worker.push(MLflowSpool::model_line(model, artifact, options_.clock()));
   }
 
   void end(RunStatus status) override {
@@ -337,24 +344,20 @@ class MLflowServer final : public Tracker {
     return *worker_;
   }
 
-  static std::vector<TrackedText> usual_tags() {
-    std::vector<TrackedText> tags = {{"mlflow.source.type", "LOCAL"}};
-    if (const char* user = std::getenv("USER")) tags.push_back({"mlflow.user", user});
-    return tags;
-  }
-
-  static std::string text_lines(const std::string& kind, std::span<const TrackedText> texts) {
+  /// The lines of the parameters that are new.
+  static std::string param_lines(internal::RunRules& rules, std::span<const TrackedText> params) {
     std::string lines;
-    for (const TrackedText& text : texts) {
-      internal::check_key(kind, text.key);
-      internal::check_text(kind + " '" + text.key + "'", text.value, kind == "tag" ? 5000 : 6000);
-      lines += MLflowSpool::text_line(kind.c_str(), text.key, text.value);
+    for (const TrackedText& param : params) {
+      if (rules.has(param)) continue;
+      rules.logged(param);
+      lines += MLflowSpool::text_line("param", param.key, param.value);
     }
     return lines;
   }
 
   MLflowServerOptions options_;
   std::shared_ptr<internal::MLflowWorker> worker_;  ///< from start() to end()
+  internal::RunRules rules_;
   std::string location_;
   bool ended_ = false;
 };

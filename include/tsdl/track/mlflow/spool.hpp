@@ -7,9 +7,9 @@
 //   SPOOL/<run key>/sent.jsonl    the run's id on the server, and how much the server has confirmed
 //
 // Every item has a fixed key, time, step and value, and the run has its key as a tag, by which it
-// is looked up before it is created: sending an item twice has the same result as sending it once.
-// So a lost confirmation only costs a repeat. A last line that a killed process left incomplete is
-// dropped. No password or token is ever written here.
+// is looked up before it is created: what the server has is known from what it holds. So a lost
+// confirmation only costs a question, and a server that has lost the run gets it again. A last line
+// that a killed process left incomplete is dropped. No password or token is ever written here.
 #pragma once
 
 #include <fcntl.h>
@@ -237,8 +237,10 @@ class MLflowSpool {
   static std::string artifact_line(const std::string& path, const std::string& file) {
     return internal::json_line({{"artifact", {{"path", path}, {"file", file}}}});
   }
-  static std::string model_line(const std::string& model, const std::string& artifact) {
-    return internal::json_line({{"model", {{"name", model}, {"artifact", artifact}}}});
+  static std::string model_line(const std::string& model, const std::string& artifact,
+                                std::int64_t timestamp) {
+    return internal::json_line(
+        {{"model", {{"name", model}, {"artifact", artifact}, {"timestamp", timestamp}}}});
   }
   static std::string end_line(const std::string& status, std::int64_t end_time) {
     return internal::json_line({{"end", {{"status", status}, {"end_time", end_time}}}});
@@ -281,6 +283,11 @@ class MLflowSpool {
     note({{"experiment_id", run.experiment_id},
           {"run_id", run.run_id},
           {"artifact_uri", run.artifact_uri}});
+  }
+  /// The server does not have the run any more: all of it is to be sent again.
+  void lost_run() {
+    note({{"uri", progress_.uri}});
+    progress_ = {progress_.uri, {}, 0, {}};
   }
   void confirm(std::int64_t offset) {
     progress_.sent = offset;

@@ -1,14 +1,17 @@
 // Text in MLflow's folder format: keys and their rules, numbers, addresses, and the YAML of
 // meta.yaml.
 //
-// The rules for keys and lengths are those of MLflow's own checks, so that any version can open a
-// folder and any server accepts it; where versions differ, the strictest.
+// The rules for keys and lengths are those of MLflow's own checks, so that any version from 1.30 on
+// can open a folder, and any server accepts what is sent; where versions differ, the strictest.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <initializer_list>
 #include <optional>
@@ -17,6 +20,7 @@
 #include <utility>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/version.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
@@ -77,11 +81,10 @@ inline void check_inner_path(const std::string& what, std::string_view path) {
 /// Throws: DataError unless `key` can name a parameter, tag or metric.
 inline void check_key(const std::string& what, std::string_view key) {
   const auto allowed = [](char c) {
-    return is_letter_or_digit(c) || std::string_view("_-. :/").find(c) != std::string_view::npos;
+    return is_letter_or_digit(c) || std::string_view("_-. /").find(c) != std::string_view::npos;
   };
   if (!std::all_of(key.begin(), key.end(), allowed))
-    throw DataError(what, " '", key,
-                    "' may hold only letters, digits, '_', '-', '.', ' ', ':' and '/'");
+    throw DataError(what, " '", key, "' may hold only letters, digits, '_', '-', '.', ' ' and '/'");
   if (key.size() > 250)
     throw DataError(what, " '", key, "' has ", key.size(), " characters, more than 250");
   check_inner_path(what, key);
@@ -136,6 +139,29 @@ inline std::string yaml_map(
   std::string text;
   for (const auto& [key, value] : entries) text.append(key).append(": ").append(value) += '\n';
   return text;
+}
+
+/// The MLmodel file that makes a folder of artifacts an MLflow model: what `data`, in it, is.
+/// `milliseconds`: since 1970.
+inline std::string mlmodel_text(const std::string& folder, const std::string& data,
+                                const std::string& run_id, std::int64_t milliseconds) {
+  const std::chrono::sys_time<std::chrono::milliseconds> time{
+      std::chrono::milliseconds(milliseconds)};
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(time - day);
+  std::array<char, 64> created{};
+  std::snprintf(created.data(), created.size(), "%04d-%02u-%02u %02d:%02d:%02d.%06d",
+                static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                static_cast<unsigned>(date.day()), static_cast<int>(clock.hours().count()),
+                static_cast<int>(clock.minutes().count()),
+                static_cast<int>(clock.seconds().count()),
+                static_cast<int>(clock.subseconds().count()) * 1000);
+  return yaml_map({{"artifact_path", yaml_text(folder)}}) + "flavors:\n  tsdl:\n" +
+         yaml_map({{"    data", yaml_text(data)},
+                   {"    tsdl_version", yaml_text(version)},
+                   {"run_id", yaml_text(run_id)},
+                   {"utc_time_created", yaml_text(created.data())}});
 }
 
 /// The beginning of a key's line and the end of its value, including continuation lines; both npos
