@@ -17,9 +17,9 @@
 
 namespace {
 
-using tsdl::Index;
 using test::message_of;
 using tsdl::FeatureSet;
+using tsdl::Index;
 using tsdl::StreamMode;
 using Model = tsdl::GRUClassifier<float>;
 using Stream = tsdl::StreamingPredictor<Model>;

@@ -17,6 +17,7 @@
 #include "tsdl/data/indicators/direction.hpp"
 #include "tsdl/data/indicators/ichimoku.hpp"
 #include "tsdl/data/indicators/momentum.hpp"
+#include "tsdl/data/indicators/percentage.hpp"
 #include "tsdl/data/indicators/psar.hpp"
 #include "tsdl/data/indicators/relative.hpp"
 #include "tsdl/data/indicators/trend.hpp"

@@ -127,7 +127,7 @@ void save_model(const std::filesystem::path& path, const M& model, const Recipe&
   model.visit([&](const Parameter<Scalar>& parameter) {
     for (const Scalar weight : parameter.value)
       if (!is_finite(static_cast<double>(weight)))
-        throw DataError(path.string(), ": not written: tensor '", parameter.name,
+        throw DataError(internal::path_text(path), ": not written: tensor '", parameter.name,
                         "' holds a weight of ", weight);
     file.add(parameter.name, parameter.shape(), parameter.value.span());
   });

@@ -197,9 +197,10 @@ void resume(const std::filesystem::path& path, Trainer& trainer, const std::stri
                 file.metadata_at(internal::fingerprint_key), ", this run's is ", fingerprint, ")");
   const auto written = file.metadata.find(internal::checksum_key);  // older files have none
   if (written != file.metadata.end() && written->second != internal::checksum(file))
-    throw FormatError(path.string(), ": damaged: its contents do not have its checksum");
+    throw FormatError(internal::path_text(path),
+                      ": damaged: its contents do not have its checksum");
   internal::TensorArchive reader(file, StateArchive::Pass::check);
-  internal::with_memory(path.string(), [&] { trainer.archive(reader); });
+  internal::with_memory(internal::path_text(path), [&] { trainer.archive(reader); });
   file.refuse_unused();
   reader.restore();
   trainer.archive(reader);
