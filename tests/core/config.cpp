@@ -76,6 +76,12 @@ TEST_CASE("config: options that are not known are refused") {
   CHECK_NOTHROW(Config("nothing").refuse_others({}));
 }
 
+TEST_CASE("config: names and texts of other lengths do not make the same fingerprint") {
+  CHECK(fingerprint(Config("a", {{"bc", ""}})) != fingerprint(Config("ab", {{"c", ""}})));
+  CHECK(fingerprint(Config("a", {{"b", "c"}})) != fingerprint(Config("a", {{"bc", ""}})));
+  CHECK(fingerprint(Config("a", {{"b", 1}})) != fingerprint(Config("a", {{"b", 1.0}})));
+}
+
 TEST_CASE("config: equal ones are equal, and every part tells two apart") {
   const Config config = sample();
   CHECK((config == sample()));

@@ -421,6 +421,19 @@ TEST_CASE("fingerprint: changes with data, recipe, model and options, and with n
   with_options([](auto& o) { o.loss = tsdl::MSE{}; });
   with_options([](auto& o) { o.seed = 32; });
 
+  // Losses of one's own with the same name.
+  const auto with_slope = [](double slope) {
+    tsdl::CustomLoss loss;
+    loss.name = "absolute";
+    loss.loss = [slope](std::span<const double> x, std::span<const double> y,
+                        std::span<double> dx) {
+      dx[0] = x[0] > y[0] ? slope : -1;
+      return dx[0] * (x[0] - y[0]);
+    };
+    return loss;
+  };
+  for (const double slope : {1.0, 2.0}) with_options([&](auto& o) { o.task = with_slope(slope); });
+
   // Windows alone: other targets, other ends, another series.
   const auto data = tsdl::prepare<float>(candles, recipe);
   BiLSTM model(architecture, 3);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <concepts>
 #include <limits>
@@ -19,6 +20,16 @@
 
 namespace tsdl {
 inline namespace TSDL_ABI {
+
+namespace internal {
+
+/// The shortest text that is read as this number.
+inline std::string exact_text(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
+}  // namespace internal
 
 /// What a number in a file may be: as it stands, any finite number.
 struct NumberRange {
@@ -55,12 +66,12 @@ struct NumberRange {
                                  has_least && has_most ? " from "
                                  : has_least           ? " of "
                                                        : "",
-                                 has_least ? internal::concatenate(least) : "",
+                                 has_least ? internal::exact_text(least) : "",
                                  has_least && has_most ? " to "
                                  : has_least           ? " or more"
                                  : has_most            ? " of at most "
                                                        : "",
-                                 has_most ? internal::concatenate(most) : "",
+                                 has_most ? internal::exact_text(most) : "",
                                  may_be_nan ? ", or NaN" : "");
   }
 };
@@ -68,7 +79,7 @@ struct NumberRange {
 namespace internal {
 
 inline std::string outside(const NumberRange& range, double found) {
-  return concatenate("expected ", range.text(), ", found ", found);
+  return concatenate("expected ", range.text(), ", found ", exact_text(found));
 }
 
 }  // namespace internal

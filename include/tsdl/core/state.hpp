@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -42,34 +41,38 @@ class StateBytes {
   /// Reads from `from`.
   explicit StateBytes(std::span<const std::byte> from) noexcept : from_(from), all_(from.size()) {}
 
+  // Each returns this object: bytes(has_close_).finite(close_)(average_).
+
   template <class... Parts>
-  void operator()(Parts&... parts) {
+  StateBytes& operator()(Parts&... parts) {
     (part(parts), ...);
+    return *this;
   }
 
   /// A number from `least` to `most`; never NaN.
   template <class Number>
-  void within(Number& value, std::type_identity_t<Number> least,
-              std::type_identity_t<Number> most) {
+  StateBytes& within(Number& value, std::type_identity_t<Number> least,
+                     std::type_identity_t<Number> most) {
     static_assert(std::is_arithmetic_v<Number>);
     Number stored = value;
     row(&stored, 1);
-    if (to_ || missing_) return;
-    // By their bits where they are not whole: -ffast-math believes that each is finite.
-    const auto in_double = static_cast<double>(stored);
-    if (is_finite(in_double) && stored >= least && stored <= most)
+    if (to_ || missing_) return *this;
+    // By the bits where it is not whole: -ffast-math takes every number for a finite one.
+    if (is_finite(static_cast<double>(stored)) && stored >= least && stored <= most)
       value = stored;
     else
       refuse("expected a number from ", least, " to ", most, ", found ", stored);
+    return *this;
   }
 
   /// A count of anything: from 0 to 2^53, so that it can grow further.
-  void count(Index& value) { within(value, 0, Index{1} << 53); }
+  StateBytes& count(Index& value) { return within(value, 0, Index{1} << 53); }
 
   /// Numbers, and buffers of numbers, that are finite.
   template <class... Parts>
-  void finite(Parts&... parts) {
+  StateBytes& finite(Parts&... parts) {
     (finite_part(parts), ...);
+    return *this;
   }
 
   /// A condition that holds for every state that was written. Refuses the bytes when they are read
@@ -86,7 +89,14 @@ class StateBytes {
  private:
   template <class Number>
   void finite_part(Number& value) {
-    within(value, std::numeric_limits<Number>::lowest(), std::numeric_limits<Number>::max());
+    static_assert(std::is_floating_point_v<Number>);
+    Number stored = value;
+    row(&stored, 1);
+    if (to_ || missing_) return;
+    if (is_finite(static_cast<double>(stored)))
+      value = stored;
+    else
+      refuse("expected a finite number, found ", stored);
   }
   template <class Scalar>
   void finite_part(Buffer<Scalar>& values) {

@@ -11,7 +11,6 @@
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/csv.hpp"
-#include "tsdl/data/series.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
@@ -115,12 +114,10 @@ inline std::vector<double> class_values(const Label& label) {
 
 namespace internal {
 
-inline void require_rows(Index least, std::string_view label, std::string_view option,
-                         Index value) {
+inline void require_at_least(Index least, std::string_view label, std::string_view option,
+                             Index value) {
   if (value < least)
     throw DataError(label, ": expected ", option, " of ", least, " or more, found ", value);
-  if (value > most_rows)
-    throw DataError(label, ": expected ", option, " of at most ", most_rows, ", found ", value);
 }
 inline void require_positive(std::string_view label, std::string_view option, double value) {
   if (!is_finite(value) || value <= 0)
@@ -128,29 +125,29 @@ inline void require_positive(std::string_view label, std::string_view option, do
 }
 
 inline void check(const RangeLabel& label) {
-  require_rows(1, "RangeLabel", "a lookback", label.lookback);
+  require_at_least(1, "RangeLabel", "a lookback", label.lookback);
 }
 inline void check(const DirectionLabel& label) {
-  require_rows(1, "DirectionLabel", "a horizon", label.horizon);
+  require_at_least(1, "DirectionLabel", "a horizon", label.horizon);
 }
 inline void check(const ThresholdLabel& label) {
-  require_rows(1, "ThresholdLabel", "a horizon", label.horizon);
-  require_rows(2, "ThresholdLabel", "a lookback", label.lookback);
+  require_at_least(1, "ThresholdLabel", "a horizon", label.horizon);
+  require_at_least(2, "ThresholdLabel", "a lookback", label.lookback);
   require_positive("ThresholdLabel", "width", label.width);
 }
 inline void check(const TripleBarrierLabel& label) {
-  require_rows(1, "TripleBarrierLabel", "a horizon", label.horizon);
-  require_rows(2, "TripleBarrierLabel", "a lookback", label.lookback);
+  require_at_least(1, "TripleBarrierLabel", "a horizon", label.horizon);
+  require_at_least(2, "TripleBarrierLabel", "a lookback", label.lookback);
   require_positive("TripleBarrierLabel", "take_profit", label.take_profit);
   require_positive("TripleBarrierLabel", "stop_loss", label.stop_loss);
 }
 inline void check(const ColumnLabel& label) {
-  require_rows(0, "ColumnLabel", "an offset", label.offset);
+  require_at_least(0, "ColumnLabel", "an offset", label.offset);
 }
 template <std::same_as<ColumnTargets> Any>
 void check(const Any& label) {
   if (label.columns.empty()) throw DataError("ColumnTargets: expected one or more columns");
-  require_rows(0, "ColumnTargets", "rows ahead", label.ahead);
+  require_at_least(0, "ColumnTargets", "rows ahead", label.ahead);
   std::vector<std::string> seen;
   for (const std::string& name : label.columns) {
     const std::string lower = ascii_lower(trimmed(name));

@@ -113,24 +113,29 @@ inline Json label_to_json(const Label& label) {
   return std::visit([](const auto& one) { return options_of(one); }, label);
 }
 
+/// A number of rows that a label reads; check(label) knows the least.
+inline Index rows_at(const Json& json, const char* key) {
+  return index_at(json, key, 0, most_rows);
+}
+
 inline Label label_of_kind(const std::string& kind, const Json& json) {
-  if (kind == "range") return RangeLabel{.lookback = index_at(json, "lookback")};
-  if (kind == "direction") return DirectionLabel{.horizon = index_at(json, "horizon")};
+  if (kind == "range") return RangeLabel{.lookback = rows_at(json, "lookback")};
+  if (kind == "direction") return DirectionLabel{.horizon = rows_at(json, "horizon")};
   if (kind == "threshold")
-    return ThresholdLabel{.horizon = index_at(json, "horizon"),
+    return ThresholdLabel{.horizon = rows_at(json, "horizon"),
                           .width = number_at(json, "width"),
-                          .lookback = index_at(json, "lookback")};
+                          .lookback = rows_at(json, "lookback")};
   if (kind == "triple_barrier")
-    return TripleBarrierLabel{.horizon = index_at(json, "horizon"),
+    return TripleBarrierLabel{.horizon = rows_at(json, "horizon"),
                               .take_profit = number_at(json, "take_profit"),
                               .stop_loss = number_at(json, "stop_loss"),
-                              .lookback = index_at(json, "lookback")};
+                              .lookback = rows_at(json, "lookback")};
   if (kind == "column")
     return ColumnLabel{.column = json.at("column").get<std::string>(),
-                       .offset = index_at(json, "offset")};
+                       .offset = rows_at(json, "offset")};
   if (kind == "targets")
     return ColumnTargets{.columns = json.at("columns").get<std::vector<std::string>>(),
-                         .ahead = index_at(json, "ahead")};
+                         .ahead = rows_at(json, "ahead")};
   throw Error("label: unknown kind '", kind, "'");
 }
 

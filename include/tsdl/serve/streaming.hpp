@@ -196,21 +196,19 @@ class StreamingPredictor {
   void restore(std::span<const std::byte> bytes) {
     const auto header = internal::SnapshotHeader::read(bytes);
     const std::span<const std::byte> state = bytes.subspan(header.bytes);
-    const std::vector<std::byte> before = state_bytes();
-    header.require({made_for_, before}, state);
-    StateBytes payload(state);
+    header.require({made_for_, state_bytes()}, state);
     std::vector<double> probe(probe_.size());
-    payload(probe);
+    StateBytes trial(state);
+    trial(probe);
     if (!internal::same_probe(probe, probe_))
       throw FormatError("snapshot: of a stream whose feature set ", recipe_.features,
                         " has other indicators or periods");
+    StreamingPredictor(*this).state(trial);  // a copy takes what may be refused
+    if (!trial.is_complete())
+      throw FormatError("snapshot: no stream has this state: ", trial.fault());
+    StateBytes payload(state);
+    payload(probe);
     this->state(payload);
-    if (!payload.is_complete()) {
-      StateBytes back{std::span(before)};
-      back(probe);
-      this->state(back);
-      throw FormatError("snapshot: no stream has this state: ", payload.fault());
-    }
     if (window_) window_->restore(*model_);
     if (carried_) carried_->restore(*model_);
     fault_ = {};

@@ -19,7 +19,8 @@ inline namespace TSDL_ABI {
 /// push(const Candle&) noexcept: takes the next candle and gives a double where N is 1, else a
 /// It may have `static constexpr bool needs_volume = true`, and a `state(StateBytes&)`; without the
 /// latter it can be part of a snapshot only if it is trivially copyable. Candles are valid (see
-/// validate) and ascend in time. Allocates: in the constructor only.
+/// validate) and ascend in time; a copy is also given made-up ones, by which feature sets are told
+/// apart. Allocates: in the constructor only.
 template <class T>
 concept Indicator = std::copyable<T> && requires(T indicator, const Candle& candle) {
   { T::names.size() } -> std::convertible_to<std::size_t>;

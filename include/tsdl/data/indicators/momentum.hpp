@@ -39,11 +39,7 @@ class RSI {
                             : internal::undefined;
   }
 
-  void state(StateBytes& bytes) {
-    bytes(has_close_);
-    bytes.finite(close_);
-    bytes(rises_, falls_);
-  }
+  void state(StateBytes& bytes) { bytes(has_close_).finite(close_)(rises_, falls_); }
 
  private:
   bool has_close_ = false;
@@ -114,9 +110,7 @@ class TSI {
   }
 
   void state(StateBytes& bytes) {
-    bytes(has_close_);
-    bytes.finite(close_);
-    bytes(slow_, fast_, slow_size_, fast_size_);
+    bytes(has_close_).finite(close_)(slow_, fast_, slow_size_, fast_size_);
   }
 
  private:
@@ -159,11 +153,7 @@ class UltimateOscillator {
     return 100 * sum / 7;
   }
 
-  void state(StateBytes& bytes) {
-    bytes(has_close_);
-    bytes.finite(close_);
-    bytes(pressure_, range_);
-  }
+  void state(StateBytes& bytes) { bytes(has_close_).finite(close_)(pressure_, range_); }
 
  private:
   bool has_close_ = false;
@@ -332,10 +322,7 @@ class Returns {
     return values;
   }
 
-  void state(StateBytes& bytes) {
-    bytes(has_close_);
-    bytes.finite(first_, close_);
-  }
+  void state(StateBytes& bytes) { bytes(has_close_).finite(first_, close_); }
 
  private:
   bool has_close_ = false;

@@ -232,11 +232,7 @@ class RelativeCandle {
     return values;
   }
 
-  void state(StateBytes& bytes) {
-    bytes(has_close_);
-    bytes.finite(close_);
-    bytes(range_);
-  }
+  void state(StateBytes& bytes) { bytes(has_close_).finite(close_)(range_); }
 
  private:
   bool has_close_ = false;

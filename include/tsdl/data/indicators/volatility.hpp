@@ -135,11 +135,7 @@ class ATR {
     return average_.push(range);
   }
 
-  void state(StateBytes& bytes) {
-    bytes(has_close_);
-    bytes.finite(close_);
-    bytes(average_);
-  }
+  void state(StateBytes& bytes) { bytes(has_close_).finite(close_)(average_); }
 
  private:
   bool has_close_ = false;

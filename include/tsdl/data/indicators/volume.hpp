@@ -55,10 +55,7 @@ class OnBalanceVolume {
     return total_;
   }
 
-  void state(StateBytes& bytes) {
-    bytes(previous_);
-    bytes.finite(total_);
-  }
+  void state(StateBytes& bytes) { bytes(previous_).finite(total_); }
 
  private:
   internal::Previous previous_;
@@ -152,10 +149,7 @@ class VolumePriceTrend {
     return is_warm ? total_ : internal::undefined;
   }
 
-  void state(StateBytes& bytes) {
-    bytes(previous_);
-    bytes.finite(total_);
-  }
+  void state(StateBytes& bytes) { bytes(previous_).finite(total_); }
 
  private:
   internal::Previous previous_;
@@ -231,10 +225,7 @@ class NegativeVolumeIndex {
     return index_;
   }
 
-  void state(StateBytes& bytes) {
-    bytes(previous_);
-    bytes.within(index_, 1e-300, 1e300);
-  }
+  void state(StateBytes& bytes) { bytes(previous_).within(index_, 1e-300, 1e300); }
 
  private:
   internal::Previous previous_;
