@@ -204,6 +204,8 @@ refused "splits without training" "fractions" "$train" --data candles.csv "${sma
   --validation 0.5 --test 0.5 --out none
 refused "tracking somewhere else" "expected a folder or http" "$train" --data candles.csv \
   "${small[@]}" --tracking sqlite:///x.db --out refused
+refused "a model's name" "may not hold" "$train" --data candles.csv "${small[@]}" \
+  --tracking none --register a/b --out none
 [ ! -e none ] || fail "options that are refused: files were made"
 passed "options that are refused"
 
