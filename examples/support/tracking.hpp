@@ -18,6 +18,7 @@
 #include "options.hpp"
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/parallel.hpp"
+#include "tsdl/track/mlflow/rules.hpp"
 #include "tsdl/track/tracker.hpp"
 #include "tsdl/train/trainer.hpp"
 
@@ -43,9 +44,17 @@ inline void add_tracking(CLI::App& app, TrackingOptions& o) {
       ->group(group);
 }
 
-/// Throws: tsdl::OptionError when an option was given that has no effect without a tracker.
+/// Throws: tsdl::OptionError when an option was given that has no effect without a tracker, or that
+/// the tracker would only refuse when the training is over.
 inline void check_tracking_options(const TrackingOptions& o) {
-  if (!o.target.empty()) return;
+  if (!o.target.empty()) {
+    try {
+      if (!o.model_name.empty()) tsdl::check_model_name(o.model_name);
+    } catch (const tsdl::DataError& error) {
+      throw tsdl::OptionError("--register: ", error.what());
+    }
+    return;
+  }
   const auto refuse = [](const char* option) {
     throw tsdl::OptionError(option, " has no effect without --tracking");
   };

@@ -157,6 +157,15 @@ TEST_CASE("a tracked run that an exception leaves ends as failed, with what was 
   CHECK(files.count("metrics/loss") == 1);
 }
 
+TEST_CASE("a name that MLflow takes for no model is refused before the training") {
+  for (const char* name : {"a/b", "a:b", "a%b", ".."})
+    CHECK(test::contains(test::message_of<tsdl::OptionError>([&] {
+                           examples::check_tracking_options({.target = "x", .model_name = name});
+                         }),
+                         "--register: model '" + std::string(name) + "'"));
+  CHECK_NOTHROW(examples::check_tracking_options({.target = "x", .model_name = "up or down"}));
+}
+
 TEST_CASE("a run without --tracking tracks nothing") {
   const test::TemporaryDirectory directory;
   const Program program;

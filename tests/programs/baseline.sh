@@ -204,6 +204,8 @@ refused "splits without training" "fractions" "$train" --data candles.csv "${sma
   --validation 0.5 --test 0.5 --out none
 refused "tracking somewhere else" "expected a folder or http" "$train" --data candles.csv \
   "${small[@]}" --tracking sqlite:///x.db --out refused
+refused "a model's name" "may not hold" "$train" --data candles.csv "${small[@]}" \
+  --tracking none --register a/b --out none
 [ ! -e none ] || fail "options that are refused: files were made"
 passed "options that are refused"
 
@@ -233,7 +235,10 @@ column tracked/history.csv validation_loss |
 for file in best.safetensors history.csv loss.svg report.html config.toml; do
   same "a tracked run: artifacts" tracked/$file "$first/artifacts/$file"
 done
-[ -d mlruns/models/baseline/version-1 ] || fail "a tracked run: its registered model"
+grep -q "^source: .*/artifacts/model\"\$" mlruns/models/baseline/version-1/meta.yaml &&
+  grep -q '^    data: "best.safetensors"$' "$first/artifacts/model/MLmodel" ||
+  fail "a tracked run: its registered model"
+same "a tracked run: its registered model" tracked/best.safetensors "$first/artifacts/model/best.safetensors"
 
 # A shell's background jobs ignore SIGINT, and so would the program.
 for signal in TERM INT; do

@@ -349,6 +349,30 @@ TEST_CASE("MLflow client: https, with a certificate that is trusted and without"
 }
 #endif
 
+TEST_CASE("MLflow client: a metric's history, on as many pages as the server makes of it") {
+  for (const bool folder_store : {true, false})
+    for (const std::size_t page : {1u, 7u, 20u, 100u}) {
+      const MLflowLoopback server({.folder_store = folder_store, .page = page});
+      MLflowClient client(server.uri());
+      const auto run = make_run(client);
+      CHECK(client.metric_history(run.run_id, "a b/c").empty());
+      Json metrics = no_items;
+      for (int i = 0; i < 20; ++i) {
+        const Json value = i % 3 == 0 ? Json("NaN") : Json(i * 0.1);
+        metrics.push_back({{"key", "a b/c"}, {"value", value}, {"timestamp", i}, {"step", i}});
+        metrics.push_back({{"key", "other"}, {"value", value}, {"timestamp", i}, {"step", i}});
+      }
+      client.log_batch(run.run_id, metrics, no_items, no_items);
+      const auto history = client.metric_history(run.run_id, "a b/c");
+      REQUIRE(history.size() == 20);
+      for (std::size_t i = 0; i < 20; ++i) CHECK(history[i] == metrics[2 * i]);
+    }
+  const MLflowLoopback server;
+  MLflowClient client(server.uri());
+  CHECK(error_of([&] { client.metric_history("nobody", "a"); }).code() ==
+        "RESOURCE_DOES_NOT_EXIST");
+}
+
 TEST_CASE("MLflow client: a model version is registered once") {
   MLflowLoopback server;
   MLflowClient client(server.uri());

