@@ -20,7 +20,7 @@ includes=(-I "$source/include" -isystem /usr/include/eigen3)
 # The namespace that a set of flags leads to.
 abi() { echo TSDL_ABI | "$compiler" -std=c++20 "$@" -E -P -x c++ -include tsdl/version.hpp "${includes[@]}" - | tail -n 1; }
 if [ "$(uname -m)" != x86_64 ]; then
-  echo "mixed_flags: not an x86-64 processor, nothing to mix"
+  echo "skipped: mixed flags: not an x86-64 processor"
   exit 0
 fi
 flags=(-march=x86-64 -msse3 -mssse3 -msse4.1 -msse4.2 -mavx "-mavx -mfma" -mavx2 -march=x86-64-v3

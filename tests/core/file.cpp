@@ -31,12 +31,14 @@ using test::write_bytes;
 
 constexpr std::chrono::hours day(24);
 
+#ifndef _WIN32
 /// The only temporary file in a directory.
 std::filesystem::path temporary_in(const std::filesystem::path& directory) {
   for (const auto& entry : std::filesystem::directory_iterator(directory))
     if (entry.path().filename().string().ends_with(".tsdl-tmp")) return entry.path();
   throw std::runtime_error("no temporary file");
 }
+#endif
 
 /// Makes a file that was written `age` ago.
 void write_old(const std::filesystem::path& path, std::chrono::seconds age) {
@@ -82,8 +84,10 @@ TEST_CASE("an AtomicFile is invisible until it is committed") {
 TEST_CASE("a file name relative to the working directory is written there") {
   const TemporaryDirectory directory;
   const int status = test::status_of_child([&] {
+    const std::filesystem::path before = std::filesystem::current_path();
     std::filesystem::current_path(directory.path());
     tsdl::write_file("plain.txt", "text");
+    std::filesystem::current_path(before);
     return 0;
   });
   CHECK(status == 0);
@@ -106,6 +110,7 @@ TEST_CASE("a file that cannot be opened or renamed is an Error that names it") {
   CHECK(directory.count() == 2);
 }
 
+#ifndef _WIN32  // needs users
 TEST_CASE("a directory that may not be written is an Error and stays as it was") {
   const TemporaryDirectory directory;
   const auto path = directory / "a.txt";
@@ -125,7 +130,9 @@ TEST_CASE("a directory that may not be written is an Error and stays as it was")
   CHECK(read_bytes(path) == "old");
   CHECK(directory.count() == 1);
 }
+#endif
 
+#ifndef _WIN32  // needs fork and limits of a process
 TEST_CASE("an old file survives a disk that is full, and nothing else remains") {
   const TemporaryDirectory directory;
   const auto path = directory / "a.txt";
@@ -145,7 +152,9 @@ TEST_CASE("an old file survives a disk that is full, and nothing else remains") 
   CHECK(read_bytes(directory / "small.txt") == "fits");
   CHECK(directory.count() == 2);
 }
+#endif
 
+#ifndef _WIN32  // needs fork
 TEST_CASE("the temporary of a killed process is removed, that of a live one is not") {
   const TemporaryDirectory directory;
   const auto path = directory / "best.safetensors";
@@ -184,6 +193,7 @@ TEST_CASE("the temporary of a killed process is removed, that of a live one is n
   CHECK(read_bytes(path) == "old");
   CHECK(directory.count() == 1);
 }
+#endif
 
 TEST_CASE("saves from many threads are whole, and nobody's file is taken for a stale one") {
   const TemporaryDirectory directory;
@@ -263,12 +273,17 @@ TEST_CASE("a name may be as long as names can be, and one that is longer is an E
     CHECK(read_bytes(path) == "text");
   }
   const auto longer = directory / std::string(256, 'n');
-  const std::string message = message_of<tsdl::Error>([&] { const tsdl::AtomicFile file(longer); });
-  CHECK(contains(message, longer.string() + ": cannot be written: "));
+#ifdef _WIN32  // which tells when the file gets its name
+  CHECK(contains(message_of<tsdl::Error>([&] { tsdl::write_file(longer, ""); }),
+                 longer.string() + ": cannot be renamed into place: "));
+#else
+  CHECK(contains(message_of<tsdl::Error>([&] { const tsdl::AtomicFile file(longer); }),
+                 longer.string() + ": cannot be written: "));
+#endif
   CHECK(directory.count() == 5);
 }
 
-#ifndef _WIN32
+#ifndef _WIN32  // needs permissions and pipes
 TEST_CASE("a written file has the permissions that the umask leaves") {
   const TemporaryDirectory directory;
   for (const mode_t umask : {0u, 022u, 027u, 077u}) {

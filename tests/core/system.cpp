@@ -100,8 +100,10 @@ TEST_CASE("an open file may be renamed and removed, and knows that it has no nam
   CHECK(file.state()->is_linked);
   CHECK(file.state()->is_regular);
   CHECK(std::filesystem::remove(directory / "to"));
+#ifndef _WIN32  // where the name goes when the file is closed, and Wine does not tell before
   REQUIRE(file.state());
   CHECK_FALSE(file.state()->is_linked);
+#endif
   CHECK_FALSE(tsdl::internal::rename_file(directory / "from", directory / "to"));
 }
 
@@ -147,7 +149,7 @@ TEST_CASE("this process runs, and the system knows itself") {
   CHECK(tsdl::internal::system_identity() == tsdl::internal::system_identity());
 }
 
-#ifndef _WIN32
+#ifndef _WIN32  // needs pipes with names, fork and signals
 TEST_CASE("reading waits for the other end of a pipe unless the file must be regular") {
   const TemporaryDirectory directory;
   const auto pipe = directory / "pipe";

@@ -272,9 +272,9 @@ TEST_CASE("clip holds what was scaled, and every refusal that is not of size sta
                  "feature a, row 0: too large"));
 
   // The difference itself overflows.
-  tsdl::StandardScaler far({.clip = 3});
-  far.fit(series_of({"a"}, {{1e308}, {1e308}}));
-  CHECK(far.transform<double>(series_of({"a"}, {{-1e308}})).column(0)[0] == -3);
+  tsdl::StandardScaler wide({.clip = 3});
+  wide.fit(series_of({"a"}, {{1e308}, {1e308}}));
+  CHECK(wide.transform<double>(series_of({"a"}, {{-1e308}})).column(0)[0] == -3);
 
   for (const double bad : {-1.0, -1e-300, infinity, test::nan})
     CHECK(contains(message_of<tsdl::DataError>([&] { tsdl::StandardScaler({.clip = bad}); }),

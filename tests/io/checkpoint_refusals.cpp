@@ -1,7 +1,9 @@
 // Model files that must not be loaded: each is refused with its path and what is wrong in it.
 #include <doctest/doctest.h>
+#ifndef _WIN32
 #include <sys/resource.h>
 #include <unistd.h>
+#endif
 
 #include <fstream>
 #include <functional>
@@ -370,6 +372,7 @@ TEST_CASE("model files: a configuration out of range or of other tensors is refu
   }
 }
 
+#ifndef _WIN32  // needs fork and limits of a process
 TEST_CASE("model files: sizes are compared with the tensors before anything is allocated") {
   const auto both = [](const Edit& a, const Edit& b) {
     return [=](Tensors& tensors, Metadata& metadata) {
@@ -423,6 +426,7 @@ TEST_CASE("model files: sizes are compared with the tensors before anything is a
     CHECK(status == 0);
   }
 }
+#endif
 
 TEST_CASE("model files: a file that is cut off anywhere, or longer, is refused") {
   const ModelFile file;

@@ -1,8 +1,10 @@
 // Files that must not be loaded, each made by hand.
 #include <doctest/doctest.h>
+#ifndef _WIN32
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#endif
 
 #include <cstdint>
 #include <filesystem>
@@ -67,14 +69,20 @@ TEST_CASE("the hand-made file that the refusals vary is itself accepted") {
 TEST_CASE("a file that cannot be read is an Error, not a FormatError") {
   const TemporaryDirectory directory;
   const auto absent = directory / "absent";
-  CHECK(message_of<tsdl::Error>([&] { tsdl::read_safetensors(absent); }) ==
-        absent.string() + ": cannot be read: No such file or directory");
+  const std::string why = message_of<tsdl::Error>([&] { tsdl::read_safetensors(absent); });
+#ifdef _WIN32
+  CHECK(why.starts_with(absent.string() + ": cannot be read: "));
+#else
+  CHECK(why == absent.string() + ": cannot be read: No such file or directory");
+#endif
   CHECK(message_of<tsdl::Error>([&] { tsdl::read_safetensors(directory.path()); }) ==
         directory.path().string() + ": not a regular file");
+#ifndef _WIN32
   const auto pipe = directory / "pipe";
   REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
   CHECK(message_of<tsdl::Error>([&] { tsdl::read_safetensors(pipe); }) ==
         pipe.string() + ": not a regular file");
+#endif
 }
 
 TEST_CASE("a header that is too short, too long or not there is refused") {
@@ -89,6 +97,7 @@ TEST_CASE("a header that is too short, too long or not there is refused") {
         "header: at most 100000000 bytes expected, 18446744073709551615 declared");
 }
 
+#ifndef _WIN32  // needs fork and limits of a process
 TEST_CASE("sizes that a header claims are compared with the file before they are allocated") {
   const TemporaryDirectory directory;
   const auto large_header = directory / "large-header";
@@ -116,6 +125,7 @@ TEST_CASE("sizes that a header claims are compared with the file before they are
   });
   CHECK(status == 0);
 }
+#endif
 
 TEST_CASE("a header that is not JSON is refused with the place") {
   CHECK(refusal("[]", 0) == "header: does not start with '{'");

@@ -12,7 +12,7 @@ saves=$(realpath "$1")
 apart=(unshare --pid --fork --kill-child)
 [ "$(id -u)" -eq 0 ] || apart+=(--user --map-root-user)
 [ "$("${apart[@]}" sh -c 'echo $$' 2>"$work/why")" = 1 ] || {
-  echo "namespaces: skipped: no namespace of processes can be made here: $(head -n 1 "$work/why")"
+  echo "skipped: saves of two namespaces: no namespace of processes can be made here: $(head -n 1 "$work/why")"
   exit 77
 }
 mkdir "$work/one"

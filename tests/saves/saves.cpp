@@ -27,7 +27,8 @@ int main(int argc, char** argv) {
   int status = 0;
   for (const std::string& fault : faults) {
     if (fault.empty()) continue;
-    std::fprintf(stderr, "process %d: %s\n", static_cast<int>(::getpid()), fault.c_str());
+    std::fprintf(stderr, "process %d: %s\n", static_cast<int>(tsdl::internal::process_id()),
+                 fault.c_str());
     status = 1;
   }
   return status;

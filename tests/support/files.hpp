@@ -1,14 +1,17 @@
 // What tests of files share: a directory of their own, raw bytes, errors as text, child processes.
 #pragma once
 
+#ifndef _WIN32
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
 
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -20,10 +23,10 @@ namespace test {
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
-    const std::string pattern = "tsdl-test-" + std::string(6, 'X');
-    std::string name = (std::filesystem::temp_directory_path() / pattern).string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("mkdtemp failed: " + name);
-    path_ = name;
+    std::random_device random;
+    do {
+      path_ = std::filesystem::temp_directory_path() / ("tsdl-test-" + std::to_string(random()));
+    } while (!std::filesystem::create_directory(path_));
   }
   TemporaryDirectory(const TemporaryDirectory&) = delete;
   TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
@@ -73,9 +76,16 @@ std::string message_of(const Action& action) {
 }
 
 /// Runs `action`, which returns an int, in a forked process and gives its exit status: that int,
-/// 100 for an exception, 128 + n for signal n.
+/// 100 for an exception, 128 + n for signal n. On Windows, which does not fork: in this process.
 template <class Action>
 int status_of_child(const Action& action) {
+#ifdef _WIN32
+  try {
+    return action();
+  } catch (...) {
+    return 100;
+  }
+#else
   const pid_t child = ::fork();
   if (child < 0) throw std::runtime_error("fork failed");
   if (child == 0) {
@@ -89,6 +99,14 @@ int status_of_child(const Action& action) {
   int status = 0;
   if (::waitpid(child, &status, 0) != child) throw std::runtime_error("waitpid failed");
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+#endif
+}
+
+/// Ends this process, a child, if it still runs then. Does nothing on Windows.
+inline void end_child_after([[maybe_unused]] unsigned seconds) {
+#ifndef _WIN32
+  ::alarm(seconds);
+#endif
 }
 
 }  // namespace test

@@ -2,7 +2,6 @@
 #include "tsdl/task/metrics.hpp"
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <string>
@@ -166,7 +165,7 @@ TEST_CASE("metrics: labels and sizes that do not fit are refused") {
 
 TEST_CASE("metrics: probabilities that are not numbers end in a result, not in a loop") {
   const int status = test::status_of_child([] {
-    ::alarm(5);
+    test::end_child_after(5);
     const double nan = std::nan("");
     const Metrics some = of({0.1, nan, 0.8, nan, 0.3}, {0, 1, 1, 0, 0});
     const Metrics all = of({nan, nan, nan}, {0, 1, 1});

@@ -2,7 +2,6 @@
 #include "tsdl/train/trainer.hpp"
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -408,7 +407,7 @@ TEST_CASE("training: nothing but skipped steps leaves the initial weights") {
 
 TEST_CASE("training: a rate that throws the weights out of range ends as diverged") {
   const int status = test::status_of_child([] {
-    ::alarm(5);
+    test::end_child_after(5);
     tsdl::set_thread_count(1);
     const auto toy = test::two_classes<float>(200);
     tsdl::LSTMClassifier<float> model({.input_size = 2, .hidden_size = 4, .num_layers = 1}, 6);

@@ -108,8 +108,10 @@ inline SystemFile::SystemFile(const std::filesystem::path& path, OpenFor purpose
   const DWORD creation = purpose == OpenFor::new_file           ? CREATE_NEW
                          : purpose == OpenFor::appending_or_new ? OPEN_ALWAYS
                                                                 : OPEN_EXISTING;
-  const DWORD flags =
-      purpose == OpenFor::locking ? FILE_FLAG_OPEN_REPARSE_POINT : FILE_ATTRIBUTE_NORMAL;
+  DWORD flags = FILE_ATTRIBUTE_NORMAL;
+  if (purpose == OpenFor::locking) flags |= FILE_FLAG_OPEN_REPARSE_POINT;
+  // Opens a directory too, so that state() can tell.
+  if (purpose == OpenFor::reading_regular) flags |= FILE_FLAG_BACKUP_SEMANTICS;
   native_ = ::CreateFileW(path.c_str(), (reads ? GENERIC_READ : 0) | (writes ? GENERIC_WRITE : 0),
                           FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, nullptr, creation,
                           flags, nullptr);

@@ -74,11 +74,11 @@ inline void onnx_quantiles(OnnxWriter& writer, const std::string& outputs, const
     }
   OnnxGraph& graph = writer.graph;
   const std::string x = onnx_double(writer, outputs);
-  const std::string far = onnx_double(writer, graph.node("Softplus", {outputs}, "distances"));
+  const std::string distances = onnx_double(writer, graph.node("Softplus", {outputs}, "distances"));
   const std::string kept =
       graph.node("Mul", {x, writer.constant("is_middle", {n}, free)}, "middles");
-  const std::string added =
-      graph.node("Mul", {far, writer.constant("is_distance", {n}, distance)}, "other_distances");
+  const std::string added = graph.node(
+      "Mul", {distances, writer.constant("is_distance", {n}, distance)}, "other_distances");
   const std::string parts = graph.node("Add", {kept, added}, "parts");
   const std::string stacked =
       graph.node("MatMul", {parts, writer.constant("sums", {n, n}, sums)}, "scaled_quantiles");

@@ -182,8 +182,8 @@ struct FastPrecision {
   /// An approximate reciprocal and a Newton step.
   template <class V>
   static TSDL_INLINE V ratio(const V& a, const V& b) noexcept {
-    const V near = approximate_reciprocal(b);
-    return a * (near * (V(typename V::value_type{2}) - b * near));
+    const V inverse = approximate_reciprocal(b);
+    return a * (inverse * (V(typename V::value_type{2}) - b * inverse));
   }
 };
 

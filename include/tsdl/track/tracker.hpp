@@ -5,8 +5,8 @@
 // MLflow's folder format; track/mlflow/rest.hpp sends to a server.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
-#include <ctime>
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -55,9 +55,8 @@ struct RunInfo {
 using Clock = std::function<std::int64_t()>;
 
 inline std::int64_t system_milliseconds() {
-  std::timespec now{};
-  std::timespec_get(&now, TIME_UTC);
-  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(since_1970).count();
 }
 
 /// Records one run. Call from one thread: start, then anything, then end. Throws: DataError when
