@@ -64,6 +64,12 @@ constexpr bool sanitized = false;
 constexpr bool sanitized = false;
 #endif
 
+#ifdef _WIN32
+constexpr bool forks = false;
+#else
+constexpr bool forks = true;
+#endif
+
 /// A line of /proc/self/status in bytes, or -1.
 long long process_memory(const std::string& key) {
   std::ifstream status("/proc/self/status");
@@ -282,8 +288,8 @@ TEST_CASE("windows check their bounds") {
 }
 
 TEST_CASE("a million windows of 60 x 86 cost less memory than the series once more") {
-  if (sanitized || process_memory("VmHWM:") < 0) {
-    MESSAGE("skipped: needs /proc/self/status and a build without sanitizers");
+  if (sanitized || !forks || process_memory("VmHWM:") < 0) {
+    MESSAGE("skipped: needs fork, /proc/self/status and a build without sanitizers");
     return;
   }
   // In a child process, whose peak is its own.

@@ -424,7 +424,7 @@ TEST_CASE("onnx: what cannot be exported is refused, and an older file stays") {
   tsdl::internal::check_onnx_size(500'000'000);
   CHECK(contains(
       message_of<tsdl::Error>([&] { tsdl::save_onnx(directory / "away" / "x", model, good); }),
-      "x: cannot be written: No such file"));
+      "x: cannot be written: "));
   CHECK(directory.count() == 1);
   CHECK(test::read_bytes(path) == "older");
   tsdl::save_onnx(path, model, good);
