@@ -16,10 +16,15 @@ out=build/fuzz directory=${TMPDIR:-/tmp}
 options=("$@")
 [[ " $* " == *" --count "* ]] || options+=(--count 1000000)
 mkdir -p "$out"
-printf '%s: tests/fuzz/fuzz.cpp\n\tclang++ %s $< -o $@\n-include %s.d\n' "$out/fuzz" \
-  "-std=c++20 -O1 -g1 -march=${MARCH:-native} -ffp-contract=off -fopenmp -Wall -Wextra -Werror \
+flags="-std=c++20 -O1 -g1 -march=${MARCH:-native} -ffp-contract=off -fopenmp -Wall -Wextra -Werror \
   -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer \
-  -D_GLIBCXX_ASSERTIONS -I include -I tests -isystem /usr/include/eigen3 -MMD -MF $out/fuzz.d" \
-  "$out/fuzz" >"$out/Makefile"
+  -D_GLIBCXX_ASSERTIONS -I include -I tests -isystem /usr/include/eigen3"
+{
+  printf '%s/fuzz: %s/fuzz.o %s/memory.o\n\tclang++ %s $^ -o $@\n' "$out" "$out" "$out" "$flags"
+  for name in fuzz memory; do
+    printf '%s/%s.o: tests/fuzz/%s.cpp\n\tclang++ %s -MMD -c $< -o $@\n-include %s/%s.d\n' \
+      "$out" "$name" "$name" "$flags" "$out" "$name"
+  done
+} >"$out/Makefile"
 make -f "$out/Makefile" "$out/fuzz"
 OMP_NUM_THREADS=1 "$out/fuzz" "${options[@]}" --directory "$directory"

@@ -13,7 +13,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
-#include <new>
 #include <string>
 #include <string_view>
 #include <typeinfo>
@@ -21,17 +20,6 @@
 #include "fuzz/samples.hpp"
 
 namespace {
-
-constexpr std::size_t most_bytes = std::size_t{64} << 20;  // of one allocation
-
-void* allocated(std::size_t size, std::size_t alignment) {
-  if (size > most_bytes) throw std::bad_alloc();
-  void* memory = nullptr;
-  if (::posix_memalign(&memory, std::max(alignment, sizeof(void*)),
-                       std::max<std::size_t>(size, 1)) != 0)
-    throw std::bad_alloc();
-  return memory;
-}
 
 std::uint64_t current = 0;  // the number of the file in use
 std::string sample_name, settings;
@@ -55,26 +43,6 @@ int failed(const std::string& what) {
 }
 
 }  // namespace
-
-// A limit of its own, which throws: the sanitizers' allocators would end the program instead.
-void* operator new(std::size_t size) { return allocated(size, alignof(std::max_align_t)); }
-void* operator new[](std::size_t size) { return allocated(size, alignof(std::max_align_t)); }
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return allocated(size, static_cast<std::size_t>(alignment));
-}
-void* operator new[](std::size_t size, std::align_val_t alignment) {
-  return allocated(size, static_cast<std::size_t>(alignment));
-}
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return std::malloc(size); }
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return std::malloc(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 
 extern "C" void __sanitizer_set_death_callback(void (*)()) __attribute__((weak));
 

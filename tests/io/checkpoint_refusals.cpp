@@ -231,11 +231,12 @@ TEST_CASE("model files: each number of a recipe is checked against what it may b
 
 TEST_CASE("model files: JSON that is nested without end is refused, and ends nothing") {
   const std::string deep = std::string(500'000, '[') + std::string(500'000, ']');
-  for (const auto& [key, text] :
+  for (const auto& entry :
        Metadata{{"tsdl.recipe", "{\"length\":" + deep + "}"},
                 {"tsdl.seed", deep},
                 {"tsdl.model", "{\"kind\":\"bilstm\",\"x\":{\"y\":" + deep + "}}"},
                 {"tsdl.task", "{\"kind\":\"binary\",\"pos_weight\":" + deep + "}"}}) {
+    const std::string &key = entry.first, &text = entry.second;
     CAPTURE(key);
     const std::string message = refusal([&](Tensors&, Metadata& m) {
       if (key != "tsdl.recipe") {

@@ -124,8 +124,9 @@ TEST_CASE("resume: each number is checked against what it may be") {
       {"m.fc.weight", {no_number, infinity}},
       {"v.fc.weight", {no_number, -1}},
   };
-  for (const auto& [name, refused] : others)
-    for (const double value : refused) {
+  for (const auto& other : others)
+    for (const double value : other.refused) {
+      const std::string name = other.name;
       CAPTURE(name);
       CAPTURE(value);
       CHECK(contains(file.with(name, value), ": expected "));
@@ -147,7 +148,9 @@ TEST_CASE("resume: each row of the history is checked") {
   } refused[] = {{0, no_number}, {0, 0},    {1, no_number}, {1, -1}, {2, -1},
                  {4, -1},        {4, 1.5},  {4, no_number}, {5, -1}, {5, 0.5},
                  {5, 0x1p63},    {7, -0.5}, {7, infinity},  {10, 2}};
-  for (const auto& [column, value] : refused) {
+  for (const auto& one : refused) {
+    const std::size_t column = one.column;
+    const double value = one.value;
     CAPTURE(column);
     CAPTURE(value);
     CHECK(contains(file.with("history", value, column), "'history': row 0, column "));

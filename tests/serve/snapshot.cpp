@@ -134,7 +134,9 @@ TEST_CASE("snapshot: a set of the same name and columns, of other periods, is an
       {"another indicator", FeatureSet("mine").add(tsdl::SMA(9), {"x"}),
        FeatureSet("mine").add(tsdl::EMA(9), {"x"})},
   };
-  for (const auto& [what, one, other] : pairs) {
+  for (const auto& pair : pairs) {
+    const std::string what = pair.what;
+    const FeatureSet &one = pair.one, &other = pair.other;
     CAPTURE(what);
     const auto data = tsdl::prepare<float>(candles, one, {.length = 4});
     auto unmarked = data.recipe;  // as in files of before
