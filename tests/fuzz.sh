@@ -3,7 +3,7 @@
 # built with clang, AddressSanitizer and UndefinedBehaviorSanitizer: only tsdl::Error may come out.
 #
 # Usage: tests/fuzz.sh [--count N] [--seed S] [--kind model|state|snapshot] [--first NUMBER]
-#   --count: 1000000 files when not given: about 15 minutes of one processor, and two to build.
+#   --count: 1000000 files when not given: about a quarter of an hour of one processor, and two minutes to build.
 #   --first: begins at this file; with --count 1 it makes one file again, which a failure has named.
 # Files are written to /dev/shm where there is one. What is built is kept in build/fuzz.
 set -euo pipefail
