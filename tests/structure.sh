@@ -112,22 +112,22 @@ check_parties() {
 }
 
 # What not every system has stands in one place, in a form for each: its headers in core/system.hpp
-# (pthread.h in core/system_fork.hpp), its functions in core/system*.hpp. What tracks a run still calls POSIX.
+# (pthread.h in core/system_fork.hpp), its functions in core/system*.hpp.
 check_system() {
   local file what
   while read -r file what; do
     case $what in
       *pthread.h*)
-        [[ "$file" == tsdl/core/system_fork.hpp || "$file" == tsdl/track/* ]] || echo "$file includes $what"
+        [[ "$file" == tsdl/core/system_fork.hpp ]] || echo "$file includes $what"
         ;;
       *immintrin.h* | *x86intrin.h* | *arm_neon.h* | *omp.h* | *httplib.h*) ;;
       '<'*.h'>' | '<sys/'*)
-        [[ "$file" == tsdl/core/system.hpp || "$file" == tsdl/track/* ]] || echo "$file includes $what"
+        [[ "$file" == tsdl/core/system.hpp ]] || echo "$file includes $what"
         ;;
     esac
   done < <(includes "$1")
   for file in $(headers "$1"); do
-    [[ "$file" != tsdl/core/system*.hpp && "$file" != tsdl/track/* ]] || continue
+    [[ "$file" != tsdl/core/system*.hpp ]] || continue
     sed -E 's/"([^"\\]|\\.)*"//g; s://.*::' "$1/$file" |
       grep -nE '(^|[^:_<>[:alnum:]])::[a-z_]+ ?[({]|(^|[^_[:alnum:]])_WIN32|__(unix|linux|APPLE)__' |
       sed "s:^:$file\::" || true

@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#if defined(__unix__)
+#ifndef _WIN32
 #include <unistd.h>
 #endif
 
@@ -103,7 +103,7 @@ TEST_CASE("within a parallel region the team is one thread") {
   CHECK(inside == 1);
 }
 
-#if defined(__unix__)
+#ifndef _WIN32
 TEST_CASE("a child that was forked after a parallel region goes on, with the same bits") {
   const test::ThreadCountGuard guard;
   tsdl::set_thread_count(2);

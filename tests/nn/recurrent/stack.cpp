@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#if defined(__unix__)
+#ifndef _WIN32
 #include <sys/mman.h>
 #endif
 
@@ -416,7 +416,7 @@ TEST_CASE_TEMPLATE("a stack refuses sequences and gradients of other shapes", Ce
   }
 }
 
-#if defined(__unix__)
+#ifndef _WIN32
 TEST_CASE("samples far apart are read where they are, and nothing between them") {
   // 8 GiB of addresses of which the first and the last pages can be read.
   constexpr std::size_t bytes = std::size_t{8} << 30, page = std::size_t{1} << 16;

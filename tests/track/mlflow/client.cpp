@@ -294,12 +294,12 @@ TEST_CASE("MLflow client: a write to a closed connection ends nothing while a re
   };
   CHECK(test::status_of_child([&] {
           ::signal(SIGPIPE, SIG_DFL);
-          const tsdl::internal::WithoutSigpipe guard;
+          const tsdl::internal::WithoutPipeSignal guard;
           return write_to_nobody();
         }) == 7);
   CHECK(test::status_of_child([&] {
           ::signal(SIGPIPE, SIG_DFL);
-          { const tsdl::internal::WithoutSigpipe guard; }
+          { const tsdl::internal::WithoutPipeSignal guard; }
           return write_to_nobody();  // outside it, all is as it was
         }) == 128 + SIGPIPE);
 }

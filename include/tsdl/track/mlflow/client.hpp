@@ -6,8 +6,6 @@
 #pragma once
 
 #include <httplib.h>
-#include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
@@ -23,6 +21,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/system.hpp"
 #include "tsdl/track/mlflow/address.hpp"
 
 #undef _res  // a macro of <resolv.h>, which httplib.h includes; Eigen has variables of that name
@@ -81,40 +80,6 @@ struct MLflowRun {
   std::string run_id;
   std::string artifact_uri;
 };
-
-namespace internal {
-
-/// Keeps a write to a closed connection from ending the process: blocks SIGPIPE in this thread and
-/// discards it if it was raised.
-class WithoutSigpipe {
- public:
-  WithoutSigpipe() {
-    sigemptyset(&sigpipe_);
-    sigaddset(&sigpipe_, SIGPIPE);
-    was_pending_ = pending();
-    pthread_sigmask(SIG_BLOCK, &sigpipe_, &before_);
-  }
-  WithoutSigpipe(const WithoutSigpipe&) = delete;
-  WithoutSigpipe& operator=(const WithoutSigpipe&) = delete;
-  ~WithoutSigpipe() {
-    int signal = 0;
-    if (!was_pending_ && pending()) sigwait(&sigpipe_, &signal);
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-
- private:
-  static bool pending() {
-    sigset_t waiting;
-    sigemptyset(&waiting);
-    sigpending(&waiting);
-    return sigismember(&waiting, SIGPIPE) == 1;
-  }
-  sigset_t sigpipe_{};
-  sigset_t before_{};
-  bool was_pending_ = false;
-};
-
-}  // namespace internal
 
 /// Talks to one tracking server. Used from one thread, except for stop(). Every call throws
 /// MLflowError; nothing is retried here. Source: https://mlflow.org/docs/latest/rest-api.html
@@ -336,7 +301,7 @@ class MLflowClient {
   /// Sends the request and returns its answer as JSON.
   template <class Request>
   Json send(const std::string& what, std::chrono::milliseconds timeout, const Request& request) {
-    const internal::WithoutSigpipe guard;
+    const internal::WithoutPipeSignal guard;
     const std::string where = uri() + ": " + what + ": ";
     if (stopped_) throw MLflowError(0, {}, true, where + "stopped");
     http_.set_read_timeout(timeout);

@@ -4,22 +4,20 @@
 // leaves behind is where nobody looks.
 #pragma once
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstddef>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
+#include "tsdl/core/error.hpp"
 #include "tsdl/core/file.hpp"
+#include "tsdl/core/system.hpp"
+#include "tsdl/core/system_file.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
@@ -37,14 +35,14 @@ inline std::vector<std::string> names_in(const std::filesystem::path& folder) {
   const std::filesystem::directory_iterator end;
   for (std::filesystem::directory_iterator at(folder, code); !code && at != end; at.increment(code))
     names.push_back(at->path().filename().string());
-  if (code) throw Error(folder.string(), ": cannot be listed: ", code.message());
+  if (code) throw Error(path_text(folder), ": cannot be listed: ", code.message());
   return names;
 }
 
 inline std::string whole_file(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  if (!in) throw Error(path.string(), ": cannot be read");
+  if (!in) throw Error(path_text(path), ": cannot be read");
   return text;
 }
 
@@ -53,10 +51,11 @@ inline std::string whole_file(const std::filesystem::path& path) {
 inline void move_file(const std::filesystem::path& from, const std::filesystem::path& to) {
   try {
     make_directories(to.parent_path());
-    if (::rename(from.c_str(), to.c_str()) != 0)
-      throw Error(to.string(), ": cannot be renamed into place: ", errno_text(errno));
+    if (!rename_file(from, to))
+      throw Error(path_text(to), ": cannot be renamed into place: ", last_error_text());
   } catch (const Error&) {
-    ::unlink(from.c_str());
+    std::error_code ignored;
+    std::filesystem::remove(from, ignored);
     throw;
   }
 }
@@ -65,13 +64,15 @@ inline void move_file(const std::filesystem::path& from, const std::filesystem::
 inline void place_text(const std::filesystem::path& folder, const std::filesystem::path& target,
                        std::string_view text) {
   const std::filesystem::path unfinished =
-      folder / ("text." + std::to_string(::getpid()) + std::string(temporary_suffix));
+      folder / ("text." + unique_digits() + std::string(temporary_suffix));
   std::ofstream out(unfinished, std::ios::binary | std::ios::trunc);
   out.write(text.data(), static_cast<std::streamsize>(text.size()));
   out.close();
   if (!out) {
-    ::unlink(unfinished.c_str());
-    throw Error(target.string(), ": cannot be written: ", errno_text(errno));
+    const std::string why = last_error_text();
+    std::error_code ignored;
+    std::filesystem::remove(unfinished, ignored);
+    throw Error(path_text(target), ": cannot be written: ", why);
   }
   move_file(unfinished, target);
 }
@@ -84,17 +85,15 @@ inline void place_lines(const std::filesystem::path& folder, const std::filesyst
   constexpr std::size_t page = 4096;
   std::string before;
   {
-    const FileDescriptor file(::open(target.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
-    struct stat state {};
-    if (file.get() >= 0 && ::fstat(file.get(), &state) == 0 && state.st_size > 0) {
-      const auto size = static_cast<std::size_t>(state.st_size);
+    SystemFile file(target, OpenFor::appending);
+    const std::optional<FileState> state = file.is_open() ? file.state() : std::nullopt;
+    if (state && state->size > 0) {
+      const auto size = static_cast<std::size_t>(state->size);
       if (size / page == (size + lines.size() - 1) / page) {
-        const ssize_t written = ::write(file.get(), lines.data(), lines.size());
-        if (written == static_cast<ssize_t>(lines.size())) return;
-        const int code = errno;
-        const bool restored = written <= 0 || ::ftruncate(file.get(), state.st_size) == 0;
-        throw Error(target.string(), ": cannot be written", restored ? "" : " and has half a line",
-                    ": ", errno_text(written < 0 ? code : ENOSPC));
+        if (file.write(lines.data(), lines.size())) return;
+        const std::string why = last_error_text();
+        throw Error(path_text(target), ": cannot be written",
+                    file.resize(state->size) ? "" : " and has half a line", ": ", why);
       }
       before = whole_file(target);
     }
@@ -119,9 +118,10 @@ bool place_folder(const std::filesystem::path& aside, const std::filesystem::pat
   const std::filesystem::path unfinished = aside / "new";
   make_directories(unfinished);
   fill(unfinished);
-  if (::rename(unfinished.c_str(), target.c_str()) == 0) return true;
-  if (errno == EEXIST || errno == ENOTEMPTY) return false;
-  throw Error(target.string(), ": cannot be renamed into place: ", errno_text(errno));
+  const FolderRename renamed = rename_folder(unfinished, target);
+  if (renamed == FolderRename::failed)
+    throw Error(path_text(target), ": cannot be renamed into place: ", last_error_text());
+  return renamed == FolderRename::done;
 }
 
 }  // namespace internal

@@ -16,8 +16,6 @@
 // store.
 #pragma once
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
@@ -222,7 +220,7 @@ class MLflowFolder final : public Tracker {
   /// internal::place_folder, through a folder beside the experiments.
   template <class Fill>
   bool place_folder(const Path& target, const Fill& fill) const {
-    const Path aside = root_ / (run_id_ + "." + std::to_string(::getpid()) + ".trash");
+    const Path aside = root_ / (run_id_ + "." + internal::unique_digits() + ".trash");
     return internal::place_folder(aside, target, fill);
   }
 

@@ -12,19 +12,14 @@
 // that a killed process left incomplete is dropped. No password or token is ever written here.
 #pragma once
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
@@ -33,6 +28,8 @@
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/file.hpp"
+#include "tsdl/core/system.hpp"
+#include "tsdl/core/system_file.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/track/mlflow/client.hpp"
 
@@ -50,39 +47,31 @@ namespace internal {
 class LineFile {
  public:
   explicit LineFile(std::filesystem::path path)
-      : path_(std::move(path)),
-        file_(::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) {
-    if (file_.get() < 0) fail("cannot be opened");
+      : path_(std::move(path)), file_(path_, OpenFor::appending_or_new) {
+    if (!file_.is_open()) fail("cannot be opened");
   }
 
   /// Returns false when another open file holds the lock, or the opened file has been removed
   /// since.
-  bool lock() const {
-    struct stat status {};
-    return ::flock(file_.get(), LOCK_EX | LOCK_NB) == 0 && ::fstat(file_.get(), &status) == 0 &&
-           status.st_nlink > 0;
+  bool lock() {
+    if (file_.lock() != Lock::taken) return false;
+    const std::optional<FileState> state = file_.state();
+    return state && state->is_linked;
   }
 
   std::int64_t size() const {
-    struct stat status {};
-    if (::fstat(file_.get(), &status) != 0) fail("cannot be read");
-    return status.st_size;
+    const std::optional<FileState> state = file_.state();
+    if (!state) fail("cannot be read");
+    return state->size;
   }
 
   /// Throws: Error when the disk is full or fails; none of `lines` is then kept.
   void append(std::string_view lines) {
     const std::int64_t before = size();
-    while (!lines.empty()) {
-      const ssize_t written = ::write(file_.get(), lines.data(), lines.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) {
-        const int code = errno;
-        cut(before);
-        errno = code;
-        fail("cannot be written");
-      }
-      lines.remove_prefix(static_cast<std::size_t>(written));
-    }
+    if (file_.write(lines.data(), lines.size())) return;
+    const std::string why = last_error_text();
+    cut(before);
+    throw Error(path_text(path_), ": cannot be written: ", why);
   }
 
   /// Whole lines from `offset` on: about `bytes` of them, but at least one if there is one.
@@ -91,10 +80,10 @@ class LineFile {
     for (;;) {
       const std::size_t before = text.size();
       text.resize(before + bytes);
-      const ssize_t got = ::pread(file_.get(), text.data() + before, bytes,
-                                  static_cast<off_t>(offset + static_cast<std::int64_t>(before)));
-      if (got < 0 && errno != EINTR) fail("cannot be read");
-      text.resize(before + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+      const std::ptrdiff_t got =
+          file_.read_at(text.data() + before, bytes, offset + static_cast<std::int64_t>(before));
+      if (got < 0) fail("cannot be read");
+      text.resize(before + static_cast<std::size_t>(got));
       const std::size_t end = text.rfind('\n');
       if (end != std::string::npos) return text.substr(0, end + 1);
       if (got == 0) return {};
@@ -119,20 +108,20 @@ class LineFile {
     return from == 0 ? text : std::string();
   }
 
-  void sync() const { ::fsync(file_.get()); }
+  void sync() const { file_.sync(); }
 
   static constexpr std::size_t chunk = 1u << 18;
 
  private:
   void cut(std::int64_t bytes) {
-    if (::ftruncate(file_.get(), static_cast<off_t>(bytes)) != 0) fail("cannot be cut");
+    if (!file_.resize(bytes)) fail("cannot be cut");
   }
   [[noreturn]] void fail(const char* what) const {
-    throw Error(path_.string(), ": ", what, ": ", errno_text(errno));
+    throw Error(path_text(path_), ": ", what, ": ", last_error_text());
   }
 
   std::filesystem::path path_;
-  FileDescriptor file_;
+  SystemFile file_;
 };
 
 inline std::string new_run_key() {
