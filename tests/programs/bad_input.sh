@@ -196,7 +196,7 @@ refuse_option() { refuse_training "$1 $2" "$3" --data good.csv "$1" "$2"; }
 small=(--hidden 8 --max-epochs 1)
 refuse_option --seq-len 0 "--seq-len: expected a whole number of 1 or more, got '0'"
 refuse_option --seq-len -1 "seq-len.*whole number.*-1"
-refuse_option --seq-len 9223372036854775807 "fewer than one window"
+refuse_option --seq-len 9223372036854775807 "a length of at most 1000000"
 refuse_option --seq-len 10.5 "seq-len"
 small=(--seq-len 10 --max-epochs 1)
 refuse_option --hidden 0 "--hidden: expected a whole number from 1 to 1000000, got '0'"

@@ -158,7 +158,7 @@ TEST_CASE("bootstrap: a function of values, options and seed") {
 }
 
 TEST_CASE("bootstrap: equal values leave no doubt") {
-  for (const double value : {0.0, 0.1, -1e300, 3e-310}) {
+  for (const double value : {0.0, 0.1, -1e300, 3e-308}) {
     CAPTURE(value);
     const std::vector<double> values(77, value);
     const MeanInterval interval = tsdl::block_bootstrap_mean(values);

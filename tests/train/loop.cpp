@@ -276,7 +276,7 @@ TEST_CASE("early stopping: each improvement starts the wait anew") {
   tsdl::internal::EarlyStoppingCallback callback({.patience = 2});
   tsdl::TrainerState state;
   for (const double loss : {3.0, 4.0, 2.0, 5.0, 1.0, 6.0}) {
-    state.history.push_back({.train_loss = loss, .validation = {}});
+    state.monitored = loss;
     callback.on_epoch(state);
     CHECK_FALSE(state.stop);
   }
@@ -299,7 +299,7 @@ TEST_CASE("plateau: what it archives goes on to the same rates, wherever it is c
         memory.start_reading();
         rest.archive(memory);
       }
-      state.history.push_back({.train_loss = losses[i], .validation = {}});
+      state.monitored = losses[i];
       (i < cut ? whole : rest).on_epoch(state);
       all.push_back(state.learning_rate);
     }
