@@ -24,7 +24,7 @@ found=$(pages "${inputs[@]}")
 [ -z "$found" ] || fail "$(head -n 20 <<<"$found")"
 for page in classtsdl_1_1RecurrentStack classtsdl_1_1RecurrentEncoder classtsdl_1_1Network classtsdl_1_1AnyModel \
   classtsdl_1_1BasicConfig classtsdl_1_1Task classtsdl_1_1TaskKind structtsdl_1_1Regression classtsdl_1_1Trainer \
-  classtsdl_1_1StreamingPredictor structtsdl_1_1Recipe classtsdl_1_1kernels_1_1DenormalGuard; do
+  classtsdl_1_1StreamingPredictor structtsdl_1_1Recipe classtsdl_1_1FloatModeGuard; do
   test -s "$work/docs/html/$page.html" || fail "there is no page $page.html"
 done
 grep -q '<b>Throws:</b>' "$work/docs/html/classtsdl_1_1Trainer.html" || fail "no Throws: on the Trainer's page"

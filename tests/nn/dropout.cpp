@@ -231,8 +231,11 @@ TEST_CASE("masks stand between the layers, one for each step") {
 TEST_CASE(
     "kept units are scaled by the rate at which units are dropped, not by the rate asked for") {
   // 0.3 is drawn as 19661 / 65536, and what is nearly 1 as 65535 / 65536.
-  for (const auto& [p, drawn] :
-       {std::pair{0.3, 19661 / 65536.0}, {0.999999, 65535 / 65536.0}, {1e-6, 0.0}, {0.25, 0.25}}) {
+  const struct {
+    double p, drawn;
+  } rates[] = {{0.3, 19661 / 65536.0}, {0.999999, 65535 / 65536.0}, {1e-6, 0.0}, {0.25, 0.25}};
+  for (const auto& rate : rates) {
+    const double p = rate.p, drawn = rate.drawn;
     CAPTURE(p);
     const tsdl::Philox philox(1, 2);
     const std::vector<double> in(4096, 1.0);

@@ -154,8 +154,6 @@ class AnyModel {
   using Visit = std::function<void(Parameter<Scalar>&)>;
   using VisitFixed = std::function<void(const Parameter<Scalar>&)>;
 
-  struct Held;
-
   /// The held model. Throws: Error when this was moved from.
   Held& held() {
     if (!held_) throw Error("AnyModel: it was moved from, and holds no model");
