@@ -59,8 +59,8 @@ inline std::filesystem::path temporary_path(const std::filesystem::path& path) {
 /// What the name of a temporary file tells of the process that writes it.
 struct TemporaryName {
   std::string system;  ///< its system_digits()
-  std::int64_t process =
-      0;  ///< its number, of names before version 0.3, whose files are not locked
+  /// Its number, in names of earlier versions, whose files are not locked; else 0.
+  std::int64_t process = 0;
 };
 
 /// None for a name that AtomicFile does not choose.
