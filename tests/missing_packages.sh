@@ -38,7 +38,7 @@ missing libcli11-dev ${disable}CLI11=ON
 missing libprotozero-dev "$hidden"
 missing libspdlog-dev ${disable}spdlog=ON
 missing libcpp-httplib-dev ${disable}PkgConfig=ON "$hidden" -DTSDL_PROTOZERO_INCLUDE=/usr/include
-missing doctest-dev ${disable}doctest=ON
+missing doctest-dev ${disable}doctest=ON -DTSDL_BUILD_BENCH=OFF  # where Google Benchmark is missing too
 missing libbenchmark-dev ${disable}benchmark=ON
 
 # None is left out above: what is asked for with tsdl_need is what was tested, and nothing is REQUIRED.
