@@ -136,7 +136,7 @@ void time_each(benchmark::State& state, double cells, double operations, const W
 /// Times work(layer).
 template <class Cell, class Work>
 void run(benchmark::State& state, bool products, const Work& work) {
-  const FloatModeGuard guard;
+  const tsdl::FloatModeGuard guard;
   Layer<Cell> layer(state.range(0), state.range(1));
   time_each<float>(state, static_cast<double>(layer.H * layer.B * steps),
                    products ? layer.product() : 0.0, [&] { work(layer); });
