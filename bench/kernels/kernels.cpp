@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string>
 #include <tsdl/core/buffer.hpp>
+#include <tsdl/core/float_mode.hpp>
 #include <tsdl/core/random.hpp>
 #include <tsdl/kernels/adamw.hpp>
 #include <tsdl/kernels/gru_cell.hpp>
