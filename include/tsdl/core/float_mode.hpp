@@ -1,8 +1,9 @@
 // The floating-point mode in which tsdl makes numbers, whatever mode its caller has set.
 //
 // One rule: every public call that makes numbers holds a FloatModeGuard, batch and stream alike,
-// and so does every task of a parallel region. Two exceptions need none, since neither meets a
-// denormal: the push of a single indicator, and the kernels, whose callers hold the guard.
+// and so does every task of a parallel region. The kernels leave it to their callers. The push of a
+// single indicator holds none: it meets no denormal, but rounds as its caller does; a FeatureStream
+// holds one for all of its indicators.
 #pragma once
 
 #include <cstdint>
