@@ -21,7 +21,6 @@ logged cmake --preset release
 logged "${build[@]}" --target train_bilstm predict
 
 programs=build/release/examples
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}  # threads that spin are slow where others use the cores too
 "$programs/train_bilstm" --data examples/data/sp500-daily.csv --out out "$@"
 "$programs/predict" --model out/best.safetensors --data examples/data/sp500-daily.csv \
   --out out/predictions.csv

@@ -24,8 +24,7 @@ logged() {  # logged NAME COMMAND...: its output only when it fails
 configure() {
   logged "$1: configure" cmake -S project -B "$1" -DCMAKE_CXX_COMPILER="$compiler" \
     -DCMAKE_CXX_FLAGS="$2" -DCMAKE_BUILD_TYPE= -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON \
-    -DCMAKE_DISABLE_FIND_PACKAGE_CLI11=ON -DCMAKE_DISABLE_FIND_PACKAGE_doctest=ON \
-    -DCMAKE_DISABLE_FIND_PACKAGE_OpenMP=ON "${@:3}"
+    -DCMAKE_DISABLE_FIND_PACKAGE_CLI11=ON -DCMAKE_DISABLE_FIND_PACKAGE_doctest=ON "${@:3}"
 }
 
 # probe NAME: builds the small program and runs it.

@@ -9,14 +9,14 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source examples/support/packages.sh
-need_packages "${build_packages[@]}" clang libomp-dev libclang-rt-14-dev
+need_packages "${build_packages[@]}" clang libclang-rt-14-dev
 
 out=build/fuzz directory=${TMPDIR:-/tmp}
 [ ! -w /dev/shm ] || directory=/dev/shm
 options=("$@")
 [[ " $* " == *" --count "* ]] || options+=(--count 1000000)
 mkdir -p "$out"
-flags="-std=c++20 -O1 -g1 -march=${MARCH:-native} -ffp-contract=off -fopenmp -Wall -Wextra -Werror \
+flags="-std=c++20 -O1 -g1 -march=${MARCH:-native} -ffp-contract=off -pthread -Wall -Wextra -Werror \
   -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer \
   -D_GLIBCXX_ASSERTIONS -I include -I tests -isystem /usr/include/eigen3"
 {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the library's tests with clang and LLVM's standard library, as on a Mac, and runs them: with
-# OpenMP, and with `serial` without.
+# threads, and with `serial` without.
 #
 # Usage: tests/libcxx.sh [serial] [NAME...]
 #   NAME: tests by their paths below tests/, as in core/file or nn/network; all of core, kernels,
@@ -10,10 +10,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source examples/support/packages.sh
-need_packages "${build_packages[@]}" clang libomp-dev libc++-dev libc++abi-dev doctest-dev
+need_packages "${build_packages[@]}" clang libc++-dev libc++abi-dev doctest-dev
 
-threads=(-fopenmp) out=build/libcxx/openmp
-if [ "${1:-}" = serial ]; then threads=() out=build/libcxx/serial && shift; fi
+threads=(-pthread) out=build/libcxx/threads
+if [ "${1:-}" = serial ]; then threads=(-DTSDL_NO_THREADS) out=build/libcxx/serial && shift; fi
 names=("$@")
 [ $# -gt 0 ] || mapfile -t names < <(cd tests && ls {core,kernels,task,nn,nn/recurrent,optim,data,data/indicators,train,select,track,io}/*.cpp |
   sed 's/\.cpp$//')
@@ -30,4 +30,4 @@ mkdir -p "$out"
   printf -- '-include %s/*.d\n' "$out"
 } >"$out/Makefile"
 make -f "$out/Makefile" -j "$(nproc)" "$out/tests"
-OMP_WAIT_POLICY=passive "$out/tests"
+"$out/tests"

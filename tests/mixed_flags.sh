@@ -25,8 +25,8 @@ if [ "$(uname -m)" != x86_64 ]; then
 fi
 flags=(-march=x86-64 -msse3 -mssse3 -msse4.1 -msse4.2 -mavx "-mavx -mfma" -mavx2 -march=x86-64-v3
   "-mavx2 -mfma" -mavx512f -march=x86-64-v4 "-march=x86-64-v4 -mno-avx512vl" -march=cascadelake
-  -march=icelake-server -march=sapphirerapids "-march=x86-64-v3 -mavxvnni" -fopenmp -ffast-math
-  -ffinite-math-only "-fopenmp -ffast-math")
+  -march=icelake-server -march=sapphirerapids "-march=x86-64-v3 -mavxvnni" -DTSDL_NO_THREADS
+  -ffast-math -ffinite-math-only "-DTSDL_NO_THREADS -ffast-math")
 for set in "${flags[@]}"; do
   # shellcheck disable=SC2086  # several flags
   printf '%s %s\n' "$(abi $set)" "${set// /,}"

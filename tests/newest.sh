@@ -44,4 +44,4 @@ echo "Eigen ${seen[0]}.${seen[1]}.${seen[2]}, xsimd ${seen[3]}.${seen[4]}.${seen
 cmake -S . -B build/newest -DCMAKE_BUILD_TYPE= -DCMAKE_CXX_FLAGS="$flags" -DTSDL_BUILD_TESTS=ON \
   -DTSDL_BUILD_EXAMPLES=OFF -DTSDL_BUILD_BENCH=OFF
 cmake --build build/newest --parallel "$(nproc)" --target tsdl_tests
-OMP_WAIT_POLICY=passive build/newest/tests/tsdl_tests "$@"
+build/newest/tests/tsdl_tests "$@"

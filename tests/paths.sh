@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Builds the tests that hang on the processor for each instruction set, with OpenMP and without, and
+# Builds the tests that hang on the processor for each instruction set, with threads and without, and
 # runs them: one line a path.
 #
 # Usage: tests/paths.sh [--short] [NAME...]
 #   --short: only the kernels, finite differences of gradients, and safetensors.
-#   NAME: sse2, sse2-openmp, avx2, avx2-openmp, avx512, avx512-openmp, aarch64, aarch64-openmp; all
-#   when none is given.
+#   NAME: sse2, sse2-threads, avx2, avx2-threads, avx512, avx512-threads, aarch64, aarch64-threads;
+#   all when none is given.
 # The tests are those of core, kernels, tasks, nn, optim, indicators and select, of features and the
 # scaler, of same bits, and of reading and writing files (tsdl_path_tests in
 # tests/CMakeLists.txt), where PyTorch is installed on random cases of its too, but not in aarch64,
@@ -18,7 +18,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-names=(sse2 sse2-openmp avx2 avx2-openmp avx512 avx512-openmp aarch64 aarch64-openmp)
+names=(sse2 sse2-threads avx2 avx2-threads avx512 avx512-threads aarch64 aarch64-threads)
 # -march= of each, what version.hpp calls it, and what /proc/cpuinfo must list for it to run.
 declare -A march=([sse2]=x86-64 [avx2]=x86-64-v3 [avx512]=x86-64-v4 [aarch64]=armv8-a)
 declare -A called=([sse2]=sse2 [avx2]=avx2_fma [avx512]=avx512bw [aarch64]=neon64)
@@ -46,8 +46,7 @@ if [ $program = tsdl_path_tests ] && python=$(command -p -v python3) && "$python
   export TSDL_TORCH_CASES=$PWD/build/paths/torch_cases TSDL_PYTHON=$python
   "$python" tests/goldens/torch_cases.py --out "$TSDL_TORCH_CASES" --seed 1
 fi
-# So that work is shared out on any machine, and a thread that waits holds no processor.
-export OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
+export OMP_NUM_THREADS=2  # so that work is shared out on any machine
 
 # Options of CMake by which it compiles for aarch64. Headers are anybody's, but Debian keeps what
 # CMake knows of some of them where only compilers for this machine look.
@@ -60,21 +59,21 @@ cross_options() {
 
 # build FOLDER PATH: the program of one path, for which its symbols must speak.
 build() {
-  local set=${2%-openmp} openmp=OFF threads="" spaces options=()
-  [ "$2" = "$set" ] || openmp=ON threads=_omp
+  local set=${2%-threads} threads=OFF suffix=_serial spaces options=()
+  [ "$2" = "$set" ] || threads=ON suffix=""
   [ "$set" != aarch64 ] || mapfile -t options < <(cross_options)
   cmake -S . -B "$1" -DCMAKE_BUILD_TYPE= -DCMAKE_CXX_FLAGS=-O1 -DTSDL_MARCH="${march[$set]}" \
-    -DTSDL_OPENMP="$openmp" -DTSDL_BUILD_TESTS=ON -DTSDL_BUILD_EXAMPLES=OFF -DTSDL_BUILD_BENCH=OFF \
+    -DTSDL_THREADS="$threads" -DTSDL_BUILD_TESTS=ON -DTSDL_BUILD_EXAMPLES=OFF -DTSDL_BUILD_BENCH=OFF \
     "${options[@]}" && cmake --build "$1" --target $program || return 1
   spaces=$(nm -C "$1/tests/$program" | grep -oE 'tsdl::v[0-9]+_[0-9a-z_]+::' | sort -u)
-  [[ "$spaces" =~ ^tsdl::v[0-9]+_[0-9]+_[0-9]+_${called[$set]}_[01]+$threads::$ ]] || {
+  [[ "$spaces" =~ ^tsdl::v[0-9]+_[0-9]+_[0-9]+_${called[$set]}_[01]+$suffix::$ ]] || {
     echo "built for another path: $spaces"
     return 1
   }
 }
 
 runs_here() {
-  local set=${1%-openmp} flags flag
+  local set=${1%-threads} flags flag
   [ "$set" != aarch64 ] || return 0
   flags=" $(grep -m 1 '^flags' /proc/cpuinfo) "
   for flag in ${needs[$set]}; do [[ "$flags" == *" $flag "* ]] || return 1; done
@@ -83,7 +82,7 @@ runs_here() {
 # run_tests FOLDER PATH
 run_tests() {
   local by=()
-  [ "${2%-openmp}" != aarch64 ] || by=(env -u TSDL_TORCH_CASES -u TSDL_PYTHON "${emulator[@]}")
+  [ "${2%-threads}" != aarch64 ] || by=(env -u TSDL_TORCH_CASES -u TSDL_PYTHON "${emulator[@]}")
   "${by[@]}" "$1/tests/$program"
 }
 
@@ -101,7 +100,7 @@ for name in "${names[@]}"; do
   if ! build "$folder" "$name" >"$folder/build.log" 2>&1; then
     verdict=failed what="not built: $(tail -n 1 "$folder/build.log") ($folder/build.log)"
   elif ! runs_here "$name"; then
-    verdict="not run" what="this processor lacks one of: ${needs[${name%-openmp}]}"
+    verdict="not run" what="this processor lacks one of: ${needs[${name%-threads}]}"
   elif run_tests "$folder" "$name" >"$folder/test.log" 2>&1; then
     what=$(counts "$folder/test.log")
   else

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source examples/support/packages.sh
-need_packages "${build_packages[@]}" clang libomp-dev doctest-dev doxygen openssl python3-onnx python3-torch \
+need_packages "${build_packages[@]}" clang doctest-dev doxygen openssl python3-onnx python3-torch \
   python3-yaml universal-ctags
 
 runtime=$PWD/build/onnxruntime  # ONNX files are run in it where node is there
@@ -18,8 +18,6 @@ fi
 
 cmake --preset release -DTSDL_BUILD_TESTS=ON
 cmake --build --preset release --parallel "$(nproc)"
-# Tests run side by side: a thread that waits must not hold the core that another test needs.
-export OMP_WAIT_POLICY=passive
 status=0
 ctest --test-dir build/release --output-on-failure --parallel "$(nproc)" "$@" || status=$?
 # ctest shows nothing of a test that passes, not even what it could not test here.

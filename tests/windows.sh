@@ -7,7 +7,7 @@
 #   nn, optim, data, train and io when none is given. The rest is done in that case only.
 # Left out: what talks to a server, by cpp-httplib, and the programs, which call POSIX.
 #
-# Everything is built in build/windows, at -O1, with OpenMP and linked statically; the first time this
+# Everything is built in build/windows, at -O1 and linked statically; the first time this
 # takes half an hour of a processor. MARCH is x86-64-v2 when not set: GCC does not align the stack of a
 # 64-bit Windows to the 32 bytes that it then relies on for AVX (its bug 54412). With
 # MARCH=x86-64-v3 the assembler is told to write moves that need no alignment.
@@ -22,7 +22,7 @@ names=("$@")
 march=${MARCH:-x86-64-v2}
 out=build/windows/$march
 compiler=x86_64-w64-mingw32-g++-posix
-flags=(-std=c++20 -O1 -march="$march" -ffp-contract=off -fopenmp -I include -I tests
+flags=(-std=c++20 -O1 -march="$march" -ffp-contract=off -I include -I tests
   -isystem build/windows/include -isystem /usr/include/eigen3 "-DTSDL_SOURCE_DIR=\"$PWD\"")
 case $march in
   x86-64 | x86-64-v2) ;;
@@ -38,7 +38,7 @@ done
 
 {
   printf 'objects =%s\n' "$(printf " $out/%s.o" main "${names[@]//\//.}")"
-  printf '%s: $(objects)\n\t%s -fopenmp -static $(objects) -o $@\n' "$out/tests.exe" "$compiler"
+  printf '%s: $(objects)\n\t%s -static $(objects) -o $@\n' "$out/tests.exe" "$compiler"
   for name in main "${names[@]}"; do
     printf '%s: tests/%s.cpp\n\t%s %s -MD -c $< -o $@\n' "$out/${name//\//.}.o" "$name" "$compiler" \
       "$(printf '%q ' "${flags[@]}" "${warnings[@]}")"
@@ -50,7 +50,7 @@ make -f "$out/Makefile" -j "$(nproc)" "$out/tests.exe"
 echo "windows: built in $((SECONDS - begin)) s"
 
 begin=$SECONDS status=0
-export WINEPREFIX=$PWD/build/windows/wine WINEDEBUG=-all WINEDLLOVERRIDES="mscoree=;mshtml=" OMP_WAIT_POLICY=passive
+export WINEPREFIX=$PWD/build/windows/wine WINEDEBUG=-all WINEDLLOVERRIDES="mscoree=;mshtml="
 wine "$out/tests.exe" >"$out/log" 2>"$out/wine.log" </dev/null || status=$?
 [ "$status" -eq 0 ] || {
   cat "$out/log"

@@ -5,7 +5,9 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <tsdl/core/parallel.hpp>
 #include <tsdl/kernels/simd.hpp>
 
 namespace bench {
@@ -39,15 +41,13 @@ double fma_peak() {
 /// The most that `threads` threads together reached in a few tries: one may be interrupted. They
 /// are the team of the library's parallel regions, so that no other one is woken.
 template <class Scalar>
-double fma_peak([[maybe_unused]] int threads) {
+double fma_peak(int threads) {
   double most = 0;
   for (int i = 0; i < 4; ++i) {
-    double sum = 0;
-#ifdef _OPENMP
-#pragma omp parallel num_threads(threads) reduction(+ : sum)
-#endif
-    sum += fma_peak<Scalar>();
-    most = std::max(most, sum);
+    std::atomic<double> sum{0};
+    tsdl::internal::parallel_team(threads,
+                                  [&](Index, Index) noexcept { sum += fma_peak<Scalar>(); });
+    most = std::max(most, sum.load());
   }
   return most;
 }

@@ -6,8 +6,8 @@
 #define TSDL_VERSION_PATCH 0
 
 // Everything in tsdl lives in an inline namespace named after the version, the instruction set,
-// whether OpenMP is on and whether the compiler may assume that no number is infinite or NaN: two
-// translation units compiled with different flags share no symbol, so the linker cannot hand
+// whether there are threads and whether the compiler may assume that no number is infinite or NaN:
+// two translation units compiled with different flags share no symbol, so the linker cannot hand
 // AVX-512 code to a caller that was built for SSE2.
 #if defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
 #define TSDL_INSTRUCTION_SET avx512bw
@@ -47,8 +47,8 @@
 #define TSDL_BIT_JOIN(value) TSDL_BIT_CHOOSE(TSDL_BIT_PLACE_##value)
 #define TSDL_BIT(flag) TSDL_BIT_JOIN(flag)
 
-#ifdef _OPENMP
-#define TSDL_ABI_THREADS _omp
+#ifdef TSDL_NO_THREADS  // everything runs on the calling thread; for systems without threads
+#define TSDL_ABI_THREADS _serial
 #else
 #define TSDL_ABI_THREADS
 #endif

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <malloc.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdlib>
 #include <limits>
@@ -163,13 +164,20 @@ TEST_CASE("allocation: every way to allocate is counted") {
   CHECK(count([] { tsdl::Buffer<float> buffer(100); }) == 1);
 }
 
-#ifdef _OPENMP
+#ifndef TSDL_NO_THREADS
 TEST_CASE("allocation: those of worker threads are counted too") {
   const test::ThreadCountGuard guard;
   tsdl::set_thread_count(2);
   const auto region = [] {
-#pragma omp parallel num_threads(2)
-    if (omp_get_thread_num() == 1) ::free(kept(::malloc(3)));
+    std::atomic<bool> helped{false};
+    tsdl::internal::parallel_team(2, [&](Index thread, Index) noexcept {
+      if (thread == 0) {
+        test::comes_true([&] { return helped.load(); });
+        return;
+      }
+      ::free(kept(::malloc(3)));
+      helped = true;
+    });
   };
   region();
   CHECK(count(region) == 1);

@@ -46,7 +46,7 @@ int posix_memalign(void** result, std::size_t alignment, std::size_t size) noexc
 }
 void free(void* pointer) noexcept { __libc_free(pointer); }
 
-// What locks, and what starts a team: counted, then the real one.
+// What locks: counted, then the real one.
 #define TSDL_TEST_COUNTED(counter, result, name, parameters, arguments)                       \
   result name parameters {                                                                    \
     static const auto real = reinterpret_cast<result(*) parameters>(dlsym(RTLD_NEXT, #name)); \
@@ -59,11 +59,6 @@ TSDL_TEST_COUNTED(locks, int, pthread_spin_lock, (pthread_spinlock_t * lock), (l
 TSDL_TEST_COUNTED(locks, int, pthread_rwlock_rdlock, (pthread_rwlock_t * lock), (lock))
 TSDL_TEST_COUNTED(locks, int, pthread_rwlock_wrlock, (pthread_rwlock_t * lock), (lock))
 TSDL_TEST_COUNTED(locks, int, sem_wait, (sem_t * lock), (lock))
-#ifdef _OPENMP
-TSDL_TEST_COUNTED(regions, void, GOMP_parallel,
-                  (void (*work)(void*), void* data, unsigned threads, unsigned flags),
-                  (work, data, threads, flags))
-#endif
 
 }  // extern "C"
 #endif

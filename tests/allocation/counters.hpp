@@ -1,9 +1,8 @@
-// How often a program has called for memory, locks and teams of threads.
+// How often a program has called for memory and locks.
 //
 // The programs of tests/allocation put themselves in front of the C library's malloc, which
-// operator new, the OpenMP runtime and its worker threads go through too, and in front of what
-// locks and what starts a parallel region. They are built with and without OpenMP. Under a
-// sanitizer, which does the same, only the code under test runs.
+// operator new and worker threads go through too, and in front of what locks. They are built with
+// and without threads. Under a sanitizer, which does the same, only the code under test runs.
 #pragma once
 
 #include <atomic>
@@ -22,9 +21,8 @@
 
 namespace test {
 
-inline std::atomic<long> allocations{0};  // of all threads, as the next two
+inline std::atomic<long> allocations{0};  // of all threads, as the next
 inline std::atomic<long> locks{0};        ///< mutexes, reader-writer and spin locks, semaphores
-inline std::atomic<long> regions{0};      ///< parallel regions
 
 /// How many allocations an action makes, in all threads.
 template <class Action>

@@ -22,6 +22,7 @@
 
 #include "allocation/counters.hpp"
 #include "data/helpers.hpp"
+#include "support/training.hpp"
 #include "tsdl/nn/factory.hpp"
 
 namespace {
@@ -30,6 +31,15 @@ using test::count, tsdl::Index;
 using tsdl::StreamMode;
 
 constexpr Index pushes = 10'000, length = 30;
+
+/// How many regions have been shared between threads.
+std::uint32_t started_regions() {
+#ifdef TSDL_NO_THREADS
+  return 0;
+#else
+  return tsdl::internal::thread_pool.regions();
+#endif
+}
 
 /// Runs an action in a child that may make no system call, and returns how that ended: 0, or the
 /// signal that killed it. -1: this machine does not let a process forbid itself system calls.
@@ -89,6 +99,7 @@ Model made(const tsdl::ClassifierOptions& options) {
 
 template <class Model>
 void check_quiet(const char* set, Index hidden, StreamMode mode) {
+  const test::AllHelpersGuard helpers;
   const tsdl::Candles candles = test::random_candles(1000, 3);
   const tsdl::Recipe recipe = recipe_of(candles, set);
   // Work enough for threads, were it given to them.
@@ -96,11 +107,12 @@ void check_quiet(const char* set, Index hidden, StreamMode mode) {
       made<Model>({.input_size = std::ssize(recipe.columns), .hidden_size = hidden});
   tsdl::StreamingClassifier stream(model, recipe, mode);
   const auto fresh = stream;
-  const long locked = test::locks, regions = test::regions;
+  const long locked = test::locks;
+  const auto regions = started_regions();
   double sum = 0;
   CHECK(count([&] { sum = push_all(stream, candles); }) == 0);
   CHECK(test::locks == locked);
-  CHECK(test::regions == regions);
+  CHECK(started_regions() == regions);
   CHECK(sum > 1000);
   if (!TSDL_TEST_COUNTS) return;
   auto again = fresh;
@@ -123,11 +135,12 @@ TEST_CASE("streaming: locks, teams and system calls are seen") {
   if (const int ended = without_system_calls([] { getppid(); }); ended != -1)
     CHECK(ended == SIGSYS);
   if (const int ended = without_system_calls([] {}); ended != -1) CHECK(ended == 0);
-#ifdef _OPENMP
-  const long regions = test::regions;
-#pragma omp parallel num_threads(2)
-  { static_cast<void>(omp_get_thread_num()); }
-  CHECK(test::regions == regions + 1);
+#ifndef TSDL_NO_THREADS
+  const test::ThreadCountGuard guard;
+  tsdl::set_thread_count(2);
+  const auto regions = started_regions();
+  tsdl::internal::parallel_team(2, [](Index, Index) noexcept {});
+  CHECK(started_regions() == regions + 1);
 #endif
 }
 #endif

@@ -289,7 +289,7 @@ refuse_model() {  # refuse_model NAME PATTERN FILE
 }
 header_bytes=$(od -An -tu8 -N8 model.safetensors | tr -d ' ')
 model_bytes=$(stat -c %s model.safetensors)
-tail -c +9 model.safetensors | head -c "$header_bytes" >header.json
+head -c $((header_bytes + 8)) model.safetensors | tail -c +9 >header.json
 tail -c +$((header_bytes + 9)) model.safetensors >data.bin
 safetensors header.json data.bin | cmp - model.safetensors || fail "the test's own writer"
 

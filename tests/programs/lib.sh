@@ -3,7 +3,6 @@
 
 export LC_ALL=C
 unset OMP_NUM_THREADS
-export OMP_WAIT_POLICY=passive  # threads that spin are slow where others use the processors too
 work=$(mktemp -d)
 mounted=
 cleanup() {

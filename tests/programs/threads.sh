@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The number of threads, and whether there is OpenMP at all, change no bit of what training writes.
+# The number of threads, and whether there are threads at all, change no bit of what training writes.
 #
 # Usage: threads.sh TRAIN_BILSTM TRAIN_BILSTM_SERIAL CANDLES
-#   TRAIN_BILSTM_SERIAL: the same program, same compiler and flags, built with -DTSDL_OPENMP=OFF.
+#   TRAIN_BILSTM_SERIAL: the same program, same compiler and flags, built with -DTSDL_NO_THREADS.
 #   CANDLES: a CSV file with the columns date,open,high,low,close,volume and 300 rows.
 set -euo pipefail
 
@@ -35,7 +35,7 @@ same_files() {  # same_files NAME DIRECTORY DIRECTORY
   passed "$1"
 }
 
-# compare NAME OPTION...: with 1, 2, 4 and 3 threads, and without OpenMP.
+# compare NAME OPTION...: with 1, 2, 4 and 3 threads, and without threads.
 compare() {
   local name=$1 threads seen
   shift
@@ -53,7 +53,7 @@ compare() {
   rm -rf other
   seen=$(most_threads "$serial" "${size[@]}" "$@" --out other)
   [ "$seen" -eq 1 ] || fail "$name: the serial program ran $seen threads"
-  same_files "$name, without OpenMP" one other
+  same_files "$name, without threads" one other
 }
 
 compare "plain"

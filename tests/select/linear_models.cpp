@@ -441,7 +441,7 @@ TEST_CASE("linear models: the number of Eigen's threads changes no bit") {
   };
   const auto [logistic, ridge] = fit(1);
   const auto [logistic_again, ridge_again] = fit(4);
-  Eigen::setNbThreads(0);  // as many as OpenMP says
+  Eigen::setNbThreads(0);  // as many as there are
   CHECK(same(logistic, logistic_again));
   CHECK(same(ridge, ridge_again));
 }

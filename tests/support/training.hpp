@@ -1,11 +1,13 @@
 // What tests of training share: small series with labels that can be learnt, weights as bytes.
 #pragma once
 
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <memory>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -104,7 +106,25 @@ bool has_finite_weights(const Model& model) {
   return finite;
 }
 
-/// Puts the number of threads back when the scope ends.
+/// While it lives, regions ask all helpers even on a busy machine, so that a test sees threads.
+class AllHelpersGuard {
+ public:
+#ifndef TSDL_NO_THREADS
+  AllHelpersGuard() : before_(tsdl::internal::thread_pool.ask_always(true)) {}
+  ~AllHelpersGuard() { tsdl::internal::thread_pool.ask_always(before_); }
+#else
+  AllHelpersGuard() {}
+#endif
+  AllHelpersGuard(const AllHelpersGuard&) = delete;
+  AllHelpersGuard& operator=(const AllHelpersGuard&) = delete;
+
+#ifndef TSDL_NO_THREADS
+ private:
+  bool before_;
+#endif
+};
+
+/// Puts the number of threads back when the scope ends; until then regions ask all helpers.
 class ThreadCountGuard {
  public:
   ThreadCountGuard() : before_(tsdl::thread_count()) {}
@@ -113,7 +133,19 @@ class ThreadCountGuard {
   ~ThreadCountGuard() { tsdl::set_thread_count(before_); }
 
  private:
+  AllHelpersGuard helpers_;
   int before_;
 };
+
+/// Waits for a condition. Returns false when it does not come true.
+template <class Condition>
+bool comes_true(const Condition& condition) {
+  const auto begin = std::chrono::steady_clock::now();
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() - begin > std::chrono::seconds(20)) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+  return true;
+}
 
 }  // namespace test

@@ -1,46 +1,59 @@
-// All threading is here: OpenMP when the compiler enables it, else serial.
+// Work that is shared between threads, by thread_pool.hpp; serial with TSDL_NO_THREADS.
 #pragma once
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <thread>
+#include <cstdlib>
 
 #include "tsdl/core/types.hpp"
 
-#ifdef _OPENMP
-#include <omp.h>
-
-#include "tsdl/core/system_fork.hpp"
+#ifndef TSDL_NO_THREADS
+#include "tsdl/core/thread_pool.hpp"
 #endif
 
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// The number of threads that parallel regions use. It is 1 in a child that was forked after a
-/// parallel region: OpenMP's threads stay with the parent, and GNU's runtime would wait for them
-/// forever. Results do not depend on it; for threads in a child, fork before, or exec.
-inline int thread_count() noexcept {
-#ifdef _OPENMP
-  return internal::has_lost_threads() ? 1 : omp_get_max_threads();
-#else
-  return 1;
-#endif
+#ifndef TSDL_NO_THREADS
+namespace internal {
+
+/// The first number of OMP_NUM_THREADS, as PyTorch and OpenBLAS take it; else the cores that this
+/// process may use.
+inline int default_thread_count() noexcept {
+  static const int count = [] {
+    const char* const text = std::getenv("OMP_NUM_THREADS");
+    const long number = text ? std::strtol(text, nullptr, 10) : 0;
+    return number > 0 ? static_cast<int>(std::min(number, 4096L)) : available_cores();
+  }();
+  return count;
 }
 
-/// Sets the number of threads for this thread's parallel regions; without OpenMP it does nothing.
-/// Results do not depend on it, bit for bit. Set it once: the runtime allocates when a team
-/// changes.
-inline void set_thread_count([[maybe_unused]] int threads) noexcept {
-#ifdef _OPENMP
-  omp_set_num_threads(threads);
-#endif
+/// What set_thread_count() asked for on this thread, or 0.
+inline constinit thread_local int wanted_threads = 0;
+
+}  // namespace internal
+
+/// The number of threads that parallel regions of this thread use, itself included. Results do not
+/// depend on it.
+inline int thread_count() noexcept {
+  return internal::wanted_threads > 0 ? internal::wanted_threads : internal::default_thread_count();
 }
+
+/// Sets the number of threads for this thread's parallel regions; less than 1 means 1. Before, it
+/// is the first number of the environment variable OMP_NUM_THREADS, or the number of cores that the
+/// process may use. Results do not depend on it, bit for bit. Threads are started by the first
+/// region that wants them, which allocates.
+inline void set_thread_count(int threads) noexcept {
+  internal::wanted_threads = std::max(1, threads);
+}
+#else
+inline int thread_count() noexcept { return 1; }
+inline void set_thread_count(int) noexcept {}
+#endif
 
 namespace internal {
 
 /// Work of fewer floating-point operations than this, some 40 us, stays on one thread. Threads pay
-/// off from 1e6 operations on while they still spin after their last work, and from 1e7 on when
+/// off from 1e6 operations on while they still spin after their last work, and from 2e7 on when
 /// they sleep (bench_parallel).
 inline constexpr double parallel_threshold = 4e6;
 
@@ -48,68 +61,29 @@ inline constexpr double parallel_threshold = 4e6;
 /// other longer than they gain.
 inline constexpr double shared_step_threshold = 1e5;
 
-/// Shares dependent steps, each made of several independent units, between threads; for work that
-/// cannot be divided otherwise. Each thread takes its own units first and then those that no thread
-/// has begun, so that a thread without a core is waited for only while it is inside a unit.
-class SharedSteps {
- public:
-  static constexpr Index most_units = 16;
-
-  SharedSteps(Index steps, Index units) noexcept : steps_(steps), units_(units) {
-    TSDL_ASSERT(units <= most_units);
-  }
-
-  /// Runs work(step, unit) until all units of all steps are done; called by each of `threads`. A
-  /// unit sees what all units of earlier steps wrote.
-  template <class Work>
-  void run(Index thread, Index threads, const Work& work) noexcept {
-    const Index first = units_ * thread / threads, own = units_ * (thread + 1) / threads - first;
-    for (Index s = 0; s < steps_; ++s) {
-      for (Index i = 0; i < units_; ++i) {
-        // Alternate direction each step: a thread's last weights are still cached.
-        const Index j = i < own && s % 2 != 0 ? own - 1 - i : i;
-        const Index unit = (first + j) % units_;
-        Index not_begun = s;
-        if (!begun_[unit].step.compare_exchange_strong(not_begun, s + 1, std::memory_order_relaxed))
-          continue;
-        work(s, unit);
-        done_.fetch_add(1, std::memory_order_release);
-      }
-      wait_for((s + 1) * units_);
-    }
-  }
-
- private:
-  struct alignas(64) Begun {
-    std::atomic<Index> step{0};  ///< the next step of this unit
-  };
-
-  /// Spins, since a unit takes a microsecond or two; a thread without a core takes longer.
-  void wait_for(Index units) const noexcept {
-    for (int turns = 0; done_.load(std::memory_order_acquire) < units; ++turns) {
-      if (turns > 20000)
-        std::this_thread::sleep_for(std::chrono::microseconds(20));
-      else if (turns > 4000)
-        std::this_thread::yield();
-    }
-  }
-
-  Index steps_, units_;
-  Begun begun_[most_units];
-  alignas(64) std::atomic<Index> done_{0};
-};
-
-/// Runs task(thread, threads) on each of at most `most` threads at the same time.
+/// Runs task(thread, threads) for thread 0 here and for each of up to `most` - 1 others on another
+/// thread, if one comes before task 0 has ended: others may come late or never. Task 0 must do what
+/// nobody else has done.
 template <class Task>
 void parallel_team([[maybe_unused]] Index most, const Task& task) noexcept {
-#ifdef _OPENMP
-  if (most > 1 && thread_count() > 1 && !omp_in_parallel()) {
-#pragma omp parallel
-    {
-      const Index threads = std::min<Index>(omp_get_num_threads(), most);
-      if (omp_get_thread_num() < threads) task(Index{omp_get_thread_num()}, threads);
+#ifndef TSDL_NO_THREADS
+  if (most > 1) {
+    struct Team {
+      const Task& task;
+      Index threads;
+    };
+    const auto wanted = static_cast<int>(std::min<Index>(most, thread_count()));
+    if (const int helpers = thread_pool.take(wanted - 1)) {
+      const Team team{task, Index{helpers} + 1};
+      thread_pool.run_team(
+          helpers,
+          [](const void* shared, Index thread) noexcept {
+            const Team& its = *static_cast<const Team*>(shared);
+            its.task(thread, its.threads);
+          },
+          &team);
+      return;
     }
-    return;
   }
 #endif
   task(Index{0}, Index{1});
@@ -117,16 +91,22 @@ void parallel_team([[maybe_unused]] Index most, const Task& task) noexcept {
 
 /// Runs task(0) ... task(n - 1), each once, on all threads when there are enough `operations`.
 /// Tasks may run in any order and must not throw; no task may read or write what another one
-/// writes.
+/// writes. A region within a task runs on that thread alone, and so does one while another thread
+/// of the program has the helpers.
 template <class Task>
 void parallel_for(Index n, [[maybe_unused]] double operations, const Task& task) noexcept {
-#ifdef _OPENMP
-  if (n > 1 && operations >= parallel_threshold && thread_count() > 1 && !omp_in_parallel()) {
-    // Not a worksharing loop: LLVM's runtime allocates in each of them.
-    std::atomic<Index> next{0};
-#pragma omp parallel
-    for (Index i = next++; i < n; i = next++) task(i);
-    return;
+#ifndef TSDL_NO_THREADS
+  if (n > 1 && operations >= parallel_threshold && n <= ThreadPool::most_parts) {
+    const auto wanted = static_cast<int>(std::min<Index>(n, thread_count()));
+    if (const int helpers = thread_pool.take(wanted - 1)) {
+      thread_pool.run_parts(
+          helpers, n,
+          [](const void* shared, Index part) noexcept {
+            (*static_cast<const Task*>(shared))(part);
+          },
+          &task);
+      return;
+    }
   }
 #endif
   for (Index i = 0; i < n; ++i) task(i);
@@ -136,3 +116,5 @@ void parallel_for(Index n, [[maybe_unused]] double operations, const Task& task)
 
 }  // namespace TSDL_ABI
 }  // namespace tsdl
+
+#include "tsdl/core/shared_steps.hpp"
