@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <numeric>
 #include <span>
 #include <string>
 #include <utility>
@@ -113,9 +114,9 @@ class StandardScaler {
       fitted.begin(series.names);
     else
       require_names(series.names);
-    for (std::size_t i = 0; i < fitted.names_.size(); ++i)
-      fitted.set_moments(
-          i, merged(fitted.moments(i), moments_of(series, ranges, static_cast<Index>(i))));
+    const std::vector<Moments> added = moments_of(series, ranges);
+    for (std::size_t i = 0; i < added.size(); ++i)
+      fitted.set_moments(i, merged(fitted.moments(i), added[i]));
     *this = std::move(fitted);
   }
 
@@ -196,46 +197,86 @@ class StandardScaler {
     double variance = 0;
   };
 
-  /// Calls use(value) for each value of a feature in the ranges that is not NaN.
-  template <class Use>
-  static void for_each_value(const Series<double>& series, std::span<const RowRange> ranges,
-                             Index feature, const Use& use) {
+  /// Of each feature, over the values that are not NaN: their number, and the sums of v - center
+  /// and of its square.
+  struct Sums {
+    std::vector<Index> count;
+    std::vector<double> differences, squares;
+  };
+
+  /// Goes through whole rows, as they lie in memory.
+  static Sums sums_about(const std::vector<double>& centers, const Series<double>& series,
+                         std::span<const RowRange> ranges) {
+    const std::size_t n = centers.size();
+    Sums sums{std::vector<Index>(n), std::vector<double>(n), std::vector<double>(n)};
+    const double* center = centers.data();
+    Index* count = sums.count.data();
+    double *differences = sums.differences.data(), *squares = sums.squares.data();
+    for (const RowRange& range : ranges)
+      for (Index row = range.first; row < range.last; ++row) {
+        const double* values = series.column(row);
+        for (std::size_t i = 0; i < n; ++i) {  // branchless, so that compilers make vectors of it
+          const bool known = !is_nan(values[i]);
+          const double difference = known ? values[i] - center[i] : 0.0;
+          count[i] += known;
+          differences[i] += difference;
+          squares[i] += difference * difference;
+        }
+      }
+    return sums;
+  }
+
+  /// Each feature's first value in the ranges, or 0 where all are NaN.
+  static std::vector<double> first_values(const Series<double>& series,
+                                          std::span<const RowRange> ranges) {
+    std::vector<double> first(series.names.size());
+    std::vector<std::size_t> missing(first.size());
+    std::iota(missing.begin(), missing.end(), std::size_t{0});
+    for (const RowRange& range : ranges)
+      for (Index row = range.first; row < range.last && !missing.empty(); ++row)
+        std::erase_if(missing, [&, values = series.column(row)](std::size_t i) {
+          if (is_nan(values[i])) return false;
+          first[i] = values[i];
+          return true;
+        });
+    return first;
+  }
+
+  /// Throws: DataError for the first infinity of a feature in the ranges.
+  static void refuse_infinity(const Series<double>& series, std::span<const RowRange> ranges,
+                              std::size_t feature) {
     for (const RowRange& range : ranges)
       for (Index row = range.first; row < range.last; ++row) {
         const double value = series.column(row)[feature];
-        if (is_nan(value)) continue;
-        if (!is_finite(value))
-          throw DataError("StandardScaler: feature ",
-                          series.names[static_cast<std::size_t>(feature)], ", row ", row,
+        if (!is_nan(value) && !is_finite(value))
+          throw DataError("StandardScaler: feature ", series.names[feature], ", row ", row,
                           ": infinite");
-        use(value);
       }
   }
 
-  /// The moments of a feature in the ranges. Both passes add differences (from the first value,
+  /// The moments of every feature in the ranges. Both passes add differences (from the first value,
   /// then from the mean), so that a large offset costs no accuracy; the second pass also finds the
   /// rounding error of the mean.
-  static Moments moments_of(const Series<double>& series, std::span<const RowRange> ranges,
-                            Index feature) {
-    Index count = 0;
-    double first = 0;
-    double sum = 0;
-    for_each_value(series, ranges, feature, [&](double value) {
-      if (count++ == 0) first = value;
-      sum += value - first;
-    });
-    if (count == 0) return {};
-    const double n = static_cast<double>(count);
-    const double mean = first + sum / n;
-    double squares = 0;
-    double rest = 0;
-    for_each_value(series, ranges, feature, [&](double value) {
-      const double difference = value - mean;
-      squares += difference * difference;
-      rest += difference;
-    });
-    const double variance = (squares - rest * rest / n) / n;
-    return {count, mean, rest / n, is_finite(variance) ? std::max(variance, 0.0) : variance};
+  static std::vector<Moments> moments_of(const Series<double>& series,
+                                         std::span<const RowRange> ranges) {
+    std::vector<double> means = first_values(series, ranges);
+    const Sums about_first = sums_about(means, series, ranges);
+    for (std::size_t i = 0; i < means.size(); ++i) {
+      const double sum = about_first.differences[i];
+      if (!is_finite(sum)) refuse_infinity(series, ranges, i);  // or it overflowed
+      if (about_first.count[i] > 0) means[i] += sum / static_cast<double>(about_first.count[i]);
+    }
+    const Sums about_mean = sums_about(means, series, ranges);
+    std::vector<Moments> moments(means.size());
+    for (std::size_t i = 0; i < means.size(); ++i) {
+      if (about_mean.count[i] == 0) continue;
+      const double n = static_cast<double>(about_mean.count[i]);
+      const double rest = about_mean.differences[i];
+      const double variance = (about_mean.squares[i] - rest * rest / n) / n;
+      moments[i] = {about_mean.count[i], means[i], rest / n,
+                    is_finite(variance) ? std::max(variance, 0.0) : variance};
+    }
+    return moments;
   }
 
   /// The moments of both sets of rows; a side without values leaves the other's bits unchanged.

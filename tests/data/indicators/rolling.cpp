@@ -93,6 +93,26 @@ TEST_CASE("rolling windows equal windows computed afresh, every length") {
   }
 }
 
+TEST_CASE("means of windows longer than the table of shares equal means computed afresh") {
+  constexpr Index rows = 1200;
+  const std::vector<double> numbers = wild_numbers(rows, 4);
+  for (const Index n : {254, 255, 256, 257, 400}) {
+    CAPTURE(n);
+    tsdl::RollingMean mean(n);
+    tsdl::RollingDeviation deviation(n);
+    const double bound = static_cast<double>(n) * 0x1p-53;
+    for (Index row = 0; row < rows; ++row) {
+      mean.push(numbers[test::at(row)]), deviation.push(numbers[test::at(row)]);
+      if (row < n - 1) continue;
+      const Window window = window_at(numbers, row, n);
+      CHECK(std::abs(static_cast<double>(mean.value() - window.sum / n)) <=
+            3 * bound * static_cast<double>(window.size));
+      const double expected = static_cast<double>(std::sqrt(window.squares / n));
+      CHECK(std::abs(deviation.deviation() - expected) <= 1e-13 * expected);
+    }
+  }
+}
+
 TEST_CASE("a million pushes do not drift") {
   constexpr Index rows = 1'000'000;
   const std::vector<double> numbers = wild_numbers(rows, 2);

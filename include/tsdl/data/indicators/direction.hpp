@@ -2,6 +2,7 @@
 // are.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <string_view>
@@ -66,8 +67,8 @@ class ADX {
       const double up = c.high - previous_->high;
       const double down = previous_->low - c.low;
       range_.push(internal::true_range(c, previous_->close));
-      up_.push(up > down && up > 0 ? up : 0);
-      down_.push(down > up && down > 0 ? down : 0);
+      up_.push(internal::chosen(up > down, std::max(0.0, up), 0));
+      down_.push(internal::chosen(down > up, std::max(0.0, down), 0));
     }
     previous_.set(c);
     if (!range_.is_warm()) return internal::all_undefined<3>();
@@ -122,7 +123,8 @@ class Aroon {
         bytes.count(row);
       }
     };
-    static Value join(const Value& older, const Value& newer, Index, Index) noexcept {
+    static constexpr bool weighs = false;
+    static Value join(const Value& older, const Value& newer, Index, Index, double) noexcept {
       return newer.height > older.height ? newer : older;
     }
   };

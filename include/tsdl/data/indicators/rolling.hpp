@@ -14,6 +14,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <string_view>
@@ -39,9 +40,33 @@ inline Index checked_window(std::string_view name, Index window) {
 
 }  // namespace internal
 
+namespace internal {
+
+/// 1 / n and (n - 1) / n for small n: a division takes longer than all the rest of joining means.
+template <bool AllButOne>
+constexpr auto make_shares() noexcept {
+  std::array<double, 256> shares{};
+  for (std::size_t n = 1; n < shares.size(); ++n)
+    shares[n] = static_cast<double>(AllButOne ? n - 1 : 1) / static_cast<double>(n);
+  return shares;
+}
+template <bool AllButOne>
+inline constexpr auto small_shares = make_shares<AllButOne>();
+
+/// The share of one value, or of all but one, among n.
+template <bool AllButOne = false>
+double share_among(Index n) noexcept {
+  constexpr const auto& small = small_shares<AllButOne>;
+  if (n < static_cast<Index>(small.size())) return small[static_cast<std::size_t>(n)];
+  return static_cast<double>(AllButOne ? n - 1 : 1) / static_cast<double>(n);
+}
+
+}  // namespace internal
+
 /// The fold of the last `window` values by an associative operation, oldest first. Fold has a type
-/// Value and a static Value join(older, newer, n_older, n_newer); n_older and n_newer are the
-/// numbers of values folded on either side. Allocates: on construction only.
+/// Value and a static Value join(older, newer, n_older, n_newer, share); n_older and n_newer are
+/// the numbers of values folded on either side, and share is n_newer / (n_older + n_newer), if
+/// `static constexpr bool weighs` asks for it. Allocates: on construction only.
 template <class Fold>
 class RollingFold {
  public:
@@ -50,24 +75,28 @@ class RollingFold {
   /// Throws: ShapeError when the window is below 1.
   explicit RollingFold(Index window)
       : window_(internal::checked_window("RollingFold", window)),
-        tails_(static_cast<std::size_t>(window)) {}
+        tails_(static_cast<std::size_t>(window)) {
+    if constexpr (Fold::weighs) {
+      shares_.resize(tails_.size());
+      for (std::size_t i = 0; i < shares_.size(); ++i)
+        shares_[i] = static_cast<double>(i) / static_cast<double>(window);
+    }
+  }
   // Copies only, so that an indicator that was moved from, to itself too, can still be pushed to.
   RollingFold(const RollingFold&) = default;
   RollingFold& operator=(const RollingFold&) = default;
 
   void push(const Value& value) noexcept {
-    run_ = filled_ == 0 ? value : Fold::join(run_, value, filled_, 1);
+    run_ = filled_ == 0 ? value
+                        : Fold::join(run_, value, filled_, 1, internal::share_among(filled_ + 1));
     tails_[static_cast<std::size_t>(filled_)] = value;
     if (++filled_ < window_) {
       fold_ = is_warm_ ? Fold::join(tails_[static_cast<std::size_t>(filled_)], run_,
-                                    window_ - filled_, filled_)
+                                    window_ - filled_, filled_, share_of_run())
                        : run_;
       return;
     }
-    for (Index i = window_ - 1; i-- > 0;) {
-      Value& tail = tails_[static_cast<std::size_t>(i)];
-      tail = Fold::join(tail, tails_[static_cast<std::size_t>(i + 1)], 1, window_ - 1 - i);
-    }
+    finish_block();
     fold_ = run_;
     filled_ = 0;
     is_warm_ = true;
@@ -85,12 +114,30 @@ class RollingFold {
   }
 
  private:
+  /// Folds the tails of the block that is full.
+  void finish_block() noexcept {
+    Value tail = tails_.back();
+    for (Index i = window_ - 1; i-- > 0;) {
+      Value& one = tails_[static_cast<std::size_t>(i)];
+      one = tail =
+          Fold::join(one, tail, 1, window_ - 1 - i, internal::share_among<true>(window_ - i));
+    }
+  }
+
+  double share_of_run() const noexcept {
+    if constexpr (Fold::weighs)
+      return shares_[static_cast<std::size_t>(filled_)];
+    else
+      return 0;
+  }
+
   Index window_;
   Index filled_ = 0;  ///< values in the block that is being filled
   bool is_warm_ = false;
   Value run_{};  ///< the fold of that block's values
   Value fold_{};
-  std::vector<Value> tails_;  ///< tails_[i], i >= filled_: the fold of the last block from i on
+  std::vector<Value> tails_;    ///< tails_[i], i >= filled_: the fold of the last block from i on
+  std::vector<double> shares_;  ///< shares_[i]: i / window, where the fold weighs
 };
 
 /// A number folded over the last `window` values; NaN until the window is full.
@@ -118,33 +165,34 @@ namespace internal {
 
 struct Sum {
   using Value = double;
-  static double join(double older, double newer, Index, Index) noexcept { return older + newer; }
+  static constexpr bool weighs = false;
+  static double join(double older, double newer, Index, Index, double) noexcept {
+    return older + newer;
+  }
 };
 
 struct Largest {
   using Value = double;
-  static double join(double older, double newer, Index, Index) noexcept {
+  static constexpr bool weighs = false;
+  static double join(double older, double newer, Index, Index, double) noexcept {
     return std::max(older, newer);
   }
 };
 
 struct Smallest {
   using Value = double;
-  static double join(double older, double newer, Index, Index) noexcept {
+  static constexpr bool weighs = false;
+  static double join(double older, double newer, Index, Index, double) noexcept {
     return std::min(older, newer);
   }
 };
 
-/// The share of the newer side in a joined mean.
-inline double newer_share(Index n_older, Index n_newer) noexcept {
-  return static_cast<double>(n_newer) / static_cast<double>(n_older + n_newer);
-}
-
 /// Joining equal means gives that mean exactly; dividing a sum would not.
 struct Mean {
   using Value = double;
-  static double join(double older, double newer, Index n_older, Index n_newer) noexcept {
-    return older + (newer - older) * newer_share(n_older, n_newer);
+  static constexpr bool weighs = true;
+  static double join(double older, double newer, Index, Index, double share) noexcept {
+    return older + (newer - older) * share;
   }
 };
 
@@ -155,8 +203,9 @@ struct Moments {
     double mean = 0;
     double squares = 0;
   };
-  static Value join(const Value& older, const Value& newer, Index n_older, Index n_newer) noexcept {
-    const double share = newer_share(n_older, n_newer);
+  static constexpr bool weighs = true;
+  static Value join(const Value& older, const Value& newer, Index n_older, Index,
+                    double share) noexcept {
     const double difference = newer.mean - older.mean;
     return {older.mean + difference * share,
             older.squares + newer.squares +
@@ -233,7 +282,10 @@ inline constexpr double negligible = 1e-100, settled = 1e-90;
 
 /// An average after a push of x.
 inline double decayed(double average, double x) noexcept {
-  return is_zero(x) && std::abs(average) < negligible ? 0 : average;
+  if (std::abs(average) < negligible)
+      [[unlikely]]  // a jump: a selection would wait for the average
+    if (is_zero(x)) return 0;
+  return average;
 }
 
 }  // namespace internal
@@ -257,9 +309,11 @@ class ExponentialAverage {
   }
 
   double push(double x) noexcept {
-    average_ = has_started_ ? internal::decayed(average_ + alpha_ * (x - average_), x) : x;
+    if (is_warm()) [[likely]]
+      return average_ = next(x);
+    average_ = has_started_ ? next(x) : x;
     has_started_ = true;
-    if (missing_ > 0) --missing_;
+    --missing_;
     return value();
   }
   bool is_warm() const noexcept { return missing_ == 0; }
@@ -273,6 +327,10 @@ class ExponentialAverage {
   }
 
  private:
+  double next(double x) const noexcept {
+    return internal::decayed(average_ + alpha_ * (x - average_), x);
+  }
+
   double alpha_;
   Index warm_up_;
   Index missing_;  ///< values until it is warm
@@ -314,6 +372,12 @@ class WilderAverage {
 };
 
 namespace internal {
+
+/// `yes` or `no` without a jump: where markets rise or fall, jumps are guessed wrong half the time.
+inline double chosen(bool condition, double yes, double no) noexcept {
+  const double values[] = {no, yes};
+  return values[condition];
+}
 
 /// numerator / denominator where the denominator is above 0, else `otherwise`.
 inline double ratio_or(double otherwise, double numerator, double denominator) noexcept {

@@ -1,6 +1,7 @@
 // Indicators of volume. All need candles with volume.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -195,8 +196,9 @@ class MoneyFlowIndex {
   double push(const Candle& c) noexcept {
     const double price = internal::typical_price(c);
     const double before = previous_ ? internal::typical_price(*previous_) : price;
-    const double up = up_.push(price > before ? price * c.volume : 0);
-    const double down = down_.push(price < before ? price * c.volume : 0);
+    const double flow = price * c.volume;
+    const double up = up_.push(internal::chosen(price > before, flow, 0));
+    const double down = down_.push(internal::chosen(price < before, flow, 0));
     previous_.set(c);
     return up_.is_warm() ? 100 * internal::ratio_or(0.5, up, up + down) : internal::undefined;
   }
@@ -217,9 +219,10 @@ class NegativeVolumeIndex {
   static constexpr bool needs_volume = true;
 
   double push(const Candle& c) noexcept {
-    if (previous_ && c.volume < previous_->volume) {
+    if (previous_) {
       const double change = (c.close - previous_->close) / previous_->close;
-      index_ = std::clamp(index_ * (1 + change), 1e-300, 1e300);
+      const double growth = internal::chosen(c.volume < previous_->volume, 1 + change, 1);
+      index_ = std::clamp(index_ * growth, 1e-300, 1e300);
     }
     previous_.set(c);
     return index_;
