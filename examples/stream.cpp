@@ -86,6 +86,7 @@ class Session {
     if (!prediction) return;
     latencies_.add(elapsed.count());
     std::fputs(examples::predictions_line(name(), prediction.values).c_str(), stdout);
+    stream_.prepare();
   }
 
   Stream& stream_;

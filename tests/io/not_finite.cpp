@@ -45,7 +45,7 @@ TEST_CASE("a run whose weights break leaves the best model and a state to resume
                                  [&](const tsdl::TrainerState& state) {
                                    // Two healthy epochs, then a rate beyond any float in mid-epoch.
                                    if (state.epoch == 2 && state.windows_done > 60)
-                                     trainer.state().learning_rate = 3e38;
+                                     trainer.state().learning_rate = 1e300;
                                  },
                              .on_epoch =
                                  [&](const tsdl::TrainerState& state) {

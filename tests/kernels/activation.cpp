@@ -39,13 +39,13 @@ Values<Scalar> mapped(const Values<Scalar>& x, const F& f) {
 template <class Activation>
 constexpr auto sigmoid = [](const auto& x) {
   std::remove_cvref_t<decltype(x)> y[1] = {x};
-  Activation::template apply<1>(y);
+  Activation::sigmoid(y);
   return y[0];
 };
 template <class Activation>
 constexpr auto tanh_ = [](const auto& x) {
   std::remove_cvref_t<decltype(x)> y[1] = {x};
-  Activation::template apply<0>(y);
+  Activation::tanh(y);
   return y[0];
 };
 
@@ -183,17 +183,66 @@ TEST_CASE_TEMPLATE("vectors side by side have the values that each has alone", S
   tsdl::RandomStream random(4);
   Index different = 0;
   for (int round = 0; round < 200; ++round) {
-    V x[5], alone[5];
+    V sigmoids[5], tanhs[5], alone[2][5];
     for (Index j = 0; j < 5; ++j) {
       tsdl::Buffer<Scalar> values(kernels::lanes<Scalar>);
       for (Scalar& value : values) value = static_cast<Scalar>(random.uniform(-30.0, 30.0));
-      x[j] = kernels::load(values.data());
-      alone[j] = j < 3 ? sigmoid<tsdl::Accurate>(x[j]) : tanh_<tsdl::Accurate>(x[j]);
+      sigmoids[j] = tanhs[j] = kernels::load(values.data());
+      alone[0][j] = sigmoid<tsdl::Accurate>(sigmoids[j]);
+      alone[1][j] = tanh_<tsdl::Accurate>(tanhs[j]);
     }
-    tsdl::Accurate::apply<3>(x);
-    for (Index j = 0; j < 5; ++j) different += !xsimd::all(x[j] == alone[j]);
+    tsdl::Accurate::sigmoid(sigmoids);
+    tsdl::Accurate::tanh(tanhs);
+    for (Index j = 0; j < 5; ++j) {
+      different += !xsimd::all(sigmoids[j] == alone[0][j]);
+      different += !xsimd::all(tanhs[j] == alone[1][j]);
+    }
   }
   CHECK(different == 0);
+}
+
+TEST_CASE_TEMPLATE("the gates of a unit are within 5 ulp whatever the others are, and within 1",
+                   Scalar, float, double) {
+  constexpr Index W = kernels::lanes<Scalar>;
+  using V = kernels::Vec<Scalar>;
+  const Values<Scalar> all = whole_range<Scalar>();
+  const auto partners = test::converted<Scalar>(
+      std::vector<double>{0, 1e-30, -1e-3, 0.3, -2, 7.7, -17, 18.1, 30, -40, 87, -87, 1e30, -1e30});
+  double largest = 0, below = 0;
+  Index outside = 0;
+  const auto judge = [&](Scalar value, long double exact) {
+    const auto error = static_cast<double>(std::abs(static_cast<long double>(value) - exact));
+    outside += !(std::abs(value) <= 1);
+    if (std::abs(exact) >= static_cast<long double>(std::numeric_limits<Scalar>::min()))
+      largest = std::max(largest, error / static_cast<double>(ulp<Scalar>(exact)));
+    else
+      below = std::max(below, error);
+  };
+  for (std::size_t start = 0; start + W <= all.size(); start += W)
+    for (std::size_t turn = 0; turn < 3; ++turn) {
+      const V x = kernels::load_unaligned(all.data() + start);
+      const V other(partners[(start / W * 3 + turn) % partners.size()]);
+      V lstm[2][4] = {{x, x, other, x}, {other, other, x, other}}, gru[2] = {x, other};
+      for (V(&gates)[4] : lstm) tsdl::Accurate::gates<3>(gates);
+      tsdl::Accurate::gates<2>(gru);
+      for (Index lane = 0; lane < W; lane += turn == 0 ? 1 : 5) {
+        const auto at = static_cast<std::size_t>(lane);
+        const auto value = static_cast<long double>(x.get(at)),
+                   beside = static_cast<long double>(other.get(at));
+        for (const int j : {0, 1, 3}) {
+          const bool sigmoid_gate = j < 3;
+          judge(lstm[0][j].get(at), sigmoid_gate ? exact_sigmoid(value) : exact_tanh(value));
+          judge(lstm[1][j].get(at), sigmoid_gate ? exact_sigmoid(beside) : exact_tanh(beside));
+        }
+        judge(lstm[1][2].get(at), exact_sigmoid(value));
+        judge(gru[0].get(at), exact_sigmoid(value));
+        judge(gru[1].get(at), exact_sigmoid(beside));
+      }
+    }
+  CHECK(largest <= 5);
+  CHECK(below <= static_cast<double>(std::numeric_limits<Scalar>::min()));
+  CHECK(outside == 0);
+  MESSAGE(scalar_name<Scalar>, ": gates within ", largest, " ulp");
 }
 
 TEST_CASE_TEMPLATE("slopes are the derivatives, written in terms of the value", Scalar, float,
@@ -211,7 +260,7 @@ TEST_CASE_TEMPLATE("slopes are the derivatives, written in terms of the value", 
     CHECK(tsdl::LinearGates::sigmoid_slope(V(static_cast<Scalar>(x))).get(0) == 1);
     CHECK(tsdl::LinearGates::tanh_slope(V(static_cast<Scalar>(x))).get(0) == 1);
     V same[2] = {V(static_cast<Scalar>(x)), V(static_cast<Scalar>(-x))};
-    tsdl::LinearGates::apply<1>(same);
+    tsdl::LinearGates::gates<1>(same);
     CHECK(same[0].get(0) == static_cast<Scalar>(x));
     CHECK(same[1].get(0) == static_cast<Scalar>(-x));
   }

@@ -174,6 +174,7 @@ TEST_CASE_TEMPLATE("streaming: a state that is carried has the bits of one long 
     const auto rerun = tsdl::predict(fitted.model, windows);
     std::vector<double> expected(at(setting.outputs));
     for (Index row = 0; row < rows; ++row) {
+      if (row % 3 == 1) stream.prepare();
       const auto prediction = stream.push(fitted.candles[row]);
       REQUIRE(static_cast<bool>(prediction) == (row >= windows.end_row(0)));
       if (!prediction) continue;

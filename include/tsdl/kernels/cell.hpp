@@ -20,11 +20,20 @@
 //   weights         [P][I + H][gates][W]            W_ih above W_hh, columns in order of slots
 //   bias            [P][slots][W]
 //   h, h_prev, dh   one column per sample           padded to Hp = P * W units
+//   over_x          [P][gates][W] of a sample       bias + W_ih x
+//   over_h          [P][gates][W] of a sample       W_hh h_prev, with the biases of h's own slots
+//
+// A pre-activation is over_x + over_h, two sums that do not wait for each other: over_x may be
+// computed for all steps at once, and over_h before x is known. Each is one chain of fused
+// multiply-adds by ascending k or, where it is short and its latency counts, two chains of the even
+// and the odd k (chains_of). This order is the same for every batch, tile and path, and so are the
+// bits.
 //
 // P panels of W hidden units cover H; units beyond H have zero weights and biases, so their h stays
 // exactly 0 and so do their gradients.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <type_traits>
 
@@ -48,7 +57,7 @@ struct ForwardStep {
                     ///< before used last are still cached
   const Scalar* x;
   Index x_stride;           ///< from sample to sample
-  const Scalar* projected;  ///< the chains over x that project() computed, or null
+  const Scalar* projected;  ///< over_x, if project() computed it, or null
   Index projected_stride;   ///< from sample to sample
   const Scalar* h_prev;
   Index h_prev_stride;
@@ -70,8 +79,7 @@ struct StreamStep {
   static constexpr bool one_sample = true;
   static constexpr Index panels_known = Panels::known;
   static constexpr Index samples = 1, tile = 1, first_panel = 0;
-  static constexpr Index x_stride = 0, projected_stride = 0, h_prev_stride = 0, h_stride = 0;
-  static constexpr const Scalar* projected = nullptr;
+  static constexpr Index h_prev_stride = 0, h_stride = 0;
   static constexpr Scalar* saved = nullptr;
   Inputs inputs;  ///< a Size, like the next two
   Hidden hidden;
@@ -80,6 +88,8 @@ struct StreamStep {
   const Scalar *x, *h_prev, *cells_prev;
   const Weight* weights;
   const Scalar* bias;
+  Scalar* over_h;
+  bool prepared;  ///< over_h is that of h_prev
   Scalar *h, *cells;
 };
 
@@ -96,7 +106,42 @@ struct BackwardStep {
   Index dh_above_stride;
   Scalar* dc;     ///< in and out: [P][tile][W], for a cell with a state beside h
   Scalar* saved;  ///< in: gates; out: da
+  Scalar* dbias;  ///< [group][P][slots][W] += da, of bias_group samples each
 };
+
+/// The samples whose da one sum of the biases' gradients covers. Tiles have whole groups, so that
+/// the sums do not depend on the tiles.
+inline constexpr Index bias_group = 4;
+
+/// Calls f(p, b, sums) for each panel and sample of a step, f adds its da to `sums`, and adds the
+/// sums of each group of samples to the biases' gradients.
+template <class Cell, class F>
+TSDL_INLINE void for_each_unit(const BackwardStep<typename Cell::Scalar>& s, const F& f) noexcept {
+  using V = typename Cell::Vec;
+  for (Index p = 0; p < s.panels; ++p)
+    for (Index group = 0; group * bias_group < s.samples; ++group) {
+      Array<V, Cell::slots> sums;
+      TSDL_UNROLL
+      for (Index v = 0; v < Cell::slots; ++v) sums[v] = V(typename Cell::Scalar{0});
+      const Index end = std::min(s.samples, (group + 1) * bias_group);
+      for (Index b = group * bias_group; b < end; ++b) f(p, b, sums);
+      typename Cell::Scalar* out = s.dbias + (group * s.panels + p) * Cell::slots * Cell::W;
+      TSDL_UNROLL
+      for (Index v = 0; v < Cell::slots; ++v)
+        store(out + v * Cell::W, V(load_as<V>(out + v * Cell::W) + sums[v]));
+    }
+}
+
+/// Stores da in the place of a unit's gates, and adds it to `sums`.
+template <std::size_t N, class V>
+TSDL_INLINE void put_gradient(typename V::value_type* gate, const V (&da)[N],
+                              V (&sums)[N]) noexcept {
+  TSDL_UNROLL
+  for (std::size_t v = 0; v < N; ++v) {
+    store(gate + v * V::size, da[v]);
+    sums[v] = sums[v] + da[v];
+  }
+}
 
 /// Calls f(M, Q, p, b) for register blocks of the M samples from b on and the Q panels from p on,
 /// both compile-time numbers, until a step is covered. A single sample takes two panels at once:
@@ -123,107 +168,110 @@ TSDL_INLINE void for_each_block(const Step& s, const F& f) noexcept {
   }
 }
 
-/// Starts the chains of M samples from a bias of V vectors.
-template <Index M, Index V, Index Q = 1, class Batch>
-TSDL_INLINE void start_chains(Block<Batch, Q * M, V>& acc, const typename Batch::value_type* bias,
-                              Index bias_stride = 0) noexcept {
+/// The stride from panel to panel of a step's weights.
+template <class Cell, class Step>
+TSDL_INLINE Index panel_stride(const Step& s) noexcept {
+  using Weight = typename Step::Weight;
+  return (packed_rows<Weight>(s.inputs) + packed_rows<Weight>(s.hidden)) * Cell::gates * Cell::W;
+}
+
+/// Where the sums of Q panels start: over_x from the biases of x's slots, over_h from those that no
+/// slot of x has, else from zero.
+template <class Cell, Index Q>
+TSDL_INLINE void start_sums(Block<typename Cell::Vec, Q, Cell::gates>& start,
+                            const typename Cell::Scalar* bias, bool over_h) noexcept {
+  using V = typename Cell::Vec;
+  constexpr Index first_h_slot = Cell::slots - Cell::gates;
   TSDL_UNROLL
   for (Index q = 0; q < Q; ++q) {
     TSDL_UNROLL
-    for (Index v = 0; v < V; ++v) {
-      const auto start =
-          load_as<Batch>(bias + q * bias_stride + v * static_cast<Index>(Batch::size));
-      TSDL_UNROLL
-      for (Index m = 0; m < M; ++m) acc[q * M + m][v] = start;
+    for (Index v = 0; v < Cell::gates; ++v) {
+      const bool zero = over_h && first_h_slot + v < Cell::gates;
+      const Index slot = q * Cell::slots + (over_h ? first_h_slot + v : v);
+      start[q][v] = zero ? V(typename Cell::Scalar{0}) : load_as<V>(bias + slot * Cell::W);
     }
   }
 }
 
-/// The stride from panel to panel of a step's weights.
-template <Index V, class Batch, class Step>
-TSDL_INLINE Index panel_stride(const Step& s) noexcept {
-  using Weight = typename Step::Weight;
-  return (packed_rows<Weight>(s.inputs) + packed_rows<Weight>(s.hidden)) * V *
-         static_cast<Index>(Batch::size);
-}
-
-/// Starts the chains of M samples and Q panels: from the projected chains over x where the step has
-/// them, else from the biases of the panels from p on.
-template <Index M, Index V, Index Q, class Batch, class Step>
-TSDL_INLINE void start_chains(Block<Batch, Q * M, V>& acc, const Step& s,
-                              const typename Batch::value_type* bias, Index bias_stride, Index p,
-                              Index b) noexcept {
-  if (!s.projected) return start_chains<M, V, Q>(acc, bias, bias_stride);
-  TSDL_UNROLL
-  for (Index j = 0; j < Q * M; ++j) {
-    TSDL_UNROLL
-    for (Index v = 0; v < V; ++v)
-      acc[j][v] = load_as<Batch>(s.projected + (b + j % M) * s.projected_stride +
-                                 ((p + j / M) * V + v) * static_cast<Index>(Batch::size));
+/// Where the sums of a block of samples and panels are.
+template <class Scalar>
+struct SumsView {
+  const Scalar* over_x;
+  Index panel_stride, sample_stride;  ///< of over_x
+  Scalar* over_h;                     ///< [panel][sample][gates][W]; may be overwritten
+  const Scalar* x(Index q, Index m) const noexcept {
+    return over_x + q * panel_stride + m * sample_stride;
   }
-}
+};
 
-/// Continues the chains over x, by ascending k.
-template <Index M, Index V, Index Q, class Batch, class Step>
-TSDL_INLINE void chains_over_x(Block<Batch, Q * M, V>& acc, const Step& s, Index p,
-                               Index b) noexcept {
-  const Index stride = panel_stride<V, Batch>(s);
-  multiply_rows<M, V, Q>(acc, s.x + b * s.x_stride, s.x_stride, s.weights + p * stride, s.inputs,
-                         stride);
-}
+/// The sums of a block of M samples and Q panels, over x and over h.
+template <class Cell, Index M, Index Q>
+class BlockSums {
+ public:
+  using Scalar = typename Cell::Scalar;
 
-/// Continues them over h, by ascending k.
-template <Index M, Index V, Index Q, class Batch, class Step>
-TSDL_INLINE void chains_over_h(Block<Batch, Q * M, V>& acc, const Step& s, Index p,
-                               Index b) noexcept {
-  const Index stride = panel_stride<V, Batch>(s),
-              first = packed_rows<typename Step::Weight>(s.inputs);
-  multiply_rows<M, V, Q>(acc, s.h_prev + b * s.h_prev_stride, s.h_prev_stride,
-                         s.weights + p * stride + first * V * static_cast<Index>(Batch::size),
-                         s.hidden, stride);
-}
-
-/// Continues them over x, unless that part is projected, and then over h.
-template <Index M, Index V, Index Q, class Batch, class Step>
-TSDL_INLINE void chains_over_both(Block<Batch, Q * M, V>& acc, const Step& s, Index p,
-                                  Index b) noexcept {
-  if constexpr (Step::one_sample) {
-    chains_over_x<M, V, Q>(acc, s, p, b);
-    chains_over_h<M, V, Q>(acc, s, p, b);
-  } else {
-    // One loop for both, which halves the code to compile.
-    const Index stride = panel_stride<V, Batch>(s);
-    const auto* weights = s.weights + p * stride;
-    for (const bool over_h : {false, true}) {
-      const auto* from = over_h ? s.h_prev : s.x;
-      const Index from_stride = over_h ? s.h_prev_stride : s.x_stride;
-      const Index rows = over_h ? s.hidden : s.inputs;
-      if (over_h || !s.projected)
-        multiply_rows<M, V, Q>(acc, from + b * from_stride, from_stride, weights, rows, stride);
-      weights += rows * V * static_cast<Index>(Batch::size);
+  /// Computes them for the panels from p on and the samples from b on.
+  template <class Step>
+  TSDL_INLINE BlockSums(const Step& s, Index p, Index b) noexcept
+      : view_{own_x_, M * gate_width, gate_width, over_h_} {
+    if (s.projected)
+      view_ = {s.projected + b * s.projected_stride + p * gate_width, gate_width,
+               s.projected_stride, over_h_};
+    const Index stride = kernels::panel_stride<Cell>(s);
+    for (const bool h : {false, true}) {  // one loop for both: half the code to compile
+      if (!h && s.projected) continue;
+      Block<typename Cell::Vec, Q, Cell::gates> start;
+      start_sums<Cell, Q>(start, s.bias + p * Cell::slots * Cell::W, h);
+      sum_rows<M, Cell::gates, Q>(h ? over_h_ : own_x_, gate_width, start,
+                                  h ? s.h_prev + b * s.h_prev_stride : s.x + b * s.x_stride,
+                                  h ? s.h_prev_stride : s.x_stride,
+                                  s.weights + p * stride + (h ? s.inputs * gate_width : 0),
+                                  h ? s.hidden : s.inputs, stride);
     }
   }
+
+  const SumsView<Scalar>& view() const noexcept { return view_; }
+
+ private:
+  static constexpr Index gate_width = Cell::gates * Cell::W;
+  alignas(64) Array<Scalar, Q * M * gate_width> own_x_, over_h_;
+  SumsView<Scalar> view_;
+};
+
+/// Computes over_h of one sample for Q panels.
+template <class Cell, Index Q, class Step>
+TSDL_INLINE void sum_over_h(Block<typename Cell::Vec, Q, Cell::gates>& acc, const Step& s,
+                            Index p) noexcept {
+  constexpr Index gate_width = Cell::gates * Cell::W;
+  const Index stride = panel_stride<Cell>(s);
+  const auto* weights =
+      s.weights + p * stride + packed_rows<typename Step::Weight>(s.inputs) * gate_width;
+  start_sums<Cell, Q>(acc, s.bias + p * Cell::slots * Cell::W, true);
+  sum_terms<1, Cell::gates, Q>(acc, s.h_prev, 0, weights, s.hidden, stride);
 }
 
-/// Stores the vectors of a register block, one after the other.
-template <std::size_t N, std::size_t V, class Batch>
-TSDL_INLINE void store_all(typename Batch::value_type* aligned, const Batch (&acc)[N][V]) noexcept {
-  TSDL_UNROLL
-  for (std::size_t j = 0; j < N; ++j) {
-    TSDL_UNROLL
-    for (std::size_t v = 0; v < V; ++v) store(aligned + (j * V + v) * Batch::size, acc[j][v]);
-  }
+/// Computes over_h of one sample's next step, before its x is known.
+template <class Cell, class Step>
+void prepare(const Step& s) noexcept {
+  constexpr Index gate_width = Cell::gates * Cell::W;
+  for_each_block(s, [&](auto, auto Q, Index p, Index) TSDL_INLINE_LAMBDA {
+    Block<typename Cell::Vec, Q(), Cell::gates> acc;
+    sum_over_h<Cell, Q()>(acc, s, p);
+    store_all(s.over_h + p * gate_width, gate_width, acc);
+  });
 }
 
-/// Loads the vectors that store_all stored.
-template <std::size_t N, std::size_t V, class Batch>
-TSDL_INLINE void load_all(Batch (&acc)[N][V], const typename Batch::value_type* aligned) noexcept {
+/// The sums of one sample for Q panels, over x and over h.
+template <class Cell, Index Q, class Step>
+TSDL_INLINE void sum_both(Block<typename Cell::Vec, Q, Cell::gates>& over_x,
+                          Block<typename Cell::Vec, Q, Cell::gates>& over_h, const Step& s,
+                          Index p) noexcept {
+  const Index stride = panel_stride<Cell>(s);
+  start_sums<Cell, Q>(over_x, s.bias + p * Cell::slots * Cell::W, false);
+  sum_terms<1, Cell::gates, Q>(over_x, s.x, 0, s.weights + p * stride, s.inputs, stride);
+  if (!s.prepared) return sum_over_h<Cell, Q>(over_h, s, p);
   TSDL_UNROLL
-  for (std::size_t j = 0; j < N; ++j) {
-    TSDL_UNROLL
-    for (std::size_t v = 0; v < V; ++v)
-      acc[j][v] = load_as<Batch>(aligned + (j * V + v) * Batch::size);
-  }
+  for (Index q = 0; q < Q; ++q) load_all(over_h[q], s.over_h + (p + q) * Cell::gates * Cell::W);
 }
 
 /// The arguments of project(): `count` columns, x_stride apart.
@@ -238,16 +286,27 @@ struct Projection {
   Index bias_vectors;
 };
 
-/// Computes the chains over x of many columns at once, V vectors a panel. A step that starts from
-/// them gives the same bits as one that computes them itself.
+namespace internal {
+
+/// The columns j ... of a projection, M of them, for panel p.
+template <Index M, Index V, class Scalar>
+TSDL_INLINE void project_block(const Projection<Scalar>& s, Index p, Index j) noexcept {
+  constexpr Index W = lanes<Scalar>, width = V * W;
+  Block<Vec<Scalar>, 1, V> start;
+  load_all(start[0], s.bias + p * s.bias_vectors * W);
+  sum_rows<M, V, 1>(s.out + (j * s.panels + p) * width, s.panels * width, start,
+                    s.x + j * s.x_stride, s.x_stride, s.weights + p * s.weight_rows * width,
+                    s.inputs);
+}
+
+}  // namespace internal
+
+/// Computes over_x of many columns at once, V vectors a panel: the same bits as within a step.
 template <Index V, class Scalar>
 void project(const Projection<Scalar>& s) noexcept {
-  constexpr Index width = V * lanes<Scalar>;
-  const Rows<Scalar> columns{s.x, s.x_stride, 1, s.inputs, 0};
   for (Index p = 0; p < s.panels; ++p)
-    internal::multiply_panel<V, Scalar>({s.bias + p * s.bias_vectors * lanes<Scalar>, 0},
-                                        {s.out + p * width, s.panels * width}, columns,
-                                        s.weights + p * s.weight_rows * width, s.count);
+    for_each_rows(s.count,
+                  [&](auto M, Index j) noexcept { internal::project_block<M(), V>(s, p, j); });
 }
 
 /// dL/dh of one sample and panel: from step t + 1 and from above.

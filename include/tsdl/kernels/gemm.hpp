@@ -1,10 +1,9 @@
-// Matrix products on packed weights (pack.hpp), which every layer's forward and backward pass uses.
+// Matrix products on packed weights (pack.hpp), which every layer's forward and backward pass uses:
 //
-// Two products cover a network:
-//   multiply      out[j][n] = start[n] + sum_k a[j][k] * B[k][n]      (forward, dh_prev, dx)
-//   add_outer     dB[k][n] += sum_j a[j][k] * d[j][n]                 (weight gradients)
-// where j runs over samples or over (step, sample), k over the dimension that is summed, n over
-// lanes.
+//   out[j][n] = start[n] + sum_k a[j][k] * B[k][n]
+//
+// where j runs over samples, k over the dimension that is summed, n over lanes. The products of
+// weight gradients are in outer.hpp.
 //
 // B is packed. A register block keeps M rows by V vectors of sums in registers: it reads B strictly
 // forward, one aligned load per vector, and broadcasts a[j][k]. Each out[j][n] is one chain of
@@ -27,10 +26,12 @@ namespace kernels {
 inline constexpr Index register_rows = vector_registers == 32 ? 6 : 2;
 
 /// Calls f(M, j) for the register blocks that cover rows 0 ... count - 1: full ones, and then
-/// blocks of 4, 2 and 1 rows, so that few sizes are compiled. M is a std::integral_constant.
+/// blocks of 4, 2 and 1 rows, so that few sizes are compiled; 8 rows are 4 and 4, which are faster
+/// than 6 and 2. M is a std::integral_constant.
 template <Index M = register_rows, class F>
 TSDL_INLINE void for_each_rows(Index count, const F& f, Index j = 0) noexcept {
-  for (; j + M <= count; j += M) f(std::integral_constant<Index, M>{}, j);
+  for (; j + M <= count && !(M > 4 && count - j == 8); j += M)
+    f(std::integral_constant<Index, M>{}, j);
   if constexpr (M > 1) for_each_rows<(M > 4 ? 4 : M / 2)>(count, f, j);
 }
 
@@ -73,50 +74,155 @@ TSDL_INLINE void add_products(Block<Batch, Q * M, V>& acc, Index q,
   }
 }
 
+/// Every one of M rows begins at the row of its panel.
+template <Index M, Index V, Index Q, class Batch>
+TSDL_INLINE void repeat_rows(Block<Batch, Q * M, V>& acc,
+                             const Block<Batch, Q, V>& start) noexcept {
+  TSDL_UNROLL
+  for (Index j = 0; j < Q * M; ++j) {
+    TSDL_UNROLL
+    for (Index v = 0; v < V; ++v) acc[j][v] = start[j / M][v];
+  }
+}
+
 }  // namespace internal
+
+/// Stores the rows of a register block, `stride` values apart.
+template <std::size_t N, std::size_t V, class Batch>
+TSDL_INLINE void store_all(typename Batch::value_type* aligned, Index stride,
+                           const Batch (&acc)[N][V]) noexcept {
+  TSDL_UNROLL
+  for (std::size_t j = 0; j < N; ++j) {
+    TSDL_UNROLL
+    for (std::size_t v = 0; v < V; ++v)
+      store(aligned + static_cast<Index>(j) * stride + v * Batch::size, acc[j][v]);
+  }
+}
+
+/// Loads one row.
+template <std::size_t V, class Batch>
+TSDL_INLINE void load_all(Batch (&row)[V], const typename Batch::value_type* aligned) noexcept {
+  TSDL_UNROLL
+  for (std::size_t v = 0; v < V; ++v) row[v] = load_as<Batch>(aligned + v * Batch::size);
+}
+
+template <std::size_t N, std::size_t V, class Batch>
+TSDL_INLINE void clear_all(Batch (&acc)[N][V]) noexcept {
+  TSDL_UNROLL
+  for (std::size_t j = 0; j < N; ++j) {
+    TSDL_UNROLL
+    for (std::size_t v = 0; v < V; ++v) acc[j][v] = Batch(typename Batch::value_type{0});
+  }
+}
+
+/// Row r of Q panels of weights, which are `panel_stride` values apart, and the term that it holds:
+/// acc[q * M + m][v] = multiply_add(a[m * a_stride + r], panel[q][r][v], acc[q * M + m][v])
+template <Index M, Index V, Index Q, class Batch>
+TSDL_INLINE void add_packed_row(Block<Batch, Q * M, V>& acc, Block<Batch, Q * M, V>&,
+                                const typename Batch::value_type* a, Index a_stride,
+                                const typename Batch::value_type* panel, Index r, Index,
+                                Index panel_stride) noexcept {
+  TSDL_UNROLL
+  for (Index q = 0; q < Q; ++q) {
+    Array<Batch, V> b;
+    TSDL_UNROLL
+    for (Index v = 0; v < V; ++v)
+      b[v] =
+          load_as<Batch>(panel + q * panel_stride + (r * V + v) * static_cast<Index>(Batch::size));
+    internal::add_products<M, V, Q>(acc, q, a + r, a_stride, b);
+  }
+}
+
+/// The same where a row holds two terms as bfloat16: 2r goes to `even` and, if it is below `terms`,
+/// 2r + 1 to `odd`.
+template <Index M, Index V, Index Q, class Batch>
+TSDL_INLINE void add_packed_row(Block<Batch, Q * M, V>& even, Block<Batch, Q * M, V>& odd,
+                                const float* a, Index a_stride, const BFloat16Pair* panel, Index r,
+                                Index terms, Index panel_stride) noexcept {
+  TSDL_UNROLL
+  for (Index q = 0; q < Q; ++q) {
+    Array<Batch, V> low, high;
+    TSDL_UNROLL
+    for (Index v = 0; v < V; ++v)
+      split_halves(
+          &(panel + q * panel_stride + (r * V + v) * static_cast<Index>(Batch::size))->bits, low[v],
+          high[v]);
+    internal::add_products<M, V, Q>(even, q, a + 2 * r, a_stride, low);
+    if (2 * r + 1 < terms) internal::add_products<M, V, Q>(odd, q, a + 2 * r + 1, a_stride, high);
+  }
+}
 
 /// The inner loop, over Q panels at once, which are `panel_stride` values apart.
 /// Equations: for k < K, an Index or a Size,
 ///   acc[q * M + m][v] = multiply_add(a[m * a_stride + k], panel[q][k][v], acc[q * M + m][v])
-template <Index M, Index V, Index Q = 1, class Batch, class Count>
+template <Index M, Index V, Index Q = 1, class Batch, class Weight, class Count>
 TSDL_INLINE void multiply_rows(Block<Batch, Q * M, V>& acc, const typename Batch::value_type* a,
-                               Index a_stride, const typename Batch::value_type* panel,
-                               const Count& K, Index panel_stride = 0) noexcept {
-  constexpr Index W = Batch::size;
-  const auto row = [&](Index k) TSDL_INLINE_LAMBDA {
-    TSDL_UNROLL
-    for (Index q = 0; q < Q; ++q) {
-      Array<Batch, V> b;
-      TSDL_UNROLL
-      for (Index v = 0; v < V; ++v)
-        b[v] = load_as<Batch>(panel + q * panel_stride + (k * V + v) * W);
-      internal::add_products<M, V, Q>(acc, q, a + k, a_stride, b);
-    }
+                               Index a_stride, const Weight* panel, const Count& K,
+                               Index panel_stride = 0) noexcept {
+  for (Index r = 0; r < packed_rows<Weight>(K); ++r)
+    add_packed_row<M, V, Q>(acc, acc, a, a_stride, panel, r, K, panel_stride);
+}
+
+/// The chains that a sum of K terms is made in: one, or where the sum is so short that a step would
+/// wait for it two, of the even terms and of the odd ones.
+constexpr Index chains_of(Index K) noexcept { return K > 32 ? 1 : 2; }
+
+/// multiply_rows by chains_of(K) chains, of which the second begins at zero: side by side where the
+/// registers hold both.
+template <Index M, Index V, Index Q, class Batch, class Weight, class Count>
+TSDL_INLINE void sum_terms(Block<Batch, Q * M, V>& acc, const typename Batch::value_type* a,
+                           Index a_stride, const Weight* panel, const Count& K,
+                           Index panel_stride) noexcept {
+  if (chains_of(K) == 1) return multiply_rows<M, V, Q>(acc, a, a_stride, panel, K, panel_stride);
+  constexpr bool row_of_two = packed_rows<Weight>(2) == 1;
+  constexpr bool together = row_of_two || 2 * Q * M * V + V < vector_registers;
+  Block<Batch, Q * M, V> odd;
+  clear_all(odd);
+  const auto add = [&](auto& sums, auto& others, Index r) TSDL_INLINE_LAMBDA {
+    if (r < packed_rows<Weight>(K))
+      add_packed_row<M, V, Q>(sums, others, a, a_stride, panel, r, K, panel_stride);
+  };
+  const auto pair = [&](Index i) TSDL_INLINE_LAMBDA {
+    if constexpr (row_of_two) return add(acc, odd, i);
+    add(acc, acc, 2 * i);
+    if constexpr (together) add(odd, odd, 2 * i + 1);
   };
   if constexpr (internal::without_loop<Count, Q * V>) {
-    _Pragma("GCC unroll 64") for (Index k = 0; k < Count::known; ++k) row(k);
+    constexpr Index pairs = (Count::known + 1) / 2;
+    _Pragma("GCC unroll 64") for (Index i = 0; i < pairs; ++i) pair(i);
   } else {
-    for (Index k = 0; k < K; ++k) row(k);
+    for (Index i = 0; i < (K + 1) / 2; ++i) pair(i);
+  }
+  if constexpr (!together)
+    for (Index r = 1; r < K; r += 2) add(odd, odd, r);
+  TSDL_UNROLL
+  for (Index j = 0; j < Q * M; ++j) {
+    TSDL_UNROLL
+    for (Index v = 0; v < V; ++v) acc[j][v] = acc[j][v] + odd[j][v];
   }
 }
 
-/// The same with panels of bfloat16 weights.
-template <Index M, Index V, Index Q = 1, class Batch, class Count>
-TSDL_INLINE void multiply_rows(Block<Batch, Q * M, V>& acc, const float* a, Index a_stride,
-                               const BFloat16Pair* panel, const Count& K,
-                               Index panel_stride = 0) noexcept {
-  constexpr Index W = Batch::size;
-  const Index pairs = K / 2;
-  for (Index pair = 0; pair < pairs + K % 2; ++pair) {
-    TSDL_UNROLL
-    for (Index q = 0; q < Q; ++q) {
-      Array<Batch, V> even, odd;
-      TSDL_UNROLL
-      for (Index v = 0; v < V; ++v)
-        split_halves(&(panel + q * panel_stride + (pair * V + v) * W)->bits, even[v], odd[v]);
-      internal::add_products<M, V, Q>(acc, q, a + 2 * pair, a_stride, even);
-      if (pair < pairs) internal::add_products<M, V, Q>(acc, q, a + 2 * pair + 1, a_stride, odd);
-    }
+/// The sums of M rows and Q panels, each begun at its panel's row of `start`.
+/// Shapes: out Q * M rows of V vectors, out_stride apart.
+template <Index M, Index V, Index Q, class Batch>
+TSDL_INLINE void sum_rows(typename Batch::value_type* out, Index out_stride,
+                          const Block<Batch, Q, V>& start, const typename Batch::value_type* a,
+                          Index a_stride, const typename Batch::value_type* panel, Index K,
+                          Index panel_stride = 0) noexcept {
+  static_assert(M == 1 || Q == 1);
+  if (chains_of(K) == 1) {
+    Block<Batch, Q * M, V> acc;
+    internal::repeat_rows<M, V, Q>(acc, start);
+    multiply_rows<M, V, Q>(acc, a, a_stride, panel, K, panel_stride);
+    store_all(out, out_stride, acc);
+    return;
+  }
+  constexpr Index some = M > 1 ? M / 2 : M;  // two chains of all rows would need more registers
+  for (Index m = 0; m < M; m += some) {
+    Block<Batch, Q * some, V> acc;
+    internal::repeat_rows<some, V, Q>(acc, start);
+    sum_terms<some, V, Q>(acc, a + m * a_stride, a_stride, panel, K, panel_stride);
+    store_all(out + m * out_stride, out_stride, acc);
   }
 }
 
@@ -233,116 +339,6 @@ void multiply(Start start, Scalar* out, Index out_stride, const Rows<Scalar>& ro
     else
       internal::multiply_edge<V>(vectors, from, to, rows, panel, J, columns);
     n += vectors * W;
-  }
-}
-
-/// A grid of columns, (step, sample): column (t, b) starts at data + t * step_stride + b *
-/// sample_stride. A negative step stride runs time backwards.
-template <class Scalar>
-struct Columns {
-  const Scalar* data;
-  Index step_stride;
-  Index sample_stride;
-};
-
-/// Columns that one chain of a weight gradient covers before it is added to memory. Constant, so
-/// that sums do not depend on the number of threads; summing in two levels keeps float's error
-/// small.
-inline constexpr Index outer_block = 64;
-
-namespace internal {
-
-template <Index M, Index V, class Scalar>
-TSDL_INLINE void outer_rows(Scalar* out, const Columns<Scalar>& a, const Columns<Scalar>& d,
-                            Index steps, Index samples) noexcept {
-  constexpr Index W = lanes<Scalar>;
-  Block<Vec<Scalar>, M, V> acc;
-  TSDL_UNROLL
-  for (Index m = 0; m < M; ++m) {
-    TSDL_UNROLL
-    for (Index v = 0; v < V; ++v) acc[m][v] = Vec<Scalar>(Scalar{0});
-  }
-  for (Index t = 0; t < steps; ++t) {
-    const Scalar* left = a.data + t * a.step_stride;
-    const Scalar* right = d.data + t * d.step_stride;
-    for (Index b = 0; b < samples; ++b, left += a.sample_stride, right += d.sample_stride) {
-      Array<Vec<Scalar>, V> r;
-      TSDL_UNROLL
-      for (Index v = 0; v < V; ++v) r[v] = load(right + v * W);
-      TSDL_UNROLL
-      for (Index m = 0; m < M; ++m) {
-        const Vec<Scalar> broadcast(left[m]);
-        TSDL_UNROLL
-        for (Index v = 0; v < V; ++v) acc[m][v] = multiply_add(broadcast, r[v], acc[m][v]);
-      }
-    }
-  }
-  TSDL_UNROLL
-  for (Index m = 0; m < M; ++m) {
-    TSDL_UNROLL
-    for (Index v = 0; v < V; ++v) {
-      Scalar* to = out + (m * V + v) * W;
-      store(to, load(to) + acc[m][v]);
-    }
-  }
-}
-
-}  // namespace internal
-
-/// The right operand of a weight gradient, panel by panel, and the sums.
-template <class Scalar>
-struct OuterPanels {
-  Index count;
-  Scalar* out;  ///< [K][V][W] for each panel: its part of a packed gradient
-  Index out_stride;
-  Columns<Scalar> d;  ///< V vectors a column, aligned
-  Index d_stride;     ///< from panel to panel
-};
-
-/// dB[k][n] += sum over (t, b) of a[t][b][k] * d[t][b][n]. Shapes: a has K adjacent values a
-/// column. All panels use a block of columns before the next block is read, since `a` is far larger
-/// than a cache.
-template <Index V = panel_vectors, class Scalar>
-void add_outer(const OuterPanels<Scalar>& panels, const Columns<Scalar>& a, Index steps,
-               Index samples, Index K) noexcept {
-  const Index steps_at_once = std::max(Index{1}, outer_block / samples);
-  for (Index t = 0; t < steps; t += steps_at_once)
-    for (Index p = 0; p < panels.count; ++p) {
-      Columns<Scalar> right = panels.d;
-      right.data += t * right.step_stride + p * panels.d_stride;
-      for_each_rows(K, [&](auto M, Index k) noexcept {
-        Columns<Scalar> left = a;
-        left.data += t * left.step_stride + k;
-        internal::outer_rows<M(), V>(panels.out + p * panels.out_stride + k * V * lanes<Scalar>,
-                                     left, right, std::min(steps_at_once, steps - t), samples);
-      });
-    }
-}
-
-/// sum[n] += sum over b of d[b][n], V vectors wide: the gradient of a bias.
-template <Index V, class Scalar>
-void add_rows(Scalar* sum, const Scalar* d, Index d_stride, Index samples) noexcept {
-  constexpr Index W = lanes<Scalar>;
-  Array<Vec<Scalar>, V> acc;
-  TSDL_UNROLL
-  for (Index v = 0; v < V; ++v) acc[v] = Vec<Scalar>(Scalar{0});
-  for (Index b = 0; b < samples; ++b, d += d_stride) {
-    TSDL_UNROLL
-    for (Index v = 0; v < V; ++v) acc[v] = acc[v] + load(d + v * W);
-  }
-  TSDL_UNROLL
-  for (Index v = 0; v < V; ++v) store(sum + v * W, Vec<Scalar>(load(sum + v * W) + acc[v]));
-}
-
-/// out[b][n] += d[b][n], V vectors wide.
-template <Index V, class Scalar>
-void add_each(Scalar* out, Index out_stride, const Scalar* d, Index d_stride,
-              Index samples) noexcept {
-  constexpr Index W = lanes<Scalar>;
-  for (Index b = 0; b < samples; ++b, out += out_stride, d += d_stride) {
-    TSDL_UNROLL
-    for (Index v = 0; v < V; ++v)
-      store(out + v * W, Vec<Scalar>(load(out + v * W) + load(d + v * W)));
   }
 }
 

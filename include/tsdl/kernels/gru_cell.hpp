@@ -41,31 +41,30 @@ struct GRUCell {
   static constexpr std::array<Index, gates> x_slot = {1, 2, 0}, h_slot = {1, 2, 3};  // r z n
   static constexpr bool h_enters = true;
 
-  /// One step forward. A pre-activation is one chain: bias, x by ascending k, h by ascending k; n's
-  /// is two, joined by r.
+  /// One step forward; n's sums are joined by r. For a sample of a stream over_h must have been
+  /// computed.
   template <class Step>
   static void forward(const Step& s) noexcept {
     kernels::for_each_block(s, [&](auto M, auto Q, Index p, Index b)
                                    TSDL_INLINE_LAMBDA { forward_block<M(), Q()>(s, p, b); });
   }
 
-  /// One step backward, up to the gradients of the pre-activations; leaves dh * z in dh.
+  /// One step backward, up to the gradients of the pre-activations and of the biases; leaves dh * z
+  /// in dh.
   static void backward(const kernels::BackwardStep<Scalar>& s) noexcept {
-    const Vec one(Scalar{1});
-    for (Index p = 0; p < s.panels; ++p)
-      for (Index b = 0; b < s.samples; ++b) {
-        Scalar* gate = s.saved + (p * s.tile + b) * slots * W;
-        const Vec dh = kernels::incoming<Vec>(s, p, b);
-        const Vec n = load(gate), r = load(gate + W), z = load(gate + 2 * W),
-                  q = load(gate + 3 * W);
-        const Vec h_prev = load(s.h_prev + b * s.h_prev_stride + p * W);
-        const Vec da_n = dh * (one - z) * Activation::tanh_slope(n);
-        kernels::store(gate, da_n);
-        kernels::store(gate + W, Vec(da_n * q * Activation::sigmoid_slope(r)));
-        kernels::store(gate + 2 * W, Vec(dh * (h_prev - n) * Activation::sigmoid_slope(z)));
-        kernels::store(gate + 3 * W, Vec(da_n * r));
-        kernels::store(s.dh + (b * s.panels + p) * W, Vec(dh * z));
-      }
+    kernels::for_each_unit<GRUCell>(s, [&](Index p, Index b,
+                                           kernels::Array<Vec, slots>& sums) TSDL_INLINE_LAMBDA {
+      const Vec one(Scalar{1});
+      Scalar* gate = s.saved + (p * s.tile + b) * slots * W;
+      const Vec dh = kernels::incoming<Vec>(s, p, b);
+      const Vec n = load(gate), r = load(gate + W), z = load(gate + 2 * W), q = load(gate + 3 * W);
+      const Vec h_prev = load(s.h_prev + b * s.h_prev_stride + p * W);
+      const Vec da_n = dh * (one - z) * Activation::tanh_slope(n);
+      const Vec da[slots] = {da_n, da_n * q * Activation::sigmoid_slope(r),
+                             dh * (h_prev - n) * Activation::sigmoid_slope(z), da_n * r};
+      kernels::put_gradient(gate, da, sums);
+      kernels::store(s.dh + (b * s.panels + p) * W, Vec(dh * z));
+    });
   }
 
  private:
@@ -73,93 +72,81 @@ struct GRUCell {
     return kernels::load_as<Vec>(aligned);
   }
 
+  /// The gates of a unit, as far as they are known before tanh.
+  struct Unit {
+    Vec n, r, z, q;  ///< n: its pre-activation
+  };
+
   template <Index M, Index Q, class Step>
   static TSDL_INLINE void forward_block(const Step& s, Index p, Index b) noexcept {
-    const Scalar* bias = s.bias + p * slots * W;
-    kernels::Block<Vec, Q * M, gates> over_x, over_h;  // n r z, then r z q
-    kernels::start_chains<M, gates, Q>(over_x, s, bias, slots * W, p, b);
-    if (!s.projected) kernels::chains_over_x<M, gates, Q>(over_x, s, p, b);
-    TSDL_UNROLL
-    for (Index m = 0; m < Q * M; ++m) {
-      over_h[m][0] = over_x[m][1];
-      over_h[m][1] = over_x[m][2];
-      over_h[m][2] = load(bias + (m / M * slots + 3) * W);  // b_hn
-    }
-    kernels::chains_over_h<M, gates, Q>(over_h, s, p, b);
-    kernels::Block<Vec, Q * M, slots> a;  // n r z q
-    TSDL_UNROLL
-    for (Index m = 0; m < Q * M; ++m) {
-      a[m][0] = over_x[m][0];
-      TSDL_UNROLL
-      for (Index v = 0; v < gates; ++v) a[m][v + 1] = over_h[m][v];
-    }
     if constexpr (Step::one_sample) {
-      open_gates<M, Q>(s, a, p, b);
-      make_h<M, Q>(s, a, p, b);
+      kernels::Block<Vec, Q, gates> over_x, over_h;
+      kernels::sum_both<GRUCell, Q>(over_x, over_h, s, p);
+      kernels::Array<Unit, Q> units;
+      TSDL_UNROLL
+      for (Index q = 0; q < Q; ++q) units[q] = open_gates(over_x[q], over_h[q]);
+      make_h<Q>(s, units, p, b);
     } else {
-      alignas(64) kernels::Array<Scalar, Q * M * slots * W> units;
-      kernels::store_all(units, a);
-      activate(s, units, M, Q, p, b);
+      kernels::BlockSums<GRUCell, M, Q> sums(s, p, b);
+      activate(s, sums.view(), M, Q, p, b);
     }
   }
 
-  /// Computes h from the pre-activations of M samples and Q panels, unit by unit. One function for
-  /// blocks of all shapes, since each copy of the activations takes long to compile. Two loops, so
-  /// that a unit's gates do not wait for the tanh of the unit before.
+  /// Computes h from the sums of M samples and Q panels, unit by unit. One function for blocks of
+  /// all shapes, since each copy of the activations takes long to compile. Two loops, so that a
+  /// unit's gates do not wait for the tanh of the unit before.
   template <class Step>
-  [[gnu::noinline]] static void activate(const Step& s, Scalar* units, Index M, Index Q, Index p,
-                                         Index b) noexcept {
-    kernels::Block<Vec, 1, slots> a;
+  [[gnu::noinline]] static void activate(const Step& s, const kernels::SumsView<Scalar>& sums,
+                                         Index M, Index Q, Index p, Index b) noexcept {
+    alignas(64) kernels::Array<Scalar, slots * W * kernels::register_rows> units;
+    TSDL_ASSERT(Q * M <= kernels::register_rows);
     Scalar* unit = units;
     for (Index q = 0; q < Q; ++q)
       for (Index m = 0; m < M; ++m, unit += slots * W) {
-        kernels::load_all(a, unit);
-        open_gates<1, 1>(s, a, p + q, b + m);
-        kernels::store_all(unit, a);
+        kernels::Array<Vec, gates> over_x, over_h;
+        kernels::load_all(over_x, sums.x(q, m));
+        kernels::load_all(over_h, sums.over_h + (q * M + m) * gates * W);
+        const Unit open = open_gates(over_x, over_h);
+        kernels::store(unit, open.n);
+        kernels::store(unit + W, open.r);
+        kernels::store(unit + 2 * W, open.z);
+        kernels::store(unit + 3 * W, open.q);
       }
     unit = units;
     for (Index q = 0; q < Q; ++q)
-      for (Index m = 0; m < M; ++m, unit += slots * W) {
-        kernels::load_all(a, unit);
-        make_h<1, 1>(s, a, p + q, b + m);
-      }
+      for (Index m = 0; m < M; ++m, unit += slots * W)
+        make_h<1>(s, {{load(unit), load(unit + W), load(unit + 2 * W), load(unit + 3 * W)}}, p + q,
+                  b + m);
   }
 
-  /// Computes the gates r and z from their pre-activations, and the pre-activation of n.
-  template <Index M, Index Q, class Step>
-  static TSDL_INLINE void open_gates(const Step&, kernels::Block<Vec, Q * M, slots>& a, Index,
-                                     Index) noexcept {
-    TSDL_UNROLL
-    for (Index m = 0; m < Q * M; ++m) {
-      Vec x[2] = {a[m][1], a[m][2]};
-      Activation::template apply<2>(x);
-      a[m][1] = x[0];
-      a[m][2] = x[1];
-      a[m][0] = kernels::multiply_add(x[0], a[m][3], a[m][0]);
-    }
+  /// Computes a unit's gates r and z, and the pre-activation of n. over_x: n r z; over_h: r z q.
+  static TSDL_INLINE Unit open_gates(const kernels::Array<Vec, gates>& over_x,
+                                     const kernels::Array<Vec, gates>& over_h) noexcept {
+    Vec x[2] = {over_x[1] + over_h[0], over_x[2] + over_h[1]};
+    Activation::template gates<2>(x);
+    return {kernels::multiply_add(x[0], over_h[2], over_x[0]), x[0], x[1], over_h[2]};
   }
 
-  /// Computes n and h from what open_gates left in `a`.
-  template <Index M, Index Q, class Step>
-  static TSDL_INLINE void make_h(const Step& s, const kernels::Block<Vec, Q * M, slots>& a, Index p,
+  /// Computes n and h of Q panels.
+  template <Index Q, class Step>
+  static TSDL_INLINE void make_h(const Step& s, const kernels::Array<Unit, Q>& units, Index p,
                                  Index b) noexcept {
-    kernels::Array<Vec, Q * M> n;
+    kernels::Array<Vec, Q> n;
     TSDL_UNROLL
-    for (Index m = 0; m < Q * M; ++m) n[m] = a[m][0];
-    Activation::template apply<0>(n);
+    for (Index q = 0; q < Q; ++q) n[q] = units[q].n;
+    Activation::tanh(n);
     TSDL_UNROLL
-    for (Index m = 0; m < Q * M; ++m) {
-      const Index sample = b + m % M, at = p + m / M;
-      const Vec h_prev = load(s.h_prev + sample * s.h_prev_stride + at * W);
-      kernels::store(s.h + sample * s.h_stride + at * W,
-                     kernels::multiply_add(a[m][2], Vec(h_prev - n[m]), n[m]));
-      if (s.saved) {
-        Scalar* saved = s.saved + (at * s.tile + sample) * slots * W;
-        kernels::store(saved, n[m]);
-        kernels::store(saved + W, a[m][1]);
-        kernels::store(saved + 2 * W, a[m][2]);
-        kernels::store(saved + 3 * W, a[m][3]);
-      }
+    for (Index q = 0; q < Q; ++q) {
+      const Unit& unit = units[q];
+      const Vec h_prev = load(s.h_prev + b * s.h_prev_stride + (p + q) * W);
+      kernels::store(s.h + b * s.h_stride + (p + q) * W,
+                     kernels::multiply_add(unit.z, Vec(h_prev - n[q]), n[q]));
+      if (!s.saved) continue;
+      Scalar* saved = s.saved + ((p + q) * s.tile + b) * slots * W;
+      kernels::store(saved, n[q]);
+      kernels::store(saved + W, unit.r);
+      kernels::store(saved + 2 * W, unit.z);
+      kernels::store(saved + 3 * W, unit.q);
     }
   }
 };

@@ -39,32 +39,31 @@ struct LSTMCell {
   static constexpr std::array<Index, gates> x_slot = {0, 1, 2, 3}, h_slot = {0, 1, 2, 3};
   static constexpr bool h_enters = false;
 
-  /// One step forward. A pre-activation is one chain: bias, x by ascending k, h by ascending k.
+  /// One step forward. For a sample of a stream over_h must have been computed.
   template <class Step>
   static void forward(const Step& s) noexcept {
     kernels::for_each_block(s, [&](auto M, auto Q, Index p, Index b)
                                    TSDL_INLINE_LAMBDA { forward_block<M(), Q()>(s, p, b); });
   }
 
-  /// One step backward, up to the gradients of the pre-activations.
+  /// One step backward, up to the gradients of the pre-activations and of the biases.
   static void backward(const kernels::BackwardStep<Scalar>& s) noexcept {
-    for (Index p = 0; p < s.panels; ++p)
-      for (Index b = 0; b < s.samples; ++b) {
-        const Index unit = p * s.tile + b;
-        Scalar* gate = s.saved + unit * slots * W;
-        const Vec dh = kernels::incoming<Vec>(s, p, b);
-        const Vec i = load(gate), f = load(gate + W), g = load(gate + 2 * W),
-                  o = load(gate + 3 * W);
-        const Vec c_prev = load(s.cells_prev + unit * cell_vectors * W);
-        const Vec tanh_c = load(s.cells + unit * cell_vectors * W + W);
-        const Vec dc =
-            kernels::multiply_add(dh * o, Activation::tanh_slope(tanh_c), load(s.dc + unit * W));
-        kernels::store(gate, Vec(dc * g * Activation::sigmoid_slope(i)));
-        kernels::store(gate + W, Vec(dc * c_prev * Activation::sigmoid_slope(f)));
-        kernels::store(gate + 2 * W, Vec(dc * i * Activation::tanh_slope(g)));
-        kernels::store(gate + 3 * W, Vec(dh * tanh_c * Activation::sigmoid_slope(o)));
-        kernels::store(s.dc + unit * W, Vec(dc * f));
-      }
+    kernels::for_each_unit<LSTMCell>(s, [&](Index p, Index b,
+                                            kernels::Array<Vec, slots>& sums) TSDL_INLINE_LAMBDA {
+      const Index unit = p * s.tile + b;
+      Scalar* gate = s.saved + unit * slots * W;
+      const Vec dh = kernels::incoming<Vec>(s, p, b);
+      const Vec i = load(gate), f = load(gate + W), g = load(gate + 2 * W), o = load(gate + 3 * W);
+      const Vec c_prev = load(s.cells_prev + unit * cell_vectors * W);
+      const Vec tanh_c = load(s.cells + unit * cell_vectors * W + W);
+      const Vec dc =
+          kernels::multiply_add(dh * o, Activation::tanh_slope(tanh_c), load(s.dc + unit * W));
+      const Vec da[slots] = {
+          dc * g * Activation::sigmoid_slope(i), dc * c_prev * Activation::sigmoid_slope(f),
+          dc * i * Activation::tanh_slope(g), dh * tanh_c * Activation::sigmoid_slope(o)};
+      kernels::put_gradient(gate, da, sums);
+      kernels::store(s.dc + unit * W, Vec(dc * f));
+    });
   }
 
  private:
@@ -74,81 +73,83 @@ struct LSTMCell {
 
   template <Index M, Index Q, class Step>
   static TSDL_INLINE void forward_block(const Step& s, Index p, Index b) noexcept {
-    kernels::Block<Vec, Q * M, gates> a;
-    kernels::start_chains<M, gates, Q>(a, s, s.bias + p * slots * W, slots * W, p, b);
-    kernels::chains_over_both<M, gates, Q>(a, s, p, b);
     if constexpr (Step::one_sample) {
-      open_gates<M, Q>(s, a, p, b);
-      make_h<M, Q>(s, a, p, b);
+      kernels::Block<Vec, Q, gates> over_x, over_h;
+      kernels::sum_both<LSTMCell, Q>(over_x, over_h, s, p);
+      kernels::Array<Vec, Q> c, o;
+      TSDL_UNROLL
+      for (Index q = 0; q < Q; ++q) open_gates(s, over_x[q], over_h[q], p + q, b, c[q], o[q]);
+      make_h<Q>(s, c, o, p, b);
     } else {
-      alignas(64) kernels::Array<Scalar, Q * M * gates * W> units;
-      kernels::store_all(units, a);
-      activate(s, units, M, Q, p, b);
+      kernels::BlockSums<LSTMCell, M, Q> sums(s, p, b);
+      activate(s, sums.view(), M, Q, p, b);
     }
   }
 
-  /// Computes h from the pre-activations of M samples and Q panels, unit by unit. One function for
-  /// blocks of all shapes, since each copy of the activations takes long to compile. Two loops, so
-  /// that a unit's gates do not wait for the tanh of the unit before.
+  /// Computes h from the sums of M samples and Q panels, unit by unit. One function for blocks of
+  /// all shapes, since each copy of the activations takes long to compile. Two loops, so that a
+  /// unit's gates do not wait for the tanh of the unit before.
   template <class Step>
-  [[gnu::noinline]] static void activate(const Step& s, Scalar* units, Index M, Index Q, Index p,
-                                         Index b) noexcept {
-    kernels::Block<Vec, 1, gates> a;
-    Scalar* unit = units;
+  [[gnu::noinline]] static void activate(const Step& s, const kernels::SumsView<Scalar>& sums,
+                                         Index M, Index Q, Index p, Index b) noexcept {
+    Scalar* o = sums.over_h;  // one vector a unit, which is read before
     for (Index q = 0; q < Q; ++q)
-      for (Index m = 0; m < M; ++m, unit += gates * W) {
-        kernels::load_all(a, unit);
-        open_gates<1, 1>(s, a, p + q, b + m);
-        kernels::store_all(unit, a);
+      for (Index m = 0; m < M; ++m, o += W) {
+        kernels::Array<Vec, gates> over_x, over_h;
+        kernels::load_all(over_x, sums.x(q, m));
+        kernels::load_all(over_h, sums.over_h + (q * M + m) * gates * W);
+        Vec c, open;
+        open_gates(s, over_x, over_h, p + q, b + m, c, open);
+        kernels::store(o, open);
       }
-    unit = units;
+    o = sums.over_h;
     for (Index q = 0; q < Q; ++q)
-      for (Index m = 0; m < M; ++m, unit += gates * W) {
-        kernels::load_all(a, unit);
-        make_h<1, 1>(s, a, p + q, b + m);
+      for (Index m = 0; m < M; ++m, o += W) {
+        const Index unit = (p + q) * s.tile + b + m;
+        make_h<1>(s, {load(s.cells + unit * cell_vectors * W)}, {load(o)}, p + q, b + m);
       }
   }
 
-  /// Computes the gates i f g o from their pre-activations, and c, which replaces i in `a`.
-  template <Index M, Index Q, class Step>
-  static TSDL_INLINE void open_gates(const Step& s, kernels::Block<Vec, Q * M, gates>& a, Index p,
-                                     Index b) noexcept {
+  /// Computes a unit's gates i f g o and c.
+  template <class Step>
+  static TSDL_INLINE void open_gates(const Step& s, const kernels::Array<Vec, gates>& over_x,
+                                     const kernels::Array<Vec, gates>& over_h, Index p, Index b,
+                                     Vec& c, Vec& o) noexcept {
+    const Index unit = p * s.tile + b;
+    kernels::Array<Vec, gates> x;
     TSDL_UNROLL
-    for (Index m = 0; m < Q * M; ++m) {
-      const Index unit = (p + m / M) * s.tile + b + m % M;
-      kernels::Array<Vec, gates> x = {a[m][0], a[m][1], a[m][3], a[m][2]};
-      Activation::template apply<3>(x);
-      const Vec i = x[0], f = x[1], o = x[2], g = x[3];
-      const Vec c =
-          kernels::multiply_add(f, load(s.cells_prev + unit * cell_vectors * W), Vec(i * g));
-      kernels::store(s.cells + unit * cell_vectors * W, c);
-      if (s.saved) {
-        Scalar* saved = s.saved + unit * slots * W;
-        kernels::store(saved, i);
-        kernels::store(saved + W, f);
-        kernels::store(saved + 2 * W, g);
-        kernels::store(saved + 3 * W, o);
-      }
-      a[m][0] = c;
-      a[m][3] = o;
+    for (Index v = 0; v < gates; ++v) x[order[v]] = over_x[v] + over_h[v];
+    Activation::template gates<3>(x);
+    const Vec i = x[0], f = x[1], g = x[3];
+    o = x[2];
+    c = kernels::multiply_add(f, load(s.cells_prev + unit * cell_vectors * W), Vec(i * g));
+    kernels::store(s.cells + unit * cell_vectors * W, c);
+    if (!s.saved) return;
+    Scalar* saved = s.saved + unit * slots * W;
+    kernels::store(saved, i);
+    kernels::store(saved + W, f);
+    kernels::store(saved + 2 * W, g);
+    kernels::store(saved + 3 * W, o);
+  }
+
+  /// Computes h of Q panels from c and o.
+  template <Index Q, class Step>
+  static TSDL_INLINE void make_h(const Step& s, const kernels::Array<Vec, Q>& c,
+                                 const kernels::Array<Vec, Q>& o, Index p, Index b) noexcept {
+    kernels::Array<Vec, Q> tanh_c;
+    TSDL_UNROLL
+    for (Index q = 0; q < Q; ++q) tanh_c[q] = c[q];
+    Activation::tanh(tanh_c);
+    TSDL_UNROLL
+    for (Index q = 0; q < Q; ++q) {
+      kernels::store(s.h + b * s.h_stride + (p + q) * W, Vec(o[q] * tanh_c[q]));
+      if (s.saved)
+        kernels::store(s.cells + ((p + q) * s.tile + b) * cell_vectors * W + W, tanh_c[q]);
     }
   }
 
-  /// Computes h from the c and o that open_gates left in `a`.
-  template <Index M, Index Q, class Step>
-  static TSDL_INLINE void make_h(const Step& s, const kernels::Block<Vec, Q * M, gates>& a, Index p,
-                                 Index b) noexcept {
-    kernels::Array<Vec, Q * M> tanh_c;
-    TSDL_UNROLL
-    for (Index m = 0; m < Q * M; ++m) tanh_c[m] = a[m][0];
-    Activation::template apply<0>(tanh_c);
-    TSDL_UNROLL
-    for (Index m = 0; m < Q * M; ++m) {
-      const Index sample = b + m % M, at = p + m / M;
-      kernels::store(s.h + sample * s.h_stride + at * W, Vec(a[m][3] * tanh_c[m]));
-      kernels::store(s.cells + (at * s.tile + sample) * cell_vectors * W + W, tanh_c[m]);
-    }
-  }
+  /// Where gate v of i f g o stands among the arguments of Activation::gates: sigmoids first.
+  static constexpr Index order[gates] = {0, 1, 3, 2};
 };
 
 }  // namespace TSDL_ABI

@@ -142,6 +142,7 @@ class AnyModel {
       held_->push(*model.held_, x);
       return held_->run(*model.held_);
     }
+    void prepare(const AnyModel& model) noexcept { held_->prepare(*model.held_); }
     void reset() noexcept { held_->reset(); }
     void state(StateBytes& bytes) { held_->state(bytes); }
     void restore(const AnyModel& model) noexcept { held_->restore(*model.held_); }
@@ -185,6 +186,7 @@ class AnyModel {
     virtual std::unique_ptr<HeldStream> clone() const = 0;
     virtual void push(const Held& model, const Scalar* x) noexcept = 0;
     virtual std::span<const Scalar> run(const Held& model) noexcept = 0;
+    virtual void prepare(const Held&) noexcept {}
     virtual void reset() noexcept = 0;
     virtual void state(StateBytes& bytes) = 0;
     virtual void restore(const Held& model) noexcept = 0;
@@ -252,6 +254,9 @@ class AnyModel {
       outputs = stream.push(of(model), x);
     }
     std::span<const Scalar> run(const Held&) noexcept override { return outputs; }
+    void prepare(const Held& model) noexcept override {
+      if constexpr (requires { stream.prepare(of(model)); }) stream.prepare(of(model));
+    }
     void reset() noexcept override { stream.reset(); }
     void state(StateBytes& bytes) override { stream.state(bytes); }
     void restore(const Held& model) noexcept override { stream.restore(of(model)); }

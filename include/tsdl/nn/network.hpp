@@ -5,8 +5,7 @@
 //   pooled    E x B          the pooling's rows; E x (T B) where every step is read
 //   outputs   K x B          W pooled + b
 //
-// The encoder is a template argument; the standard poolings and sizes are chosen at run time. Your
-// own pooling is the second template argument.
+// Template arguments: the encoder, and a pooling of your own; all else is chosen at run time.
 #pragma once
 
 #include <algorithm>
@@ -287,8 +286,7 @@ class NetworkWindow {
   /// Takes the next row; the oldest row leaves the window. Shapes: x I.
   void push(const Model& model, const Scalar* x) noexcept { encoder_.push(model.encoder(), x); }
 
-  /// Returns the outputs of the last step, valid until the next call. At least T rows must have
-  /// been pushed.
+  /// Returns the last step's outputs, valid until the next call. T rows must have been pushed.
   std::span<const Scalar> run(const Model& model) noexcept {
     const FloatModeGuard guard;
     const Encoded<Scalar> y = encoder_.run(model.encoder());
@@ -315,9 +313,8 @@ class NetworkWindow {
   Buffer<Scalar> pooled_, outputs_;
 };
 
-/// Carries the state of a causal network with a standard pooling from row to row, if its encoder
-/// has Carried. The outputs are those of forward for all rows so far. Template arguments: as for
-/// the encoder's Carried.
+/// Carries the state of a causal network with a standard pooling from row to row. The outputs are
+/// those of forward for all rows so far. Template arguments: those of the encoder's Carried.
 template <class EncoderType, class Weight, Index Input, Index Hidden>
 class NetworkCarried {
  public:
@@ -334,8 +331,7 @@ class NetworkCarried {
     model.linear().check_packed();
   }
 
-  /// Takes the next row and returns the outputs, valid until the next call. Pooling::mean averages
-  /// over all rows so far. Shapes: x I.
+  /// Takes the next row, x of I values, and returns the outputs, valid until the next call.
   std::span<const Scalar> push(const Model& model, const Scalar* x) noexcept {
     const FloatModeGuard guard;
     const std::span<const Scalar> h = encoder_.push(model.encoder(), x);
@@ -350,6 +346,12 @@ class NetworkCarried {
       }
     model.linear().apply(outputs_.data(), pooled_.data(), 1);
     return std::as_const(outputs_).span();
+  }
+
+  /// Does what the next push can do before its row is known, where the encoder has such a part.
+  void prepare(const Model& model) noexcept {
+    if constexpr (requires { encoder_.prepare(model.encoder()); })
+      encoder_.prepare(model.encoder());
   }
 
   void reset() noexcept {

@@ -1,6 +1,7 @@
 // AdamW: Adam with decoupled weight decay, with separate settings for groups of parameters.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -92,6 +93,8 @@ class Optimizer {
         moments.lr_scale = group.lr_scale;
         break;
       }
+      for (Index first = 0; first < parameter.size(); first += part_size)
+        parts_.push_back({moments_.size(), first, std::min(part_size, parameter.size() - first)});
       moments_.push_back(std::move(moments));
     });
     tensors_.resize(moments_.size());
@@ -107,7 +110,7 @@ class Optimizer {
   }
 
   /// Makes one update at rate `lr`, with gradients multiplied by `gradient_scale` (for clipping).
-  /// Threads share the tensors. Throws: as step(model).
+  /// Threads share the parameters. Throws: as step(model).
   template <Module M>
   void step(M& model, double lr, double gradient_scale = 1.0) {
     check(model);
@@ -123,13 +126,15 @@ class Optimizer {
       *tensor++ = &parameter;
       size += static_cast<double>(parameter.size());
     });
-    internal::parallel_for(std::ssize(tensors_), operations_each * size, [&](Index i) noexcept {
+    internal::parallel_for(std::ssize(parts_), operations_each * size, [&](Index i) noexcept {
       const FloatModeGuard task_guard(denormals());
-      Parameter<Scalar>& parameter = *tensors_[static_cast<std::size_t>(i)];
-      Moments& moments = moments_[static_cast<std::size_t>(i)];
+      const Part& part = parts_[static_cast<std::size_t>(i)];
+      Parameter<Scalar>& parameter = *tensors_[part.tensor];
+      Moments& moments = moments_[part.tensor];
       const double rate = lr * moments.lr_scale;
-      kernels::adamw(parameter.value.data(), moments.m.data(), moments.v.data(),
-                     parameter.gradient.data(), parameter.size(),
+      kernels::adamw(parameter.value.data() + part.first, moments.m.data() + part.first,
+                     moments.v.data() + part.first, parameter.gradient.data() + part.first,
+                     part.size,
                      {.gradient_scale = gradient_scale,
                       .keep = 1.0 - rate * moments.weight_decay,
                       .beta1 = options_.beta1,
@@ -187,11 +192,19 @@ class Optimizer {
                                                                          : Denormals::flush;
   }
 
+  /// What a thread updates at a time: values `first` ... of a tensor.
+  struct Part {
+    std::size_t tensor;
+    Index first, size;
+  };
+  static constexpr Index part_size = 8192;  ///< whole cache lines
+
   /// Cost per parameter, in operations of a product: the update is memory-bound.
   static constexpr double operations_each = 50;
 
   AdamW options_;
   std::vector<Moments> moments_;
+  std::vector<Part> parts_;
   std::vector<Parameter<Scalar>*> tensors_;  ///< of the model, while a step runs
   std::uint64_t steps_ = 0;
 };

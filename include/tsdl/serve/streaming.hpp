@@ -132,6 +132,13 @@ class StreamingPredictor {
     return take_row();
   }
 
+  /// Does what the next push can do before its candle is known (StreamMode::carry): call it after a
+  /// prediction has been used, and the next one comes sooner. Changes no result. Allocates nothing.
+  void prepare() noexcept {
+    if constexpr (requires { carried_->prepare(*model_); })
+      if (carried_) carried_->prepare(*model_);
+  }
+
   /// Takes the next row of features computed elsewhere, before scaling. Refuses a row of another
   /// size. Shapes: row recipe().columns.size(). Allocates nothing.
   Prediction push_features(std::span<const double> row) noexcept {

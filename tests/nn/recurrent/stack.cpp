@@ -106,6 +106,28 @@ Index compare_layouts(const test::Sizes& n, Index T, Index stride) {
 
 }  // namespace
 
+TEST_CASE("tiles: whole groups, one thread takes the largest, and more threads are not later") {
+  for (const Index directions : {1, 2})
+    for (Index B = 1; B <= 300; ++B) {
+      const auto latest = [&](Index threads) {
+        const Index size = tsdl::Extent::best_tile(B, directions, threads);
+        REQUIRE((size == 4 || size == 8 || size == 16));
+        REQUIRE(size % tsdl::kernels::bias_group == 0);
+        const Index tasks = directions * ((B + size - 1) / size);
+        return (tasks + threads - 1) / threads * std::min(size, B);
+      };
+      CHECK(tsdl::Extent::best_tile(B, directions, 1) == 16);
+      Index before = latest(1), later = 0;
+      for (Index threads = 2; threads <= 64; ++threads) {
+        const Index now = latest(threads);
+        later += now > before + before / 8;
+        before = std::min(before, now);
+      }
+      CAPTURE(B);
+      CHECK(later == 0);
+    }
+}
+
 TEST_CASE_TEMPLATE("a window's outputs do not depend on batch, place, or layout, bit for bit", Cell,
                    tsdl::LSTMCell<float>, tsdl::LSTMCell<double>, tsdl::GRUCell<float>,
                    tsdl::GRUCell<double>) {

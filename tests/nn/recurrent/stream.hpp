@@ -29,8 +29,8 @@ tsdl::RecurrentStack<Cell> make_stack(Index I, Index H, Index L) {
   return stack;
 }
 
-/// Pushes the columns of x twice, with a reset between, and counts the values that are not those of
-/// forward over all of them.
+/// Pushes the columns of x twice, with a reset between and some steps prepared, and counts the
+/// values that are not those of forward over all of them.
 template <class Cell, class Stream>
 Index differences(const tsdl::RecurrentStack<Cell>& stack, Stream& stream, Index T) {
   using Scalar = typename Cell::Scalar;
@@ -42,6 +42,8 @@ Index differences(const tsdl::RecurrentStack<Cell>& stack, Stream& stream, Index
   Index wrong = 0;
   for (int round = 0; round < 2; ++round) {
     for (Index t = 0; t < T; ++t) {
+      if (t % 3 == 1) stream.prepare();
+      if (t % 5 == 4) stream.prepare();
       const auto h = stream.push(x.data() + t * I);
       REQUIRE(std::ssize(h) == H);
       const auto expected = stack.output(cache, t, 0, 0);

@@ -26,16 +26,36 @@ struct InputLayout {
   Index values() const noexcept { return segments * width; }    ///< as PyTorch counts them
 };
 
-/// The size of a pass: T steps of B samples, in tiles of up to 16 samples. This direction runs its
-/// first `steps` steps.
+/// The size of a pass: T steps of B samples, in tiles of 16, 8 or 4 samples. This direction runs
+/// its first `steps` steps.
 struct Extent {
   Index T = 0, B = 0, steps = 0;
-  static constexpr Index max_tile = 16;
-  Index tile() const noexcept { return std::min(B, max_tile); }
-  Index tiles() const noexcept { return (B + max_tile - 1) / max_tile; }
-  Index first(Index tile_index) const noexcept { return tile_index * max_tile; }
+  Index tile_size = most_samples;
+
+  /// Samples in the largest tile. Sums over samples go by groups of so many, whatever the tiles.
+  static constexpr Index most_samples = 16;
+
+  /// The tile size by which `threads` are done first with `directions` tasks a tile. A smaller tile
+  /// reads each weight more often: its samples take longer, as if there were one more.
+  static constexpr Index best_tile(Index B, Index directions, Index threads) noexcept {
+    if (threads <= 1) return most_samples;
+    Index best = 0, least = 0;
+    for (const Index size : {most_samples, most_samples / 2, most_samples / 4}) {
+      const Index tasks = directions * ((B + size - 1) / size);
+      const Index cost =
+          (tasks + threads - 1) / threads * std::min(size < most_samples ? size + 1 : size, B);
+      if (best != 0 && 10 * cost >= 9 * least) continue;  // it must pay
+      best = size;
+      least = cost;
+    }
+    return best;
+  }
+
+  Index tile() const noexcept { return std::min(B, tile_size); }
+  Index tiles() const noexcept { return (B + tile_size - 1) / tile_size; }
+  Index first(Index tile_index) const noexcept { return tile_index * tile_size; }
   Index samples(Index tile_index) const noexcept {
-    return std::min(max_tile, B - first(tile_index));
+    return std::min(tile_size, B - first(tile_index));
   }
 };
 
@@ -58,8 +78,6 @@ struct DirectionCache {
     shared = whole && of_x.count < extent.T * extent.B;
     columns = shared || (whole && extent.B < register_rows) ? of_x : SharedColumns{};
   }
-  /// The number of distinct columns that the samples of one tile read.
-  Index tile_columns() const noexcept { return columns.at(extent.T - 1, extent.tile() - 1) + 1; }
   /// The index of the block of cells of one tile and step. Without training, a tile has one block.
   Index cells_block(Index tile, Index s) const noexcept {
     return training ? tile * extent.steps + s : tile;
@@ -69,8 +87,24 @@ struct DirectionCache {
 /// The kind and sizes of a stack, by which a cache knows for which stack it was filled.
 struct StackShape {
   std::string_view cell;
-  Index inputs = 0, hidden = 0, layers = 0, directions = 0;
+  Index inputs = 0, hidden = 0, layers = 0, directions = 0, gates = 0;
   bool operator==(const StackShape&) const = default;
+
+  /// Operations to multiply `columns` columns of `rows` values by a layer's weights in all
+  /// directions; a multiply-add counts as two.
+  double operations(Index columns, Index rows) const noexcept {
+    return 2.0 * static_cast<double>(columns * directions) *
+           static_cast<double>(gates * hidden * rows);
+  }
+  /// Operations of a pass of T steps of B samples through layer l.
+  double operations(Index l, Index T, Index B) const noexcept {
+    return operations(T * B, (l == 0 ? inputs : directions * hidden) + hidden);
+  }
+  /// The size of the tiles of that pass, in which `live` directions run all steps.
+  Index tile_size(Index l, Index live, Index T, Index B) const noexcept {
+    const bool alone = operations(l, T, B) < internal::parallel_threshold;
+    return Extent::best_tile(B, live, alone ? 1 : thread_count());
+  }
   /// More than the values that a cache keeps for a column, of `slots` values a unit.
   Index widest(Index slots) const noexcept {
     return std::max(inputs, 2 * slots * directions * (hidden + slots));

@@ -22,7 +22,7 @@ void check_input(const char* name, const Sequence<const Scalar>& x, const StackS
   if (x.steps < 1 || x.batch < 1)
     throw ShapeError(name, "::forward: a sequence needs at least one step and one sample, got T = ",
                      x.steps, ", B = ", x.batch);
-  const Index samples = x.batch > most_values ? most_values : x.batch + Extent::max_tile;
+  const Index samples = x.batch > most_values ? most_values : x.batch + Extent::most_samples;
   if (saturated_product(x.steps, samples, shape.widest(slots)) > most_values)
     throw ShapeError(name, "::forward: T = ", x.steps, ", B = ", x.batch, ": no memory holds that");
 }

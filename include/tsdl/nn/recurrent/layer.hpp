@@ -17,6 +17,7 @@
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/kernels/cell.hpp"
 #include "tsdl/kernels/gemm.hpp"
+#include "tsdl/kernels/outer.hpp"
 #include "tsdl/nn/recurrent/weights.hpp"
 
 namespace tsdl {
@@ -142,7 +143,7 @@ class RecurrentLayer : public LayerWeights<Cell> {
     const Extent& e = cache.extent;
     const Index block = state_block(cache) * Cell::cell_vectors;
     for (Index b = 0; b < e.B; ++b) {
-      const Index tile = b / Extent::max_tile;
+      const Index tile = b / e.tile_size;
       const Scalar* cells = cache.cells.data() + cache.cells_block(tile, e.steps - 1) * block;
       for (Index unit = 0; unit < hidden(); ++unit) {
         if (h) h[b * hidden() + unit] = y.column(time(e, e.steps - 1), b)[unit];
@@ -160,9 +161,9 @@ class RecurrentLayer : public LayerWeights<Cell> {
     cache.dh.assign(e.B * padded_hidden(), Scalar{0});
     if (Cell::cell_vectors > 0) cache.dc.assign(e.tiles() * state_block(cache), Scalar{0});
     cache.dweights.resize(panels() * (inputs().columns() + hidden()) * gate_width);
-    cache.dbias.assign(e.tiles() * panels() * slot_width, Scalar{0});
-    if (cache.shared)
-      cache.dcolumns.assign(e.tiles() * cache.tile_columns() * panels() * gate_width, Scalar{0});
+    const Index groups = (e.B + kernels::bias_group - 1) / kernels::bias_group;
+    cache.dbias.assign(groups * panels() * slot_width, Scalar{0});
+    if (cache.shared) cache.dcolumns.resize(cache.columns.count * panels() * gate_width);
     for (Index b = 0; b < e.B && (dh_n || dc_n); ++b)
       for (Index unit = 0; unit < hidden(); ++unit) {
         if (dh_n) cache.dh[b * padded_hidden() + unit] = dh_n[b * hidden() + unit];
@@ -185,6 +186,7 @@ class RecurrentLayer : public LayerWeights<Cell> {
     step.panels = panels();
     step.dh = cache.dh.data() + b * Hp;
     step.dh_above_stride = dy.sample_stride;
+    step.dbias = cache.dbias.data() + b / kernels::bias_group * panels() * slot_width;
     if (Cell::cell_vectors > 0) step.dc = cache.dc.data() + tile * state_block(cache);
     for (Index s = e.steps; s-- > 0;) {
       const Index t = time(e, s);
@@ -195,7 +197,6 @@ class RecurrentLayer : public LayerWeights<Cell> {
       step.cells_prev = s == 0 ? cache.initial_cells.data() + tile * block
                                : cache.cells.data() + cache.cells_block(tile, s - 1) * block;
       Cell::backward(step);
-      add_to_sums(cache, tile, t, step.saved);
       // dh_prev = W_hh^T da, plus what the cell left in dh if h_prev also enters h directly
       constexpr auto start = Cell::h_enters ? kernels::Start::previous : kernels::Start::zero;
       kernels::multiply(start, step.dh, Hp, gate_rows(cache, tile, s, Packs::first_h_slot),
@@ -234,22 +235,6 @@ class RecurrentLayer : public LayerWeights<Cell> {
     const Index Hp = padded_hidden();
     step.h_prev = s == 0 ? cache.h0.data() + b * Hp : y.column(time(cache.extent, s - 1), b);
     step.h_prev_stride = s == 0 ? Hp : y.sample_stride;
-  }
-  /// Adds da at time t of one tile to the biases' gradients and, where columns are shared, to the
-  /// sums of its columns. Called while da is still cached.
-  void add_to_sums(Cache& cache, Index tile, Index t, const Scalar* da) const noexcept {
-    const Extent& e = cache.extent;
-    Scalar* bias = cache.dbias.data() + tile * panels() * slot_width;
-    for (Index p = 0; p < panels(); ++p)
-      kernels::add_rows<Cell::slots>(bias + p * slot_width, da + p * e.tile() * slot_width,
-                                     slot_width, e.samples(tile));
-    if (!cache.shared) return;
-    const Index stride = panels() * gate_width;
-    Scalar* columns =
-        cache.dcolumns.data() + (tile * cache.tile_columns() + cache.columns.at(t, 0)) * stride;
-    for (Index p = 0; p < panels(); ++p)
-      kernels::add_each<Cell::gates>(columns + p * gate_width, cache.columns.sample * stride,
-                                     da + p * e.tile() * slot_width, slot_width, e.samples(tile));
   }
 };
 

@@ -46,29 +46,36 @@ class ForwardPack {
   Index hidden() const noexcept { return hidden_; }
   Index panels() const noexcept { return round_up(hidden_, W) / W; }
 
+  /// Derives all panels.
   void derive(const Parameter<Scalar>& weight_ih, const Parameter<Scalar>& weight_hh,
               const Parameter<Scalar>& bias_ih, const Parameter<Scalar>& bias_hh) noexcept {
+    for (Index p = 0; p < panels(); ++p) derive(weight_ih, weight_hh, bias_ih, bias_hh, p);
+  }
+
+  /// Derives panel p.
+  void derive(const Parameter<Scalar>& weight_ih, const Parameter<Scalar>& weight_hh,
+              const Parameter<Scalar>& bias_ih, const Parameter<Scalar>& bias_hh,
+              Index p) noexcept {
     const FloatModeGuard guard;  // biases are added
     const Index H = hidden_, I = inputs_.columns();
-    std::fill(bias.begin(), bias.end(), Scalar{0});
-    for (Index p = 0; p < panels(); ++p)
-      for (std::size_t gate = 0; gate < Cell::gates; ++gate) {
-        const Index row = static_cast<Index>(gate) * H + p * W, units = std::min(W, H - p * W);
-        const Index over_x = Cell::x_slot[gate], over_h = Cell::h_slot[gate] - first_h_slot;
-        Scalar* panel = weights.data() + p * (I + H) * gate_width;
-        for (Index segment = 0; segment < inputs_.segments; ++segment)
-          kernels::transpose(
-              panel + segment * inputs_.padded * gate_width + over_x * W, gate_width,
-              weight_ih.value.data() + row * inputs_.values() + segment * inputs_.width,
-              inputs_.values(), units, inputs_.width);
-        kernels::transpose(panel + I * gate_width + over_h * W, gate_width,
-                           weight_hh.value.data() + row * H, H, units, H);
-        Scalar* sums = bias.data() + p * slot_width;
-        for (Index unit = 0; unit < units; ++unit) {
-          sums[Cell::x_slot[gate] * W + unit] += bias_ih.value[row + unit];
-          sums[Cell::h_slot[gate] * W + unit] += bias_hh.value[row + unit];
-        }
+    Scalar* sums = bias.data() + p * slot_width;
+    std::fill_n(sums, slot_width, Scalar{0});
+    for (std::size_t gate = 0; gate < Cell::gates; ++gate) {
+      const Index row = static_cast<Index>(gate) * H + p * W, units = std::min(W, H - p * W);
+      const Index over_x = Cell::x_slot[gate], over_h = Cell::h_slot[gate] - first_h_slot;
+      Scalar* panel = weights.data() + p * (I + H) * gate_width;
+      for (Index segment = 0; segment < inputs_.segments; ++segment)
+        kernels::transpose(
+            panel + segment * inputs_.padded * gate_width + over_x * W, gate_width,
+            weight_ih.value.data() + row * inputs_.values() + segment * inputs_.width,
+            inputs_.values(), units, inputs_.width);
+      kernels::transpose(panel + I * gate_width + over_h * W, gate_width,
+                         weight_hh.value.data() + row * H, H, units, H);
+      for (Index unit = 0; unit < units; ++unit) {
+        sums[Cell::x_slot[gate] * W + unit] += bias_ih.value[row + unit];
+        sums[Cell::h_slot[gate] * W + unit] += bias_hh.value[row + unit];
       }
+    }
   }
 
  private:
@@ -105,31 +112,33 @@ class RecurrentPacks {
   Index hidden() const noexcept { return forward.hidden(); }
   Index panels() const noexcept { return forward.panels(); }
 
+  /// Derives panel p of all packs.
   void derive(const Parameter<Scalar>& weight_ih, const Parameter<Scalar>& weight_hh,
-              const Parameter<Scalar>& bias_ih, const Parameter<Scalar>& bias_hh) noexcept {
-    forward.derive(weight_ih, weight_hh, bias_ih, bias_hh);
-    if (!weights_hh_transposed.empty()) derive_transposed(weight_ih, weight_hh);
+              const Parameter<Scalar>& bias_ih, const Parameter<Scalar>& bias_hh,
+              Index p) noexcept {
+    forward.derive(weight_ih, weight_hh, bias_ih, bias_hh, p);
+    if (!weights_hh_transposed.empty()) derive_transposed(weight_ih, weight_hh, p);
   }
 
-  void derive_transposed(const Parameter<Scalar>& weight_ih,
-                         const Parameter<Scalar>& weight_hh) noexcept {
+  /// Derives the rows of panel p of the transposed packs.
+  void derive_transposed(const Parameter<Scalar>& weight_ih, const Parameter<Scalar>& weight_hh,
+                         Index p) noexcept {
     const InputLayout& from = inputs();
     const Index H = hidden(), I = from.columns(), N = panels() * gate_width;
-    for (Index p = 0; p < panels(); ++p)
-      for (std::size_t gate = 0; gate < Cell::gates; ++gate) {
-        const Index units = std::min(W, H - p * W);
-        const Index over_x = p * gate_width + Cell::x_slot[gate] * W;
-        const Index over_h = p * gate_width + (Cell::h_slot[gate] - first_h_slot) * W;
-        for (Index unit = 0; unit < units; ++unit) {
-          const Index row = static_cast<Index>(gate) * H + p * W + unit;
-          for (Index segment = 0; segment < from.segments; ++segment)
-            kernels::pack_row(
-                weights_ih_transposed.data(), N, I, over_x + unit, segment * from.padded,
-                weight_ih.value.data() + row * from.values() + segment * from.width, from.width);
-          kernels::pack_row(weights_hh_transposed.data(), N, panels() * W, over_h + unit, Index{0},
-                            weight_hh.value.data() + row * H, H);
-        }
+    for (std::size_t gate = 0; gate < Cell::gates; ++gate) {
+      const Index units = std::min(W, H - p * W);
+      const Index over_x = p * gate_width + Cell::x_slot[gate] * W;
+      const Index over_h = p * gate_width + (Cell::h_slot[gate] - first_h_slot) * W;
+      for (Index unit = 0; unit < units; ++unit) {
+        const Index row = static_cast<Index>(gate) * H + p * W + unit;
+        for (Index segment = 0; segment < from.segments; ++segment)
+          kernels::pack_row(
+              weights_ih_transposed.data(), N, I, over_x + unit, segment * from.padded,
+              weight_ih.value.data() + row * from.values() + segment * from.width, from.width);
+        kernels::pack_row(weights_hh_transposed.data(), N, panels() * W, over_h + unit, Index{0},
+                          weight_hh.value.data() + row * H, H);
       }
+    }
   }
 
   /// Adds `count` rows of panel p of a packed gradient to columns `column` ... of PyTorch's matrix.

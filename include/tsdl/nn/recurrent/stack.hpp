@@ -93,9 +93,11 @@ class RecurrentStack {
     double size = 0;
     std::as_const(*this).visit(
         [&](const Parameter<Scalar>& parameter) { size += static_cast<double>(parameter.size()); });
-    internal::parallel_for(std::ssize(layers_), repack_operations * size, [&](Index i) noexcept {
-      layers_[static_cast<std::size_t>(i)].repack();
-    });
+    const Index panels = layers_.empty() ? 0 : at(0, 0).panels();
+    internal::parallel_for(std::ssize(layers_) * panels, repack_operations * size,
+                           [&](Index i) noexcept {
+                             layers_[static_cast<std::size_t>(i / panels)].repack(i % panels);
+                           });
     packed_ = true;
   }
 
@@ -125,10 +127,10 @@ class RecurrentStack {
   /// Error without a forward; ShapeError when the cache is another stack's.
   Encoded<Scalar> encoded(const Cache& cache) const {
     internal::check_cache(Cell::name, "encoded", cache, shape());
-    const Index H = options_.hidden_size, Hp = round_up(H, Layer::W), D = directions();
+    const Index D = directions();
     return {
-        Sequence<const Scalar>::dense(cache.layers.back().output.data(), D * Hp, cache.T, cache.B),
-        D, H, Hp, 1};
+        Sequence<const Scalar>::dense(cache.layers.back().output.data(), width(), cache.T, cache.B),
+        D, options_.hidden_size, width() / D, 1};
   }
 
   /// The output of the top layer: H values of direction d at (t, b), valid at the steps requested.
@@ -136,10 +138,9 @@ class RecurrentStack {
   Eigen::Map<const Vector<Scalar>> output(const Cache& cache, Index t, Index b, Index d) const {
     internal::check_cache(Cell::name, "output", cache, shape());
     internal::check_column(Cell::name, cache, t, b, d);
-    const Index Hp = round_up(options_.hidden_size, Layer::W);
-    const Scalar* data =
-        cache.layers.back().output.data() + ((t * cache.B + b) * directions() + d) * Hp;
-    return {data, options_.hidden_size};
+    const Buffer<Scalar>& out = cache.layers.back().output;
+    return {out.data() + (t * cache.B + b) * width() + d * at(0, 0).padded_hidden(),
+            options_.hidden_size};
   }
 
   /// Writes h_n and c_n. Shapes: L * D x B x H, as in PyTorch; either may be null.
@@ -181,10 +182,9 @@ class RecurrentStack {
     need_gradients();
     const FloatModeGuard guard;
     const Index L = options_.num_layers, D = directions(), H = options_.hidden_size;
-    const Index T = cache.T, B = cache.B, width = D * round_up(H, Layer::W);
+    const Index T = cache.T, B = cache.B, Hp = width() / D;
     cache.ready = false;
-    Sequence<const Scalar> dy =
-        internal::padded_upstream(cache, options, D, H, round_up(H, Layer::W));
+    Sequence<const Scalar> dy = internal::padded_upstream(cache, options, D, H, Hp);
     for (Index l = L; l-- > 0;) {
       auto& saved = cache.layers[static_cast<std::size_t>(l)];
       const bool top = l + 1 == L;
@@ -194,13 +194,13 @@ class RecurrentStack {
                                 internal::offset(options.dc_n, state));
       }
       const Extent extent = saved.direction[0].extent;
-      const double work = operations(l, T, B);
+      const double work = shape().operations(l, T, B);
       internal::parallel_for(D * extent.tiles(), work, [&](Index task) noexcept {
         const FloatModeGuard task_guard;
         const Index d = task % D, tile = task / D;
         const auto [from, to] = top ? options.entry(T, d) : std::pair<Index, Index>{0, T};
         Sequence<const Scalar> above = dy;
-        above.data = dy.data ? dy.data + d * (width / D) : nullptr;
+        above.data = dy.data ? dy.data + d * Hp : nullptr;
         at(l, d).backward_tile(saved.direction[d], columns(saved.output, T, B, d), above, from, to,
                                tile);
       });
@@ -209,12 +209,10 @@ class RecurrentStack {
         at(l, d).initial_gradient(saved.direction[d], internal::offset(options.dh0, state),
                                   internal::offset(options.dc0, state));
       }
-      add_weight_gradients(
-          saved, cache.input_of(x, l, directions() * round_up(options_.hidden_size, Layer::W)), l,
-          T, B);
+      add_weight_gradients(saved, cache.input_of(x, l, width()), l, T, B);
       if (l > 0) {
-        saved.dinput.resize(T * B * width);
-        const auto dinput = Sequence<Scalar>::dense(saved.dinput.data(), width, T, B);
+        saved.dinput.resize(T * B * width());
+        const auto dinput = Sequence<Scalar>::dense(saved.dinput.data(), width(), T, B);
         input_gradient(saved, dinput, l, T);
         if (cache.dropped)
           internal::dropout_gradient(saved.dinput.data(),
@@ -236,8 +234,8 @@ class RecurrentStack {
   };
 
   StackShape shape() const noexcept {
-    return {Cell::name, options_.input_size, options_.hidden_size, options_.num_layers,
-            directions()};
+    return {Cell::name,          options_.input_size, options_.hidden_size,
+            options_.num_layers, directions(),        Cell::gates};
   }
 
   bool drops(const Forward& options) const noexcept {
@@ -260,12 +258,12 @@ class RecurrentStack {
       const Index values = x.steps * x.batch * D * round_up(H, Layer::W);
       saved.output.resize(values);
       if (cache.dropped && l + 1 < L) saved.dropped.resize(values);
+      const Index live = D == 2 && cache.live_steps(l, 1) == x.steps ? 2 : 1;
+      const Index tile = shape().tile_size(l, live, x.steps, x.batch);
       for (Index d = 0; d < D; ++d) {
         const Index state = (l * D + d) * x.batch * H;
-        at(l, d).prepare(
-            saved.direction[d],
-            cache.input_of(x, l, directions() * round_up(options_.hidden_size, Layer::W)),
-            {x.steps, x.batch, cache.live_steps(l, d)}, options.training);
+        at(l, d).prepare(saved.direction[d], cache.input_of(x, l, width()),
+                         {x.steps, x.batch, cache.live_steps(l, d), tile}, options.training);
         if (options.h0 || options.c0)
           at(l, d).set_initial_state(saved.direction[d], internal::offset(options.h0, state),
                                      internal::offset(options.c0, state));
@@ -279,12 +277,11 @@ class RecurrentStack {
     const Index D = directions();
     for (Index l = 0; l < options_.num_layers; ++l) {
       auto& saved = cache.layers[static_cast<std::size_t>(l)];
-      const Sequence<const Scalar> input =
-          cache.input_of(x, l, directions() * round_up(options_.hidden_size, Layer::W));
+      const Sequence<const Scalar> input = cache.input_of(x, l, width());
       const DirectionCache<Scalar>& first = saved.direction[0];
       if (l > 0 || run.project_first) {
         const Index tasks = at(l, 0).projection_tasks(first);
-        const double work = operations(first.columns.count, at(l, 0).inputs().columns());
+        const double work = shape().operations(first.columns.count, at(l, 0).inputs().columns());
         internal::parallel_for(D * tasks, run.threads ? work : 0, [&](Index task) noexcept {
           const FloatModeGuard task_guard;
           const Index d = task / tasks;
@@ -305,20 +302,13 @@ class RecurrentStack {
     return layers_[static_cast<std::size_t>(l * directions() + d)];
   }
 
+  /// The values of a layer's output column: D * Hp.
+  Index width() const noexcept { return directions() * at(0, 0).padded_hidden(); }
+
   /// Columns of direction d in a [T][B][D * Hp] buffer.
   Sequence<Scalar> columns(Buffer<Scalar>& buffer, Index T, Index B, Index d) const noexcept {
-    const Index Hp = round_up(options_.hidden_size, Layer::W), width = directions() * Hp;
-    return {buffer.data() + d * Hp, Hp, T, B, B * width, width};
-  }
-
-  /// Operations to multiply `columns` columns of `rows` values by a layer's weights in all
-  /// directions; a multiply-add counts as two.
-  double operations(Index columns, Index rows) const noexcept {
-    return 2.0 * static_cast<double>(columns * directions()) *
-           static_cast<double>(Cell::gates * options_.hidden_size * rows);
-  }
-  double operations(Index l, Index T, Index B) const noexcept {
-    return operations(T * B, at(l, 0).inputs().columns() + options_.hidden_size);
+    const Index Hp = at(0, 0).padded_hidden();
+    return {buffer.data() + d * Hp, Hp, T, B, B * width(), width()};
   }
 
   /// Runs all steps of one layer. A thread takes a direction and a tile of samples; if there is
@@ -328,7 +318,7 @@ class RecurrentStack {
     const Index D = directions(), T = x.steps, B = x.batch, panels = at(l, 0).panels();
     const Index tiles = saved.direction[0].extent.tiles();
     const Index inputs = saved.direction[0].columns.count > 0 ? 0 : at(l, 0).inputs().columns();
-    const double work = use_threads ? operations(T * B, inputs + options_.hidden_size) : 0;
+    const double work = use_threads ? shape().operations(T * B, inputs + options_.hidden_size) : 0;
     const auto output = [&](Index d) noexcept { return columns(saved.output, T, B, d); };
     const bool one = tiles == 1 && (D == 1 || saved.direction[1].extent.steps < T);
     if (!one || work < internal::parallel_threshold ||
@@ -358,7 +348,7 @@ class RecurrentStack {
 
   void input_gradient(typename Cache::Layer& saved, const Sequence<Scalar>& dx, Index l, Index T) {
     const Extent extent = saved.direction[0].extent;
-    internal::parallel_for(T * extent.tiles(), operations(l, T, extent.B),
+    internal::parallel_for(T * extent.tiles(), shape().operations(l, T, extent.B),
                            [&](Index task) noexcept {
                              const FloatModeGuard task_guard;
                              const Index t = task % T, tile = task / T;
@@ -370,12 +360,21 @@ class RecurrentStack {
   void add_weight_gradients(typename Cache::Layer& saved, const Sequence<const Scalar>& input,
                             Index l, Index T, Index B) {
     using Gradient = WeightGradient<Cell>;
-    const Index D = directions(), tasks = Gradient::tasks(at(l, 0));
-    internal::parallel_for(D * tasks, operations(l, T, B), [&](Index task) noexcept {
+    const Index D = directions();
+    const auto split = Gradient::Split::between(thread_count(), at(l, 0), D);
+    const Index tasks = split.tasks(at(l, 0));
+    const Index panels = saved.direction[0].shared ? at(l, 0).panels() : 0;
+    const double work = shape().operations(l, T, B);
+    const auto gradient = [&](Index d) noexcept {
+      return Gradient(at(l, d), saved.direction[d], input, columns(saved.output, T, B, d));
+    };
+    internal::parallel_for(D * panels, work, [&](Index task) noexcept {
       const FloatModeGuard task_guard;
-      const Index d = task / tasks;
-      Gradient(at(l, d), saved.direction[d], input, columns(saved.output, T, B, d))
-          .add(task % tasks);
+      gradient(task / panels).sum_columns(task % panels);
+    });
+    internal::parallel_for(D * tasks, work, [&](Index task) noexcept {
+      const FloatModeGuard task_guard;
+      gradient(task / tasks).add(split, task % tasks);
     });
   }
 

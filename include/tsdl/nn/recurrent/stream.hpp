@@ -56,34 +56,53 @@ class RecurrentStream {
   /// Runs one step and returns the top layer's h, valid until the next push or reset.
   /// Shapes: x I; the result H. Allocates nothing.
   std::span<const Scalar> push(const Scalar* x) noexcept {
-    return run(x, [this](std::size_t l) noexcept {
-      const LevelWeights& own = (*weights_)[l];
-      return View{own.weights.data(), own.bias.data()};
-    });
+    const FloatModeGuard guard;
+    return push(x, guard);
+  }
+  /// push() under a guard that the caller holds, which spares a small step reading the processor's
+  /// mode: that waits for the step before.
+  std::span<const Scalar> push(const Scalar* x, const FloatModeGuard&) noexcept {
+    return run(x, own_weights());
   }
 
-  /// push() for a stream that borrowing() made.
+  /// push() for a stream that borrowing() made. The caller holds a FloatModeGuard.
   std::span<const Scalar> push(const RecurrentStack<Cell>& stack, const Scalar* x) noexcept {
     if constexpr (as_stack)
-      return run(x, [&](std::size_t l) noexcept {
-        const auto& pack = stack.layer(static_cast<Index>(l)).forward_pack();
-        return View{pack.weights.data(), pack.bias.data()};
-      });
+      return run(x, weights_of(stack));
     else
-      return push(x);
+      return run(x, own_weights());
+  }
+
+  /// Does the part of the next push that does not need its column, W_hh h of all layers: call it
+  /// after the result of a push has been used, and the next one is that much faster. Changes no
+  /// result, unless the weights of a borrowed stack change before that push. Allocates nothing.
+  void prepare() noexcept {
+    const FloatModeGuard guard;
+    multiply_h(own_weights());
+  }
+
+  /// prepare() for a stream that borrowing() made.
+  void prepare(const RecurrentStack<Cell>& stack) noexcept {
+    const FloatModeGuard guard;
+    if constexpr (as_stack)
+      multiply_h(weights_of(stack));
+    else
+      multiply_h(own_weights());
   }
 
   void state(StateBytes& bytes) {
-    for (Level& level : levels_) bytes.finite(level.h, level.cells);
+    for (Level& level : levels_) bytes.finite(level.h[now_], level.cells);
     bytes(descending_);
+    prepared_ = false;
   }
 
   /// Back to zero states.
   void reset() noexcept {
     for (Level& level : levels_) {
-      std::fill(level.h.begin(), level.h.end(), Scalar{0});
+      std::fill(level.h[now_].begin(), level.h[now_].end(), Scalar{0});
       std::fill(level.cells.begin(), level.cells.end(), Scalar{0});
     }
+    prepared_ = false;
   }
 
  private:
@@ -105,8 +124,9 @@ class RecurrentStream {
     Buffer<Packed> weights;
     Buffer<Scalar> bias;
   };
+  /// h[now_] is the state; a step writes the other, and the two change places.
   struct Level {
-    Buffer<Scalar> h, next, cells;
+    Buffer<Scalar> h[2], cells, over_h;
   };
 
   static constexpr Index padded(Index H) noexcept { return round_up(H, W); }
@@ -125,8 +145,9 @@ class RecurrentStream {
     std::vector<LevelWeights> weights;
     for (Index l = 0; l < options.num_layers; ++l) {
       Level& level = levels_.emplace_back();
-      for (Buffer<Scalar>* buffer : {&level.h, &level.next}) buffer->assign(Hp, Scalar{0});
+      for (Buffer<Scalar>& buffer : level.h) buffer.assign(Hp, Scalar{0});
       level.cells.assign(Hp * Cell::cell_vectors, Scalar{0});
+      level.over_h.assign(Hp * Cell::gates, Scalar{0});
       if (!keep) continue;
       const auto& layer = stack.layer(l);
       ForwardPack<StepCell> pack(
@@ -139,33 +160,65 @@ class RecurrentStream {
     if (keep) weights_ = std::make_shared<const std::vector<LevelWeights>>(std::move(weights));
   }
 
+  auto own_weights() const noexcept {
+    return [this](std::size_t l) noexcept {
+      const LevelWeights& own = (*weights_)[l];
+      return View{own.weights.data(), own.bias.data()};
+    };
+  }
+  static auto weights_of(const RecurrentStack<Cell>& stack) noexcept {
+    return [&stack](std::size_t l) noexcept {
+      const auto& pack = stack.layer(static_cast<Index>(l)).forward_pack();
+      return View{pack.weights.data(), pack.bias.data()};
+    };
+  }
+
+  template <class WeightsOf>
+  void multiply_h(const WeightsOf& weights_of) noexcept {
+    if (prepared_ || levels_.empty()) return;
+    kernels::prepare<StepCell>(step(levels_.front(), weights_of(0), inputs_));
+    for (std::size_t l = 1; l < levels_.size(); ++l)
+      kernels::prepare<StepCell>(step(levels_[l], weights_of(l), Above(padded(hidden_))));
+    prepared_ = true;
+  }
+
   template <class WeightsOf>
   std::span<const Scalar> run(const Scalar* x, const WeightsOf& weights_of) noexcept {
     if (levels_.empty()) return {};  // moved from
-    const FloatModeGuard guard;
-    step(levels_.front(), weights_of(0), inputs_, x);
+    const Index next = 1 - now_;
+    run(step(levels_.front(), weights_of(0), inputs_), x);
     for (std::size_t l = 1; l < levels_.size(); ++l)
-      step(levels_[l], weights_of(l), Above(padded(hidden_)), levels_[l - 1].h.data());
+      run(step(levels_[l], weights_of(l), Above(padded(hidden_))), levels_[l - 1].h[next].data());
+    now_ = next;
     descending_ = !descending_;
-    return {levels_.back().h.data(), static_cast<std::size_t>(hidden_)};
+    prepared_ = false;
+    return {levels_.back().h[now_].data(), static_cast<std::size_t>(hidden_)};
   }
 
+  template <class Step>
+  static void run(Step step, const Scalar* x) noexcept {
+    step.x = x;
+    StepCell::forward(step);
+  }
+
+  /// A step of one layer, without its x.
   template <class Inputs>
-  void step(Level& level, const View& weights, const Inputs& inputs, const Scalar* x) noexcept {
+  auto step(Level& level, const View& weights, const Inputs& inputs) noexcept {
     using Panels = kernels::Size<known ? round_up(Hidden, W) / W : Eigen::Dynamic>;
-    StepCell::forward(kernels::StreamStep<Scalar, Packed, Inputs, kernels::Size<Hidden>, Panels>{
+    return kernels::StreamStep<Scalar, Packed, Inputs, kernels::Size<Hidden>, Panels>{
         .inputs = inputs,
         .hidden = hidden_,
         .panels = Panels(padded(hidden_) / W),
         .descending = descending_,
-        .x = x,
-        .h_prev = level.h.data(),
+        .x = nullptr,
+        .h_prev = level.h[now_].data(),
         .cells_prev = level.cells.data(),
         .weights = weights.weights,
         .bias = weights.bias,
-        .h = level.next.data(),
-        .cells = level.cells.data()});
-    level.h.swap(level.next);
+        .over_h = level.over_h.data(),
+        .prepared = prepared_,
+        .h = level.h[1 - now_].data(),
+        .cells = level.cells.data()};
   }
 
   /// Takes the weights of `pack`. At half the width, two successive rows of x or of h are
@@ -194,7 +247,9 @@ class RecurrentStream {
   kernels::Size<Hidden> hidden_;
   std::shared_ptr<const std::vector<LevelWeights>> weights_;  ///< null when borrowed
   std::vector<Level> levels_;
+  Index now_ = 0;
   bool descending_ = false;
+  bool prepared_ = false;  ///< over_h of all levels belongs to their h
 };
 
 }  // namespace TSDL_ABI

@@ -12,6 +12,7 @@
 
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/kernels/gemm.hpp"
+#include "tsdl/kernels/outer.hpp"
 #include "tsdl/nn/recurrent/weights.hpp"
 
 namespace tsdl {
@@ -32,21 +33,58 @@ class WeightGradient {
   WeightGradient(Layer& layer, Cache& cache, const Columns& x, const Columns& y) noexcept
       : layer_(layer), cache_(cache), x_(x), y_(y) {}
 
-  /// The size of a task, in panels and in rows of the pack.
-  static constexpr Index panels_per_task = 2, rows_per_task = 128;
+  /// How the work is split: the panels and the rows of the pack of a task. Large tasks read less;
+  /// no sum depends on them.
+  struct Split {
+    Index panels = 2, rows = 128;
 
-  static Index tasks(const Layer& layer) noexcept {
-    return (layer.panels() + panels_per_task - 1) / panels_per_task * chunks(layer);
+    /// Two tasks or more for each thread, where that is possible.
+    static Split between(Index threads, const Layer& layer, Index directions) noexcept {
+      Split split;
+      while (directions * split.tasks(layer) < 2 * threads && split.rows > 32) split.rows /= 2;
+      if (directions * split.tasks(layer) < 2 * threads) split.panels = 1;
+      return split;
+    }
+
+    Index tasks(const Layer& layer) const noexcept {
+      return (layer.panels() + panels - 1) / panels * chunks(layer);
+    }
+    /// A layer's weights in chunks of rows: first those of W_ih, then W_hh, then one for the
+    /// biases.
+    Index input_chunks(const Layer& layer) const noexcept {
+      return (layer.inputs().columns() + rows - 1) / rows;
+    }
+    Index chunks(const Layer& layer) const noexcept {
+      return input_chunks(layer) + (layer.hidden() + rows - 1) / rows + 1;
+    }
+  };
+
+  /// Sums the da of each column of one panel, of all windows that share it, in order of time and
+  /// sample. For all panels, before add().
+  void sum_columns(Index p) const noexcept {
+    if (!cache_.shared) return;
+    const Extent& e = cache_.extent;
+    const Index stride = layer_.panels() * gate_width, sample = cache_.columns.sample * stride;
+    Scalar* sums = cache_.dcolumns.data() + p * gate_width;
+    for (Index column = 0; column < cache_.columns.count; ++column)
+      std::fill_n(sums + column * stride, gate_width, Scalar{0});
+    for (Index t = 0; t < e.T; ++t)
+      for (Index tile = 0; tile < e.tiles(); ++tile) {
+        const auto da = layer_.gate_columns(cache_, tile, layer_.time(e, t), p, 0);
+        kernels::add_each<Cell::gates>(sums + cache_.columns.at(t, e.first(tile)) * stride, sample,
+                                       da.data, da.sample_stride, e.samples(tile));
+      }
   }
 
   /// Runs one task: its part of dW_ih, dW_hh and the biases' gradients.
-  void add(Index task) const noexcept {
-    const Index first = task / chunks(layer_) * panels_per_task, chunk = task % chunks(layer_);
-    const Panels part{first, std::min(first + panels_per_task, layer_.panels())};
-    if (chunk < input_chunks(layer_))
-      add_ih(part, chunk * rows_per_task);
-    else if (chunk + 1 < chunks(layer_))
-      add_hh(part, (chunk - input_chunks(layer_)) * rows_per_task);
+  void add(const Split& split, Index task) const noexcept {
+    const Index chunks = split.chunks(layer_), inputs = split.input_chunks(layer_);
+    const Index first = task / chunks * split.panels, chunk = task % chunks;
+    const Panels part{first, std::min(first + split.panels, layer_.panels())};
+    if (chunk < inputs)
+      add_ih(part, chunk * split.rows, split.rows);
+    else if (chunk + 1 < chunks)
+      add_hh(part, (chunk - inputs) * split.rows, split.rows);
     else
       add_biases(part);
   }
@@ -54,20 +92,13 @@ class WeightGradient {
  private:
   static constexpr Index gate_width = Layer::gate_width, slot_width = Layer::slot_width;
 
-  /// A layer's weights in chunks of rows: first those of W_ih, then W_hh, then one for the biases.
-  static Index input_chunks(const Layer& layer) noexcept {
-    return (layer.inputs().columns() + rows_per_task - 1) / rows_per_task;
-  }
-  static Index chunks(const Layer& layer) noexcept {
-    return input_chunks(layer) + (layer.hidden() + rows_per_task - 1) / rows_per_task + 1;
-  }
   struct Panels {
     Index begin, end;
   };
 
-  void add_ih(Panels part, Index k) const noexcept {
+  void add_ih(Panels part, Index k, Index rows) const noexcept {
     const InputLayout& inputs = layer_.inputs();
-    const Index count = std::min(rows_per_task, inputs.columns() - k);
+    const Index count = std::min(rows, inputs.columns() - k);
     clear(part, k, count);
     if (cache_.shared)
       sum_shared(k, part, count);
@@ -84,9 +115,9 @@ class WeightGradient {
       }
   }
 
-  void add_hh(Panels part, Index k) const noexcept {
+  void add_hh(Panels part, Index k, Index rows) const noexcept {
     const Index I = layer_.inputs().columns(), Hp = layer_.padded_hidden();
-    const Index count = std::min(rows_per_task, layer_.hidden() - k);
+    const Index count = std::min(rows, layer_.hidden() - k);
     const Extent& e = cache_.extent;
     clear(part, I + k, count);
     if (cache_.has_initial)
@@ -99,11 +130,12 @@ class WeightGradient {
   }
 
   void add_biases(Panels part) const noexcept {
-    for (Index tile = 0; tile < cache_.extent.tiles(); ++tile)
+    const Index sums = cache_.dbias.size() / (layer_.panels() * slot_width);
+    for (Index i = 0; i < sums; ++i)
       for (Index p = part.begin; p < part.end; ++p) {
-        const Scalar* sums = cache_.dbias.data() + (tile * layer_.panels() + p) * slot_width;
-        layer_.packs().add_gradient(layer_.bias_ih, 0, sums, 1, p, Cell::x_slot, 0);
-        layer_.packs().add_gradient(layer_.bias_hh, 0, sums, 1, p, Cell::h_slot, 0);
+        const Scalar* sum = cache_.dbias.data() + (i * layer_.panels() + p) * slot_width;
+        layer_.packs().add_gradient(layer_.bias_ih, 0, sum, 1, p, Cell::x_slot, 0);
+        layer_.packs().add_gradient(layer_.bias_hh, 0, sum, 1, p, Cell::h_slot, 0);
       }
   }
 
@@ -123,36 +155,37 @@ class WeightGradient {
   /// Rows k ... of `part` += sum over the distinct columns of x of column[k ...] times its summed
   /// da.
   void sum_shared(Index k, Panels part, Index count) const noexcept {
-    const Extent& e = cache_.extent;
-    const Index stride = layer_.panels() * gate_width, columns = cache_.tile_columns();
-    for (Index tile = 0; tile < e.tiles(); ++tile) {
-      const Scalar* sums = cache_.dcolumns.data() + tile * columns * stride;
-      const Index reached = cache_.columns.at(e.T - 1, e.samples(tile) - 1) + 1;
+    const Index stride = layer_.panels() * gate_width;
+    const SharedColumns& columns = cache_.columns;
+    for (Index first = 0; first < columns.count; first += columns.run)
       kernels::add_outer<Cell::gates, Scalar>(
           {part.end - part.begin,
            row(part.begin, k),
            panel_stride(),
-           {sums + part.begin * gate_width, stride, 0},
+           {cache_.dcolumns.data() + first * stride + part.begin * gate_width, stride, 0},
            gate_width},
-          {x_.column(0, e.first(tile)) + k, cache_.columns.unit, 0}, reached, Index{1}, count);
-    }
+          {x_.data + columns.offset(first) + k, columns.unit, 0},
+          std::min(columns.run, columns.count - first), Index{1}, count);
   }
 
   /// Rows `to` ... of `part` += sum over steps s >= `lag` of left(s - lag)[k ...] times da(s),
-  /// `gates` slots from `slot` on.
+  /// `gates` slots from `slot` on. Goes by groups of samples of one size, whatever the tiles.
   void sum(const Columns& left, Index k, Index lag, Index to, Panels part, Index slot, Index count,
            Index steps = -1) const noexcept {
     const Extent& e = cache_.extent;
     if (steps < 0) steps = e.steps - lag;
     if (steps == 0) return;
-    for (Index tile = 0; tile < e.tiles(); ++tile) {
-      const kernels::Columns<Scalar> a{left.column(layer_.time(e, 0), e.first(tile)) + k,
+    const Index tile_stride = layer_.saved(cache_, 1, 0) - layer_.saved(cache_, 0, 0);
+    for (Index b = 0; b < e.B; b += Extent::most_samples) {
+      const kernels::Columns<Scalar> a{left.column(layer_.time(e, 0), b) + k,
                                        layer_.is_reverse() ? -left.step_stride : left.step_stride,
                                        left.sample_stride};
+      auto d = layer_.gate_columns(cache_, b / e.tile_size, lag, part.begin, slot);
+      d.tile = e.tile_size;
+      d.tile_stride = tile_stride;
       kernels::add_outer<Cell::gates, Scalar>(
-          {part.end - part.begin, row(part.begin, to), panel_stride(),
-           layer_.gate_columns(cache_, tile, lag, part.begin, slot), e.tile() * slot_width},
-          a, steps, e.samples(tile), count);
+          {part.end - part.begin, row(part.begin, to), panel_stride(), d, e.tile() * slot_width}, a,
+          steps, std::min(Extent::most_samples, e.B - b), count);
     }
   }
 

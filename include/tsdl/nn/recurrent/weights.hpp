@@ -3,15 +3,17 @@
 //   symbol      shape                       meaning
 //   s           0 ... steps - 1             a step, in the order in which this direction runs
 //   t           s, or T - 1 - s in reverse  the time of step s
-//   tile        <= 16 samples               run through all steps by one thread, unless threads
+//   tile        4, 8 or 16 samples          run through all steps by one thread, unless threads
 //                                           share the units of each step (nn/recurrent/stack.hpp)
 //   G, S, C                                 a cell's gates, slots and cell_vectors
 //   saved       [tile][s][P][b][S][W]       gates, from forward; backward replaces them by da
 //   cells       [tile][s][P][b][C][W]       the cell's state beside h (LSTM: c, tanh(c))
 //   dweights    [P][I + H][G][W]            the gradient in the order of the forward pack
-//   dbias       [tile][P][S][W]             the biases' gradients
+//   dbias       [B / 4][P][S][W]            the biases' gradients, of 4 samples each: every tile
+//   has
+//                                           a whole number of them
 //   projection  [column][P][G][W]           bias + W_ih x, where computed ahead of the steps
-//   dcolumns    [tile][column][P][G][W]     da summed over the windows that share a column
+//   dcolumns    [column][P][G][W]           da summed over the windows that share a column
 #pragma once
 
 #include <cmath>
@@ -21,6 +23,7 @@
 #include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/kernels/gemm.hpp"
+#include "tsdl/kernels/outer.hpp"
 #include "tsdl/nn/init.hpp"
 #include "tsdl/nn/parameter.hpp"
 #include "tsdl/nn/recurrent/cache.hpp"
@@ -89,17 +92,19 @@ class LayerWeights {
     f(bias_hh);
   }
 
-  /// Derives the packs from the parameters.
-  void repack() noexcept { packs_.derive(weight_ih, weight_hh, bias_ih, bias_hh); }
+  /// Derives panel p of the packs from the parameters.
+  void repack(Index p) noexcept { packs_.derive(weight_ih, weight_hh, bias_ih, bias_hh, p); }
 
   const ForwardPack<Cell>& forward_pack() const noexcept { return packs_.forward; }
 
   /// Creates the gradients and the transposed packs if they are missing. Allocates: the first time.
   void need_gradients() {
     visit([](Parameter<Scalar>& parameter) { parameter.need_gradient(); });
-    if (packs_.need_transposed()) packs_.derive_transposed(weight_ih, weight_hh);
+    if (!packs_.need_transposed()) return;
+    for (Index p = 0; p < panels(); ++p) packs_.derive_transposed(weight_ih, weight_hh, p);
   }
 
+  /// The time of step s, and the step at time s.
   Index time(const Extent& e, Index s) const noexcept { return reverse_ ? e.T - 1 - s : s; }
   /// The number of values of one state vector in one tile and step.
   Index state_block(const Cache& cache) const noexcept {
@@ -107,7 +112,7 @@ class LayerWeights {
   }
   /// The index of sample b and the unit's panel in [tile][P][b].
   Index cell_offset(const Cache& cache, Index b, Index unit) const noexcept {
-    const Index tile = b / Extent::max_tile;
+    const Index tile = b / cache.extent.tile_size;
     return (tile * panels() + unit / W) * cache.extent.tile() + b - cache.extent.first(tile);
   }
   Scalar* saved(Cache& cache, Index tile, Index s) const noexcept {

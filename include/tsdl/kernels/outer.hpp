@@ -1,0 +1,141 @@
+// The products of weight gradients:
+//
+//   dB[k][n] += sum_j a[j][k] * d[j][n]
+//
+// where j runs over (step, sample), k over the rows of packed weights (pack.hpp), n over lanes; and
+// the sums of columns that biases' gradients are.
+//
+// As in gemm.hpp a register block keeps M rows by V vectors of sums in registers. A chain of
+// multiply-adds covers a block of columns, in order of step and sample, and is then added to
+// memory.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+
+#include "tsdl/kernels/gemm.hpp"
+#include "tsdl/kernels/simd.hpp"
+
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace kernels {
+
+/// A grid of columns, (step, sample): column (t, b) starts at data + t * step_stride + b *
+/// sample_stride. A negative step stride runs time backwards. Where samples stand in tiles, b
+/// counts within one, and tile b / tile begins tile_stride after the one before.
+template <class Scalar>
+struct Columns {
+  const Scalar* data;
+  Index step_stride;
+  Index sample_stride;
+  Index tile = std::numeric_limits<Index>::max(), tile_stride = 0;
+};
+
+/// Columns that one chain of a weight gradient covers before it is added to memory. Constant, so
+/// that sums do not depend on the number of threads; summing in two levels keeps float's error
+/// small.
+inline constexpr Index outer_block = 64;
+
+namespace internal {
+
+template <Index M, Index V, class Scalar>
+TSDL_INLINE void outer_rows(Scalar* out, const Columns<Scalar>& a, const Columns<Scalar>& d,
+                            Index steps, Index samples) noexcept {
+  constexpr Index W = lanes<Scalar>;
+  Block<Vec<Scalar>, M, V> acc;
+  TSDL_UNROLL
+  for (Index m = 0; m < M; ++m) {
+    TSDL_UNROLL
+    for (Index v = 0; v < V; ++v) acc[m][v] = Vec<Scalar>(Scalar{0});
+  }
+  for (Index t = 0; t < steps; ++t) {
+    const Scalar* left = a.data + t * a.step_stride;
+    const Scalar* tile = d.data + t * d.step_stride;
+    for (Index rest = samples; rest > 0; rest -= d.tile, tile += d.tile_stride) {
+      const Scalar* right = tile;
+      const Index count = std::min(rest, d.tile);
+      for (Index b = 0; b < count; ++b, left += a.sample_stride, right += d.sample_stride) {
+        Array<Vec<Scalar>, V> r;
+        TSDL_UNROLL
+        for (Index v = 0; v < V; ++v) r[v] = load(right + v * W);
+        TSDL_UNROLL
+        for (Index m = 0; m < M; ++m) {
+          const Vec<Scalar> broadcast(left[m]);
+          TSDL_UNROLL
+          for (Index v = 0; v < V; ++v) acc[m][v] = multiply_add(broadcast, r[v], acc[m][v]);
+        }
+      }
+    }
+  }
+  TSDL_UNROLL
+  for (Index m = 0; m < M; ++m) {
+    TSDL_UNROLL
+    for (Index v = 0; v < V; ++v) {
+      Scalar* to = out + (m * V + v) * W;
+      store(to, load(to) + acc[m][v]);
+    }
+  }
+}
+
+}  // namespace internal
+
+/// The right operand of a weight gradient, panel by panel, and the sums.
+template <class Scalar>
+struct OuterPanels {
+  Index count;
+  Scalar* out;  ///< [K][V][W] for each panel: its part of a packed gradient
+  Index out_stride;
+  Columns<Scalar> d;  ///< V vectors a column, aligned
+  Index d_stride;     ///< from panel to panel
+};
+
+/// dB[k][n] += sum over (t, b) of a[t][b][k] * d[t][b][n]. Shapes: a has K adjacent values a
+/// column. All panels use a block of columns before the next block is read, since `a` is far larger
+/// than a cache.
+template <Index V = panel_vectors, class Scalar>
+void add_outer(const OuterPanels<Scalar>& panels, const Columns<Scalar>& a, Index steps,
+               Index samples, Index K) noexcept {
+  const Index steps_at_once = std::max(Index{1}, outer_block / samples);
+  for (Index t = 0; t < steps; t += steps_at_once)
+    for (Index p = 0; p < panels.count; ++p) {
+      Columns<Scalar> right = panels.d;
+      right.data += t * right.step_stride + p * panels.d_stride;
+      for_each_rows(K, [&](auto M, Index k) noexcept {
+        Columns<Scalar> left = a;
+        left.data += t * left.step_stride + k;
+        internal::outer_rows<M(), V>(panels.out + p * panels.out_stride + k * V * lanes<Scalar>,
+                                     left, right, std::min(steps_at_once, steps - t), samples);
+      });
+    }
+}
+
+/// sum[n] += sum over b of d[b][n], V vectors wide: the gradient of a bias.
+template <Index V, class Scalar>
+void add_rows(Scalar* sum, const Scalar* d, Index d_stride, Index samples) noexcept {
+  constexpr Index W = lanes<Scalar>;
+  Array<Vec<Scalar>, V> acc;
+  TSDL_UNROLL
+  for (Index v = 0; v < V; ++v) acc[v] = Vec<Scalar>(Scalar{0});
+  for (Index b = 0; b < samples; ++b, d += d_stride) {
+    TSDL_UNROLL
+    for (Index v = 0; v < V; ++v) acc[v] = acc[v] + load(d + v * W);
+  }
+  TSDL_UNROLL
+  for (Index v = 0; v < V; ++v) store(sum + v * W, Vec<Scalar>(load(sum + v * W) + acc[v]));
+}
+
+/// out[b][n] += d[b][n], V vectors wide.
+template <Index V, class Scalar>
+void add_each(Scalar* out, Index out_stride, const Scalar* d, Index d_stride,
+              Index samples) noexcept {
+  constexpr Index W = lanes<Scalar>;
+  for (Index b = 0; b < samples; ++b, out += out_stride, d += d_stride) {
+    TSDL_UNROLL
+    for (Index v = 0; v < V; ++v)
+      store(out + v * W, Vec<Scalar>(load(out + v * W) + load(d + v * W)));
+  }
+}
+
+}  // namespace kernels
+}  // namespace TSDL_ABI
+}  // namespace tsdl
