@@ -187,6 +187,10 @@ inline void add_training(CLI::App& app, TrainOptions& o) {
                  "rate is halved; 0: it stays")
       ->check(whole_number());
   app.add_flag("--shuffle", o.shuffle, "A new order of the training windows each epoch");
+  app.add_flag("--shuffle-batches", o.shuffle_batches,
+               "A new order of batches of consecutive windows,\n"
+               "which share computation that --shuffle repeats")
+      ->excludes("--shuffle");
   app.add_option("--seed", o.seed,
                  "Of synthetic candles, weights, dropout and\n"
                  "shuffling: same seed, same bits")

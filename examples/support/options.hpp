@@ -54,7 +54,7 @@ struct TrainOptions {
   std::string class_weights = "none";
   tsdl::Index patience = 10;           ///< of early stopping; 0: none
   tsdl::Index reduce_lr_patience = 5;  ///< of halving the learning rate; 0: never
-  bool shuffle = false;
+  bool shuffle = false, shuffle_batches = false;
   std::uint64_t seed = 1;
   tsdl::Index threads = 0;  ///< 0: all cores
   std::string device = "cpu";

@@ -81,6 +81,7 @@ tsdl::TrainerOptions trainer_options(const TrainOptions& o, const tsdl::Task& ta
           .max_epochs = o.max_epochs,
           .clip_norm = o.clip_norm,
           .shuffle = o.shuffle,
+          .shuffle_batches = o.shuffle_batches,
           .task = task,
           .seed = o.seed};
 }

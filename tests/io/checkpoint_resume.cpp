@@ -415,6 +415,10 @@ TEST_CASE("fingerprint: changes with data, recipe, model and options, and with n
   with_options([](auto& o) { o.max_epochs = 21; });
   with_options([](auto& o) { o.clip_norm = 0; });
   with_options([](auto& o) { o.shuffle = false; });
+  with_options([](auto& o) {
+    o.shuffle = false;
+    o.shuffle_batches = true;
+  });
   with_options([](auto& o) { o.restore_best = false; });
   with_options([](auto& o) { o.max_skipped_in_a_row = 3; });
   with_options([](auto& o) { o.loss = tsdl::BCEWithLogits{.pos_weight = 2}; });

@@ -209,7 +209,7 @@ for program in "$train" "$predict"; do
 done
 succeed "--help" "$train" --help
 for option in features feature-columns label-column label-offset label horizon seq-len stride \
-  hidden layers dropout batch-size lr weight-decay patience max-epochs shuffle pooling seed \
+  hidden layers dropout batch-size lr weight-decay patience max-epochs shuffle shuffle-batches pooling seed \
   threads resume config refuse-gaps; do
   grep -qE -- "--$option( |,|$)" stdout || fail "--help does not name --$option"
 done

@@ -175,6 +175,44 @@ TEST_CASE("trainer: shuffling takes every window once an epoch, in an order that
   CHECK(spied(windows, o).order() != order);
 }
 
+TEST_CASE(
+    "trainer: shuffled batches are consecutive windows, all once an epoch, cut anew each epoch") {
+  for (const Index size : {3, 4, 23}) {
+    const auto windows = numbered(size);
+    auto o = options(4, 4);
+    o.shuffle_batches = true;
+    o.seed = 5;
+    const Spy spy = spied(windows, o);
+    check_labels_follow_their_windows(spy);
+    const std::vector<Index> order = spy.order();
+    REQUIRE(std::ssize(order) == 4 * size);
+    std::vector<std::vector<Index>> epochs(4);
+    for (std::size_t i = 0; i < order.size(); ++i)
+      epochs[i / static_cast<std::size_t>(size)].push_back(order[i]);
+    for (auto epoch : epochs) {
+      std::sort(epoch.begin(), epoch.end());
+      CHECK(epoch == windows.ends());
+    }
+    std::vector<std::size_t> sizes;
+    for (const std::vector<Index>& batch : spy.batches) {
+      CHECK(batch.size() <= 4);
+      for (std::size_t i = 1; i < batch.size(); ++i) {
+        const auto at = std::find(windows.ends().begin(), windows.ends().end(), batch[i - 1]);
+        CHECK(batch[i] == *(at + 1));
+      }
+      if (batch.front() == windows.ends().front()) sizes.push_back(batch.size());
+    }
+    CHECK(sizes.size() == 4);
+    CHECK(spied(windows, o).order() == order);
+    if (size < 23) continue;
+    CHECK(epochs[0] != epochs[1]);
+    CHECK(epochs[1] != epochs[2]);
+    CHECK(std::set<std::size_t>(sizes.begin(), sizes.end()).size() > 1);
+    o.seed = 6;
+    CHECK(spied(windows, o).order() != order);
+  }
+}
+
 TEST_CASE("trainer: a step whose gradient is not finite changes nothing and is counted") {
   Spy spy;
   spy.poisoned = {1, 4};

@@ -37,19 +37,21 @@ inline Json trainer_options_to_json(const TrainerOptions& options) {
   Json groups = Json::array();
   for (const ParameterGroup& group : adamw.groups)
     groups.push_back({group.name, group.weight_decay.value_or(adamw.weight_decay), group.lr_scale});
-  return {{"lr", adamw.lr},
-          {"beta1", adamw.beta1},
-          {"beta2", adamw.beta2},
-          {"eps", adamw.eps},
-          {"weight_decay", adamw.weight_decay},
-          {"groups", std::move(groups)},
-          {"batch_size", options.batch_size},
-          {"max_epochs", options.max_epochs},
-          {"clip_norm", options.clip_norm},
-          {"shuffle", options.shuffle},
-          {"restore_best", options.restore_best},
-          {"max_skipped_in_a_row", options.max_skipped_in_a_row},
-          {"seed", options.seed}};
+  Json json = {{"lr", adamw.lr},
+               {"beta1", adamw.beta1},
+               {"beta2", adamw.beta2},
+               {"eps", adamw.eps},
+               {"weight_decay", adamw.weight_decay},
+               {"groups", std::move(groups)},
+               {"batch_size", options.batch_size},
+               {"max_epochs", options.max_epochs},
+               {"clip_norm", options.clip_norm},
+               {"shuffle", options.shuffle},
+               {"restore_best", options.restore_best},
+               {"max_skipped_in_a_row", options.max_skipped_in_a_row},
+               {"seed", options.seed}};
+  if (options.shuffle_batches) json["shuffle_batches"] = true;  // not in older files
+  return json;
 }
 
 /// A digest of everything in a file except the checksum itself: against bits that have changed, not

@@ -29,8 +29,11 @@ struct TrainerOptions {
   AdamW optimizer{};
   Index batch_size = 32;
   Index max_epochs = 100;
-  double clip_norm = 1.0;    ///< largest norm of all gradients together; 0: no clipping
-  bool shuffle = false;      ///< a new order of the training windows each epoch
+  double clip_norm = 1.0;  ///< largest norm of all gradients together; 0: no clipping
+  bool shuffle = false;    ///< a new order of the training windows each epoch
+  /// Instead: a new order of batches of consecutive windows, cut at other places each epoch. Such
+  /// windows share the columns of the series, and less is computed than for shuffled windows.
+  bool shuffle_batches = false;
   bool restore_best = true;  ///< end with the weights of the best epoch, not the last
   Index max_skipped_in_a_row = 10;
   /// What the outputs mean, as from Prepared::task(). If empty, the model's own task, by default
@@ -50,6 +53,8 @@ struct TrainerOptions {
       throw OptionError("Trainer: clip_norm must not be negative");
     if (max_skipped_in_a_row < 1)
       throw OptionError("Trainer: max_skipped_in_a_row must be at least 1");
+    if (shuffle && shuffle_batches)
+      throw OptionError("Trainer: expected shuffle or shuffle_batches, got both");
     if (task && loss) throw OptionError("Trainer: expected a task or a loss, got both");
   }
 };
@@ -246,17 +251,9 @@ class Trainer {
     norm_sum_ = 0;
     steps_in_epoch_ = 0;
     skipped_before_ = state_.skipped_steps;
-    if (options_.shuffle) {
-      order_.resize(static_cast<std::size_t>(train.size()));
-      std::iota(order_.begin(), order_.end(), Index{0});
-      RandomStream random(options_.seed, shuffle_stream + static_cast<std::uint64_t>(state_.epoch));
-      shuffle(order_, random);
-    }
-    for (Index first = 0; first < train.size(); first += options_.batch_size) {
-      Samples samples{first, std::min(options_.batch_size, train.size() - first), {}};
-      if (options_.shuffle)
-        samples.chosen = std::span<const Index>(order_).subspan(
-            static_cast<std::size_t>(first), static_cast<std::size_t>(samples.count));
+    const Index size = train.size(), batches = order_windows(size);
+    for (Index i = 0; i < batches; ++i) {
+      const Samples samples = batch(i, size);
       count(stepper_.step(train, samples, update()));
       state_.windows_done += samples.count;
       for (auto& callback : callbacks_) callback->on_batch(state_);
@@ -269,6 +266,34 @@ class Trainer {
         return;
       }
     }
+  }
+
+  /// Draws this epoch's order and returns the number of batches.
+  Index order_windows(Index size) {
+    const Index each = options_.batch_size;
+    RandomStream random(options_.seed, shuffle_stream + static_cast<std::uint64_t>(state_.epoch));
+    first_cut_ = each;
+    if (options_.shuffle_batches && size > each)
+      first_cut_ = 1 + static_cast<Index>(random.below(static_cast<std::uint64_t>(each)));
+    const Index batches = 1 + std::max(Index{0}, size - first_cut_ + each - 1) / each;
+    if (options_.shuffle || options_.shuffle_batches) {
+      order_.resize(static_cast<std::size_t>(options_.shuffle ? size : batches));
+      std::iota(order_.begin(), order_.end(), Index{0});
+      shuffle(order_, random);
+    }
+    return batches;
+  }
+
+  /// Batch i of this epoch.
+  Samples batch(Index i, Index size) const noexcept {
+    const Index at = options_.shuffle_batches ? order_[static_cast<std::size_t>(i)] : i;
+    const Index end = first_cut_ + at * options_.batch_size,
+                first = at == 0 ? 0 : end - options_.batch_size;
+    Samples samples{first, std::min(end, size) - first, {}};
+    if (options_.shuffle)
+      samples.chosen = std::span<const Index>(order_).subspan(
+          static_cast<std::size_t>(first), static_cast<std::size_t>(samples.count));
+    return samples;
   }
 
   void finish_epoch(const Windows<Scalar>& train, const Windows<Scalar>& validation) {
@@ -318,7 +343,8 @@ class Trainer {
   std::vector<Buffer<Scalar>> best_;  // in the order of the model's parameters
   internal::PredictionWorkspace<M> validation_;
   Buffer<double> labels_;
-  std::vector<Index> order_;
+  std::vector<Index> order_;  ///< of windows, or of batches
+  Index first_cut_ = 0;       ///< where this epoch's first batch ends
   double norm_sum_ = 0;
   Index steps_in_epoch_ = 0;
   Index skipped_before_ = 0;
