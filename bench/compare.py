@@ -4,7 +4,8 @@
 Run by bench/compare, which builds them: compare.py BUILD [options]. First all of them compute the
 same thing, and what they give is compared. Then, for each piece of work, every contestant has one
 slot a round, in an order that rotates. Writes compare.json, with all samples, and compare.svg. With
---against two builds of this library take turns instead (compare_against.py).
+--against two builds of this library take turns instead (compare_against.py), and with --load another
+process keeps a core busy meanwhile (compare_load.py).
 """
 import argparse
 import datetime
@@ -19,12 +20,15 @@ import sys
 import time
 
 from compare_against import PROGRAM, VARIANTS, compare_builds
+from compare_load import WORK_UNDER_LOAD, Load, compare_under_load, cores_under_load
 from compare_picture import picture
-from contest import (BUSY, NETWORKS, OURS, WORK, Contestant, cell, check, core_seconds, pause, quartiles,
+from contest import (BUSY, NETWORKS, OURS, WORK, Contestant, cell, check, core_seconds, in_turn, quartiles,
                      row, title)
 
 SOURCE = pathlib.Path(__file__).resolve().parent
 OURS_TOO = "tsdl_other"  # the same work given in another way
+PROGRAMS = [OURS, "onednn", "onednn3", "torch", "torch2", "eigen", "rtneural"]
+MORE_THREADS = [4, 8, 16]  # where there are as many cores
 
 
 def in_use():
@@ -38,7 +42,7 @@ def in_use():
 def commands(build):
     """The contestants that are there, ours first."""
     found = {}
-    for name in [OURS, "onednn", "torch", "eigen"]:
+    for name in PROGRAMS:
         program = build / "bench" / "peers" / f"contest_{name}"
         if program.exists():
             found[name] = [str(program)]
@@ -65,13 +69,7 @@ def measure(contestants, name, rounds, threads):
     for key, contestant, what in entrants(contestants, name):
         if contestant.numbers(what) is not None:  # warms up, and finds the number of calls
             running.append((key, contestant, what))
-    samples = {key: [] for key, _, _ in running}
-    for turn in range(rounds):
-        first = turn % len(running)
-        for key, contestant, what in running[first:] + running[:first]:
-            time.sleep(pause(threads))
-            samples[key].append(contestant.numbers(what)[0])
-    return samples
+    return in_turn(running, rounds, threads)
 
 
 def summary(samples):
@@ -85,8 +83,14 @@ def summary(samples):
     return {"fastest": fastest, "ratio": ratio, "quartiles": quartiles(by_round)}
 
 
-def run(arguments, found, threads, cores):
-    """All the work on one number of threads. Prints the table row by row and returns the samples,
+def chosen_work(pattern, threads):
+    """The work that the pattern finds. A step takes one thread, however many there are."""
+    return [name for name in WORK if re.search(pattern, name)
+            and (threads == 1 or not name.startswith("stream"))]
+
+
+def run(arguments, found, chosen, threads, cores):
+    """The chosen work on one number of threads. Prints the table row by row and returns the samples,
     and the contestants' own words."""
     contestants = []
     for name, command in found.items():
@@ -96,7 +100,6 @@ def run(arguments, found, threads, cores):
             if name == OURS:
                 raise
             print(f"{error}: left out", file=sys.stderr)
-    chosen = [name for name in WORK if re.search(arguments.work, name)]
     about = {contestant.name: contestant.about for contestant in contestants}
     names = {key: text.split(",")[0] for key, text in about.items()}
     difference = check(contestants, chosen)
@@ -104,7 +107,7 @@ def run(arguments, found, threads, cores):
                ([OURS, OURS_TOO] if contestant.name == OURS else [contestant.name])]
     headings = ["ms"] + [names.get(key, "dense, or bf16")
                          for key in columns] + ["fastest peer", "ratio", "quartiles"]
-    widths = [max(24 if i == 0 else 12, len(text)) for i, text in enumerate(headings)]
+    widths = [max(28 if i == 0 else 12, len(text)) for i, text in enumerate(headings)]
     plural = "threads" if threads > 1 else "thread"
     fewer = ", of which a peer uses one where that is faster" if threads > 1 else ""
     print(f"\n{threads} {plural}{fewer}; all compute the same: largest difference {difference:.0e}\n")
@@ -162,27 +165,44 @@ def compare_peers(arguments, found, report):
     print(f"Medians of {arguments.rounds} rounds ± half the interquartile range; float32; ratio: the "
           "fastest peer's median over ours")
     for threads, cores in usable(arguments.threads):
-        samples, about = run(arguments, found, threads, cores)
+        chosen = chosen_work(arguments.work, threads)
+        if not chosen:
+            continue
+        samples, about = run(arguments, found, chosen, threads, cores)
         report["contestants"] = about
         report["runs"][str(threads)] = {
             name: {"title": title(name), "ms": times, "summary": summary(times)}
             for name, times in samples.items()}
-    print("\n" + "; ".join(report.get("contestants", {}).values()))
-    (arguments.build / "compare.json").write_text(json.dumps(report, indent=1) + "\n")
+    write(arguments.build / "compare.json", report)
     (arguments.build / "compare.svg").write_text(picture(report))
-    print(f"Wrote {arguments.build}/compare.json and compare.svg")
+    print(f"Wrote {arguments.build / 'compare.svg'}")
+
+
+def write(target, report):
+    """Names the contestants, and writes the report."""
+    print("\n" + "; ".join(report.get("contestants", {}).values()))
+    target.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"Wrote {target}")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0],
+        epilog="-DNAME=VALUE goes to CMake. More peers: -DTSDL_RTNEURAL=DIR (its sources), "
+        "-DTSDL_DNNL3=PREFIX (oneDNN 3, installed), -DTSDL_TORCH2=PREFIX (libtorch 2, unpacked)")
     parser.add_argument("build", type=pathlib.Path, nargs="?", default=pathlib.Path("build/bench"),
                         help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=15, help="slots of each contestant (15)")
     parser.add_argument("--work", default="", metavar="PATTERN",
                         help="only work whose name this regular expression finds: " + " ".join(WORK))
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="1 2")
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--threads", type=int, nargs="+",
+                        default=[1, 2] + [threads for threads in MORE_THREADS if threads <= cores],
+                        help="1 2 and, where there are as many cores, 4 8 16")
+    parser.add_argument("--load", action="store_true",
+                        help="keep one of two cores busy, and compare one thread with two")
     parser.add_argument("--peers", nargs="+", metavar="PEER",
-                        help="only these: onednn torch eigen onnxruntime")
+                        help="only these: " + " ".join(PROGRAMS[1:]) + " onnxruntime")
     parser.add_argument("--against", type=pathlib.Path, metavar="BUILD",
                         help="no peers, but another build of this library: a checkout of it, which "
                         "is built, or a folder that one is built in")
@@ -201,7 +221,9 @@ def main():
         parser.error("not there: " + " ".join(sorted(unknown)))
     if arguments.peers:
         found = {name: found[name] for name in found if name == OURS or name in arguments.peers}
-    names = WORK + VARIANTS if arguments.against else WORK
+    names = WORK_UNDER_LOAD if arguments.load else WORK
+    if arguments.against:
+        names = names + VARIANTS
     if not any(re.search(arguments.work, name) for name in names):
         parser.error(f"--work {arguments.work} finds nothing among: " + " ".join(names))
 
@@ -210,8 +232,15 @@ def main():
     if report["machine"]["in_use"] > BUSY:
         print("The machine is doing something else besides, with {in_use:.0%} of its cores: do not "
               "trust these figures".format(**report["machine"]))
-    if arguments.against:
+    if arguments.against and arguments.load:
+        cores = cores_under_load()
+        with Load(cores[-1]):
+            compare_builds(arguments, [(1, cores), (2, cores)], report)
+    elif arguments.against:
         compare_builds(arguments, usable(arguments.threads), report)
+    elif arguments.load:
+        compare_under_load(arguments, found, report)
+        write(arguments.build / "load.json", report)
     else:
         compare_peers(arguments, found, report)
 

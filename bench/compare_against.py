@@ -16,14 +16,14 @@ import sys
 import tempfile
 import time
 
-from contest import (BUSY, NETWORKS, STREAMS, WORK, Contestant, cell, check, core_seconds, pause,
+from contest import (BUSY, NETWORKS, PAUSED, STREAMS, WORK, Contestant, cell, check, core_seconds, pause,
                      quartiles, row, title)
 
 OURS, OTHER = "ours", "other"
 PROGRAM = "bench/peers/contest_tsdl"  # in a build folder
-VARIANTS = [f"{name}_dense" for name in NETWORKS] + [f"{name}_half" for name in STREAMS]
+VARIANTS = [f"{name}_dense" for name in NETWORKS] + [f"{name}_half" for name in STREAMS + PAUSED]
 ROUNDS_A_START = 3
-SETTINGS = ["CMAKE_BUILD_TYPE", "CMAKE_CXX_COMPILER", "CMAKE_CXX_FLAGS", "TSDL_MARCH", "TSDL_OPENMP",
+SETTINGS = ["CMAKE_BUILD_TYPE", "CMAKE_CXX_COMPILER", "CMAKE_CXX_FLAGS", "TSDL_MARCH", "TSDL_THREADS",
             "TSDL_SANITIZE"]
 
 
@@ -121,7 +121,7 @@ def print_table(results, threads, difference):
     plural = "threads" if threads > 1 else "thread"
     print(f"\n{threads} {plural}; both compute the same: largest difference {difference:.0e}\n")
     headings = ["ms", OURS, OTHER, "other / ours", "quartiles"]
-    widths = [28, 12, 12, 12, 14]
+    widths = [34, 12, 12, 12, 14]
     print(row(headings, widths))
     print(row(["-" * width for width in widths], widths))
     for name, entry in results.items():
@@ -146,6 +146,19 @@ def print_means(runs):
     plural = "threads" if threads > 1 else "thread"
     print(f"\nGeometric mean of {len(entries)} ratios: {mean:.3f}, quartiles {low:.3f} to {high:.3f}")
     print(f"Least ratio: {entries[name, threads]['ratio']:.3f}, {title(name)}, {threads} {plural}")
+
+
+def print_two_to_one(runs):
+    """Under load, what two threads take over what one takes, of each build."""
+    print("\nOne of two cores busy: the time on two threads over that on one\n")
+    widths = [34, 12, 12]
+    print(row(["two threads / one", OURS, OTHER], widths))
+    print(row(["-" * width for width in widths], widths))
+    for name in runs.get(2, {}):
+        if name in runs.get(1, {}):
+            ratios = [statistics.median(runs[2][name]["ms"][build]) /
+                      statistics.median(runs[1][name]["ms"][build]) for build in [OURS, OTHER]]
+            print(row([title(name)] + [f"{ratio:.2f}" for ratio in ratios], widths))
 
 
 def print_builds(builds):
@@ -173,7 +186,7 @@ def compare_builds(arguments, usable, report):
         results = {name: {"ms": times, **summary(times)} for name, times in samples.items()}
         if results:
             print_table(results, threads, difference)
-        if others.share() > BUSY:
+        if not arguments.load and others.share() > BUSY:
             print(f"\nOther programs took {others.share():.0%} of the cores meanwhile: do not trust "
                   "these figures")
         missing = [name for name in work if name not in samples]
@@ -182,6 +195,8 @@ def compare_builds(arguments, usable, report):
         sys.stdout.flush()
         report["runs"][threads] = results
     print_means(report["runs"])
+    if arguments.load:
+        print_two_to_one(report["runs"])
     target = arguments.build / "against.json"
     target.write_text(json.dumps(report, indent=1) + "\n")
     print(f"Wrote {target}")

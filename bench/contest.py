@@ -9,10 +9,13 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import time
 
 NETWORKS = [f"{kind}_{network}" for kind in ["train", "infer"] for network in "abg"]
 STREAMS = [f"stream_{h}" for h in [8, 16, 32, 64, 128]]
-WORK = NETWORKS + ["window_a", "window_b"] + STREAMS
+PAUSED = [f"{name}_paused" for name in STREAMS]  # with other work before each step
+WINDOWS = ["window_a", "window_b"]
+WORK = NETWORKS + WINDOWS + STREAMS + PAUSED
 OURS = "tsdl"
 TOLERANCE = 1e-4
 BUSY = 0.05  # share of the cores in use by others above which it shows in the figures
@@ -92,6 +95,18 @@ def check(contestants, work):
     return worst
 
 
+def in_turn(running, rounds, threads):
+    """A slot of each a round, in an order that rotates: {key: ms, one a round}. running: (key,
+    contestant, what to ask)."""
+    samples = {key: [] for key, _, _ in running}
+    for turn in range(rounds):
+        first = turn % len(running)
+        for key, contestant, what in running[first:] + running[:first]:
+            time.sleep(pause(threads))
+            samples[key].append(contestant.numbers(what)[0])
+    return samples
+
+
 def quartiles(samples):
     if len(samples) < 2:
         return samples[0], samples[0]
@@ -100,8 +115,8 @@ def quartiles(samples):
 
 
 def title(name):
-    """A piece of work in words, with the variant of ours after a comma: dense windows, or weights of
-    half the width."""
+    """A piece of work in words, with its variant after a comma: a pause before each step, and of
+    ours dense windows, or weights of half the width."""
     kind, which, *variant = name.split("_")
     words = {"train": f"train {which.upper()}", "infer": f"infer {which.upper()}, 32 windows",
              "window": f"infer {which.upper()}, 1 window", "stream": f"one step, H {which}"}[kind]

@@ -115,6 +115,14 @@ struct Nothing {
   double push(const Candle& c) noexcept { return c.close; }
 };
 
+/// An average and nothing else: each value waits for the one before it, whatever the instruction
+/// set.
+struct OneAverage {
+  static constexpr std::array<std::string_view, 1> names = {"average"};
+  double push(const Candle& c) noexcept { return average += 0.1 * (c.close - average); }
+  double average = 0;
+};
+
 void report(benchmark::State& state, Index columns) {
   using benchmark::Counter;
   const auto count = static_cast<double>(candle_count);
@@ -136,11 +144,12 @@ void engineer_set(benchmark::State& state, const std::string& name) {
 template <tsdl::Indicator I>
 void push_indicator(benchmark::State& state, const I& fresh) {
   constexpr std::size_t columns = I::names.size();
-  std::vector<double> values(columns * candles().rows.size());
+  const std::vector<Candle>& rows = candles().rows;
+  std::vector<double> values(columns * rows.size());
   for (auto _ : state) {
     I indicator = fresh;
     double* next = values.data();
-    for (const Candle& candle : candles().rows)
+    for (const Candle& candle : rows)
       for (const double value : tsdl::internal::as_array(indicator.push(candle))) *next++ = value;
     benchmark::DoNotOptimize(values.data());
     benchmark::ClobberMemory();
@@ -203,6 +212,7 @@ void register_benchmarks() {
   };
   visit_indicators(add_indicator);
   add_indicator("Nothing", Nothing());
+  add_indicator("OneAverage", OneAverage());
   for (const std::string set : {"ta86", "hybrid", "technical23"})
     add(set, [set](benchmark::State& state) { engineer_set(state, set); })->Iterations(1);
   add("push_ta86", [](benchmark::State& state) { push_latency(state, "ta86"); })->Iterations(1);

@@ -23,6 +23,8 @@ import pandas as pd
 FEW = 50_000   # rows for rolling.apply, and to check what drifts in pandas
 WARM_UP = 1000 # rows, after which no average shows how it was started
 STEP = 17      # bench_features writes every 17th row
+CANDLE = 48    # bytes
+NUMBER = 8
 TIME = 0.2     # seconds an indicator is repeated for
 NAMED = ["RSI", "Bollinger", "MACD", "ATR", "Stochastic", "CCI"]
 
@@ -289,6 +291,10 @@ INDICATORS = {
     "NVI": nvi, "Returns": returns,
 }
 APPLIED = {"CCI", "Aroon"}
+# Made of averages, exponential or of a window, each of whose values waits for the one before.
+AVERAGES = {"RSI", "Bollinger", "MACD", "ATR", "SMA", "EMA", "Keltner", "Donchian", "UlcerIndex", "TRIX",
+            "MassIndex", "DPO", "KST", "STC", "ADX", "StochasticRSI", "TSI", "Awesome", "PPO", "PVO",
+            "ForceIndex", "EaseOfMovement", "VWAP"}
 DRIFTING = {"Bollinger"}  # rolling.std: over these million candles pandas goes 2e-4 astray
 
 
@@ -350,16 +356,26 @@ def print_table(directory):
     times = {}
     for name in INDICATORS:
         times[name] = statistics.median(round[name] for round in theirs), 1e9 * median(name)
-        print_line(name, median(name, "columns"), times[name], "*" if name in APPLIED else "")
+        columns = median(name, "columns")
+        marks = ["*"] * (name in APPLIED)
+        goal = times[name][0] / 5
+        if times[name][1] > goal:  # what makes it impossible
+            one_pass = 1e9 * median("Nothing") * (CANDLE + NUMBER * columns) / (CANDLE + NUMBER)
+            marks += ["m"] * (goal < one_pass)
+            marks += ["a"] * (name in AVERAGES and goal < 1e9 * median("OneAverage"))
+        print_line(name, columns, times[name], " ".join(marks))
     for title, names in [("first six", NAMED), ("without CCI", [n for n in NAMED if n != "CCI"]),
                          ("all", INDICATORS)]:
         print_line(title, sum(median(name, "columns") for name in names),
                    [sum(side) for side in zip(*(times[name] for name in names))])
     least = min(times, key=lambda name: times[name][0] / times[name][1])
     print(f"least ratio: {least}, {times[least][0] / times[least][1]:.1f}")
-    print(f"* rolling.apply, timed on {FEW:,} candles\n")
-    print(f"In tsdl's times: {1e9 * median('Nothing'):.1f} ns to read a candle from memory and "
-          "write a number\n")
+    print(f"* rolling.apply, timed on {FEW:,} candles")
+    print("m no program that reads whole candles and writes these numbers can be 5 times as fast as pandas: "
+          f"a pass\n  takes {1e9 * median('Nothing'):.1f} ns for one number, "
+          f"{(CANDLE + NUMBER) / 1e9 / median('Nothing'):.0f} GB/s")
+    print("a nor can y += a (x - y), each of which waits for the one before: "
+          f"{1e9 * median('OneAverage'):.1f} ns\n")
     for name in ["ta86", "hybrid", "technical23"]:
         print(f"{name:16}{median(name, 'columns'):8.0f}{1e9 * median(name):20.0f} ns per candle"
               f"{median(name, 'candle_columns_per_s') / 1e6:8.1f} million candle-columns per s")

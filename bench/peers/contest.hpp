@@ -3,7 +3,8 @@
 //
 //   about         what it is, and its version
 //   check_NAME    the numbers that the work gives, for comparison
-//   NAME          milliseconds a call, over a slot of about 80 ms; "none": it does not do that
+//   NAME          milliseconds a call, over a slot of about 80 ms; "none": it does not do that. Of
+//                 a NAME_paused, that of a call after a pause: the slot is mostly pauses
 //
 // Anything that goes wrong is answered "error: why".
 #pragma once
@@ -20,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "../support/pause.hpp"
 #include "work.hpp"
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -44,6 +46,7 @@ struct Contestant {
 namespace internal {
 
 inline constexpr double slot_seconds = 0.08;
+inline constexpr int paused_calls = 3000;  // a pause takes 20 us
 
 inline double time_calls(Job& job, long calls) {
   const auto start = std::chrono::steady_clock::now();
@@ -55,6 +58,7 @@ inline double time_calls(Job& job, long calls) {
 struct Entry {
   std::unique_ptr<Job> job;
   int threads = 1;
+  bool paused = false;
   long calls = 1;
   double seconds = 0;  ///< a call, roughly
 };
@@ -62,7 +66,7 @@ struct Entry {
 /// Warms up and finds the number of calls.
 inline Entry enter(const Contestant& contestant, const Work& work, int threads) {
   contestant.set_threads(threads);
-  Entry entry{contestant.make(work), threads};
+  Entry entry{contestant.make(work), threads, work.paused};
   if (!entry.job) return entry;
   time_calls(*entry.job, 2);
   double seconds = time_calls(*entry.job, 1);
@@ -83,6 +87,10 @@ inline Entry enter_best(const Contestant& contestant, const Work& work, int thre
 inline double slot(const Contestant& contestant, const Entry& entry) {
   contestant.set_threads(entry.threads);
   entry.job->call();
+  if (entry.paused)
+    return bench::time_paused(
+               paused_calls, [&] { entry.job->call(); }, [&] { entry.job->prepare(); }) *
+           1e3;
   return time_calls(*entry.job, entry.calls) / static_cast<double>(entry.calls) * 1e3;
 }
 

@@ -1,6 +1,6 @@
-// oneDNN 2 as a contestant: one RNN primitive a layer, in the weight formats that it asks for. It
-// has no optimiser, and for products as small as the linear layer's a primitive costs more than the
-// work: both are plain code.
+// oneDNN 2 or 3 as a contestant: one RNN primitive a layer, in the weight formats that it asks for.
+// It has no optimiser, and for products as small as the linear layer's a primitive costs more than
+// the work: both are plain code.
 #include <omp.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// A layer of oneDNN 2: one RNN primitive for both directions, forward and backward.
+// A layer of oneDNN 2 or 3: one RNN primitive for both directions, forward and backward.
 //
 // Parameters are kept as [direction][input][gate][unit], in training with the gaps between rows
 // that the forward primitive wants, so that only the backward one's copies are made after an
@@ -40,6 +40,44 @@ inline memory zeros(const memory::desc& description) {
   return tensor;
 }
 
+/// What describes a primitive: from version 3 on without a struct of its own for the arguments.
+template <class Primitive, class... Arguments>
+typename Primitive::primitive_desc describe_forward(const Arguments&... arguments) {
+#if DNNL_VERSION_MAJOR < 3
+  return {typename Primitive::desc(arguments...), engine()};
+#else
+  return {engine(), arguments...};
+#endif
+}
+template <class Primitive, class Hint, class... Arguments>
+typename Primitive::primitive_desc describe_backward(const Hint& hint,
+                                                     const Arguments&... arguments) {
+#if DNNL_VERSION_MAJOR < 3
+  return {typename Primitive::desc(dnnl::prop_kind::backward, arguments...), engine(), hint};
+#else
+  return {engine(), dnnl::prop_kind::backward, arguments..., hint};
+#endif
+}
+
+inline memory::dims strides_of(const memory::desc& format) {
+#if DNNL_VERSION_MAJOR < 3
+  const auto& strides = format.data.format_desc.blocking.strides;
+  return {strides, strides + format.data.ndims};
+#else
+  return format.get_strides();
+#endif
+}
+
+/// Whether strides say all of a format.
+inline bool is_strided(const memory::desc& format) {
+#if DNNL_VERSION_MAJOR < 3
+  return format.data.format_kind == dnnl_blocked &&
+         format.data.format_desc.blocking.inner_nblks == 0;
+#else
+  return format.get_format_kind() == memory::format_kind::blocked && format.get_inner_nblks() == 0;
+#endif
+}
+
 /// What a layer's primitives are made of, apart from the cell.
 struct Shapes {
   Shapes(const Network& n, Index layer, Index B, Kind kind) {
@@ -71,16 +109,15 @@ struct LSTM {
   using Backward = dnnl::lstm_backward;
 
   static Forward::primitive_desc forward(const Shapes& s, dnnl::prop_kind kind) {
-    return {{kind, s.direction, s.source, s.state_in, s.state_in, s.wanted[0], s.wanted[1], s.bias,
-             s.output, s.state_out, s.state_out},
-            engine()};
+    return describe_forward<Forward>(kind, s.direction, s.source, s.state_in, s.state_in,
+                                     s.wanted[0], s.wanted[1], s.bias, s.output, s.state_out,
+                                     s.state_out);
   }
   static Backward::primitive_desc backward(const Shapes& s, const Forward::primitive_desc& hint) {
-    const Backward::desc description(
-        dnnl::prop_kind::backward, s.direction, s.source, s.state_in, s.state_in, s.wanted[0],
-        s.wanted[1], s.bias, s.output, s.state_out, s.state_out, s.source, s.state_in, s.state_in,
-        s.stored[0], s.stored[1], s.bias, s.output, s.state_out, s.state_out);
-    return {description, engine(), hint};
+    return describe_backward<Backward>(hint, s.direction, s.source, s.state_in, s.state_in,
+                                       s.wanted[0], s.wanted[1], s.bias, s.output, s.state_out,
+                                       s.state_out, s.source, s.state_in, s.state_in, s.stored[0],
+                                       s.stored[1], s.bias, s.output, s.state_out, s.state_out);
   }
 };
 
@@ -89,25 +126,22 @@ struct GRU {
   using Backward = dnnl::lbr_gru_backward;
 
   static Forward::primitive_desc forward(const Shapes& s, dnnl::prop_kind kind) {
-    return {{kind, s.direction, s.source, s.state_in, s.wanted[0], s.wanted[1], s.bias, s.output,
-             s.state_out},
-            engine()};
+    return describe_forward<Forward>(kind, s.direction, s.source, s.state_in, s.wanted[0],
+                                     s.wanted[1], s.bias, s.output, s.state_out);
   }
   static Backward::primitive_desc backward(const Shapes& s, const Forward::primitive_desc& hint) {
-    const Backward::desc description(dnnl::prop_kind::backward, s.direction, s.source, s.state_in,
-                                     s.wanted[0], s.wanted[1], s.bias, s.output, s.state_out,
-                                     s.source, s.state_in, s.stored[0], s.stored[1], s.bias,
-                                     s.output, s.state_out);
-    return {description, engine(), hint};
+    return describe_backward<Backward>(
+        hint, s.direction, s.source, s.state_in, s.wanted[0], s.wanted[1], s.bias, s.output,
+        s.state_out, s.source, s.state_in, s.stored[0], s.stored[1], s.bias, s.output, s.state_out);
   }
 };
 
 /// Whether a format is ldigo, perhaps with something between its rows: then it can be that of the
 /// parameters, which an update goes through without a look at what is in between.
 inline bool is_ldigo(const memory::desc& format) {
-  const auto& blocking = format.data.format_desc.blocking;
-  return format.data.format_kind == dnnl_blocked && blocking.inner_nblks == 0 &&
-         blocking.strides[4] == 1 && blocking.strides[2] > blocking.strides[3];
+  if (!is_strided(format)) return false;
+  const memory::dims strides = strides_of(format);
+  return strides[4] == 1 && strides[2] > strides[3];
 }
 
 inline Index count(const memory::desc& format) {
@@ -232,7 +266,7 @@ class Layer {
   void load(std::vector<Tensor>::const_iterator& tensor) const {
     for (Index d = 0; d < n_.directions; ++d) {
       for (const std::size_t which : {0u, 1u}) {
-        const auto& strides = shapes_.stored[which].data.format_desc.blocking.strides;
+        const memory::dims strides = strides_of(shapes_.stored[which]);
         load(*tensor++, values_ + weights_place(which) + d * strides[1], {strides[2], strides[3]});
       }
       for (const Index which : {0, 1})

@@ -127,7 +127,7 @@ function enterBest(name) {
 
 function answer(name) {
   if (name === 'about') return `ONNX Runtime ${version}`;
-  if (name.endsWith('_dense')) return 'none';
+  if (name.endsWith('_dense') || name.endsWith('_paused')) return 'none';
   if (name.startsWith('check_')) {
     const work = name.slice('check_'.length), job = make(work, allowed);
     if (!job) return 'none';

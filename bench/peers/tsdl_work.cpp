@@ -96,9 +96,10 @@ class Stream : public Job {
         series_(series(work.network, stream_columns)),
         stream_((load(stack_, work.network), stack_)) {}
   void call() override {
-    h_ = stream_.push(series_.data() + next_ * I);
+    h_ = stream_.push(series_.data() + next_ * I, guard_);
     next_ = (next_ + 1) % stream_columns;
   }
+  void prepare() override { stream_.prepare(); }
   std::vector<double> result() override { return {h_.begin(), h_.end()}; }
 
  private:

@@ -36,13 +36,15 @@ enum class Kind {
 };
 
 /// A piece of work by name: train_a, infer_b, window_a (inference of one window), stream_8 and so
-/// on. "_dense" at the end: our own library is to be given windows as a dense batch.
+/// on. At the end, "_dense": our own library is to be given windows as a dense batch; "_half": its
+/// weights of a stream are bfloat16; "_paused": there is other work before each step of a stream.
 struct Work {
   Kind kind;
   Network network;
   Index batch;
   bool dense = false;
   bool half_width = false;  ///< weights of a stream: bfloat16
+  bool paused = false;      ///< only the step itself is timed, not the pause before it
   bool check = false;       ///< to be compared with the other contestants, not timed
 
   /// Between the layers, in training. Off where numbers are compared.
@@ -56,6 +58,8 @@ class Job {
  public:
   virtual ~Job() = default;
   virtual void call() = 0;
+  /// What can be done in a pause before the next call, before its input is there.
+  virtual void prepare() {}
   /// What the last call gave. Training: loss before the update, gradient norm before clipping;
   /// inference: logits [batch][outputs]; streaming: h.
   virtual std::vector<double> result() = 0;
@@ -67,16 +71,16 @@ inline std::optional<Work> find_work(std::string_view name) {
     name.remove_prefix(part.size());
     return true;
   };
+  const auto take_end = [&](std::string_view part) {
+    if (!name.ends_with(part)) return false;
+    name.remove_suffix(part.size());
+    return true;
+  };
   Work work{};
   work.check = take("check_");
-  if (name.ends_with("_dense")) {
-    work.dense = true;
-    name.remove_suffix(6);
-  }
-  if (name.ends_with("_half")) {
-    work.half_width = true;
-    name.remove_suffix(5);
-  }
+  work.dense = take_end("_dense");
+  work.half_width = take_end("_half");
+  work.paused = take_end("_paused");
   if (take("stream_")) {
     Index hidden = 0;
     const auto [end, error] = std::from_chars(name.begin(), name.end(), hidden);
@@ -86,7 +90,7 @@ inline std::optional<Work> find_work(std::string_view name) {
     work.batch = 1;
     return work;
   }
-  if (work.half_width) return std::nullopt;
+  if (work.half_width || work.paused) return std::nullopt;
   const bool train = take("train_"), window = !train && take("window_");
   if (!train && !window && !take("infer_")) return std::nullopt;
   work.kind = train ? Kind::train : Kind::infer;
