@@ -41,8 +41,7 @@ struct GRUCell {
   static constexpr std::array<Index, gates> x_slot = {1, 2, 0}, h_slot = {1, 2, 3};  // r z n
   static constexpr bool h_enters = true;
 
-  /// One step forward; n's sums are joined by r. For a sample of a stream over_h must have been
-  /// computed.
+  /// One step forward; n's sums are joined by r.
   template <class Step>
   static void forward(const Step& s) noexcept {
     kernels::for_each_block(s, [&](auto M, auto Q, Index p, Index b)

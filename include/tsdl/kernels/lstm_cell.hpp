@@ -39,7 +39,7 @@ struct LSTMCell {
   static constexpr std::array<Index, gates> x_slot = {0, 1, 2, 3}, h_slot = {0, 1, 2, 3};
   static constexpr bool h_enters = false;
 
-  /// One step forward. For a sample of a stream over_h must have been computed.
+  /// One step forward.
   template <class Step>
   static void forward(const Step& s) noexcept {
     kernels::for_each_block(s, [&](auto M, auto Q, Index p, Index b)
