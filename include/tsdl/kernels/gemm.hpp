@@ -165,7 +165,7 @@ TSDL_INLINE void multiply_rows(Block<Batch, Q * M, V>& acc, const typename Batch
 
 /// The chains that a sum of K terms is made in: one, or where the sum is so short that a step would
 /// wait for it two, of the even terms and of the odd ones.
-constexpr Index chains_of(Index K) noexcept { return K > 32 ? 1 : 2; }
+constexpr Index chains_of(Index K) noexcept { return K > 16 ? 1 : 2; }
 
 /// multiply_rows by chains_of(K) chains, of which the second begins at zero: side by side where the
 /// registers hold both.
