@@ -1,6 +1,7 @@
 // Gate activations as policies: a value, and the derivative written in terms of that value.
 //
-// Both functions are one exponential and one division. With y = n ln 2 + r, |r| <= ln(2) / 2,
+// Both functions are one exponential and one division, which two gates of a unit can share. With
+// y = n ln 2 + r, |r| <= ln(2) / 2,
 //
 //   exp(y) = 2^n (1 + t)             t = r + r^2 q(r), q a polynomial
 //   sigmoid(x) = E / (1 + E)         E = exp(x)

@@ -5,13 +5,13 @@
 //
 //   gates          row blocks of PyTorch's weight matrices: i f g o, or r z n
 //   slots          vectors saved per unit: forward's gates, overwritten by gradients da
-//   x_slot[gate]   the slot whose da is the gradient of the gate's chain over x
-//   h_slot[gate]   the same over h. An LSTM has one chain per gate; a GRU's n has two
+//   x_slot[gate]   the slot whose da is the gradient of the gate's sum over x
+//   h_slot[gate]   the same over h. An LSTM adds the two; a GRU's n keeps them apart
 //   cell_vectors   vectors of state beside h: an LSTM's c and tanh(c)
 //   h_enters       whether h depends on h_prev other than through the products. Then backward
 //                  leaves that part of dh_prev in dh, and the product W_hh^T da is added to it
 //
-// The chains over x fill slots 0 ... gates - 1 and those over h the last `gates` slots, so that
+// The sums over x fill slots 0 ... gates - 1 and those over h the last `gates` slots, so that
 // either operand of a product is one run of adjacent vectors.
 //
 //   symbol          shape (one tile, one step)      meaning

@@ -7,8 +7,8 @@
 //
 // B is packed. A register block keeps M rows by V vectors of sums in registers: it reads B strictly
 // forward, one aligned load per vector, and broadcasts a[j][k]. Each out[j][n] is one chain of
-// fused multiply-adds by ascending k; it depends neither on M nor on V nor on the other rows of the
-// block.
+// fused multiply-adds by ascending k, or two in the short sums of a recurrent step (chains_of); it
+// depends neither on M nor on V nor on the other rows of the block.
 #pragma once
 
 #include <algorithm>
