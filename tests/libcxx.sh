@@ -15,7 +15,7 @@ need_packages "${build_packages[@]}" clang libc++-dev libc++abi-dev doctest-dev
 threads=(-pthread) out=build/libcxx/threads
 if [ "${1:-}" = serial ]; then threads=(-DTSDL_NO_THREADS) out=build/libcxx/serial && shift; fi
 names=("$@")
-[ $# -gt 0 ] || mapfile -t names < <(cd tests && ls {core,kernels,task,nn,nn/recurrent,optim,data,data/indicators,train,select,track,io}/*.cpp |
+[ $# -gt 0 ] || mapfile -t names < <(cd tests && ls {core,kernels,task,nn,nn/recurrent,optim,data,data/indicators,train,spread,select,track,io}/*.cpp |
   sed 's/\.cpp$//')
 flags=(-stdlib=libc++ -std=c++20 -O1 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
   -march="${MARCH:-native}" -ffp-contract=off "${threads[@]}" -I include -I tests

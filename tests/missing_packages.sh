@@ -19,7 +19,7 @@ missing() {
   local package=$1 told
   shift
   ! configure "$@" || fail "$package: configuring goes on without it"
-  told=$(grep -A 3 '^CMake Error' log | grep -oE '[A-Za-z][A-Za-z0-9. -]* is missing: apt-get install [a-z0-9.+-]+$') ||
+  told=$(grep -A 3 '^CMake Error' log | grep -oE '[A-Za-z][A-Za-z0-9.+ -]* is missing: apt-get install [a-z0-9.+-]+$') ||
     fail "$package: the error does not say what to install: $(tail -n 20 log)"
   [ "$(grep -c '^CMake Error' log)" -eq 1 ] || fail "$package: more than one error: $(cat log)"
   [[ "$told" == *"apt-get install $package" ]] || fail "$package: it says '$told'"
@@ -37,6 +37,7 @@ missing libcli11-dev ${disable}CLI11=ON
 missing libprotozero-dev "$hidden"
 missing libspdlog-dev ${disable}spdlog=ON
 missing libcpp-httplib-dev ${disable}PkgConfig=ON "$hidden" -DTSDL_PROTOZERO_INCLUDE=/usr/include
+missing libtomlplusplus-dev "$hidden" -DTSDL_PROTOZERO_INCLUDE=/usr/include
 missing doctest-dev ${disable}doctest=ON -DTSDL_BUILD_BENCH=OFF  # where Google Benchmark is missing too
 missing libbenchmark-dev ${disable}benchmark=ON
 

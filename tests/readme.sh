@@ -41,6 +41,7 @@ check_commands() {
       build/release/examples/*)
         grep -qE "[( ]${word##*/}[ )]" "$source_dir/examples/CMakeLists.txt" || fail "$1: no program is called $word"
         ;;
+      *.toml) [ -f "$source_dir/$word" ] || fail "$1 reads $word, which is not there" ;;
       *) [ -x "$source_dir/$word" ] || fail "$1 runs $word, which is not there" ;;
     esac
   done < <(sed 's/#.*//' "$2" | tr ' \t' '\n\n' |

@@ -23,7 +23,8 @@ declare -A below=(
   [optim]="core kernels task nn"
   [data]="core task"
   [train]="core kernels task nn optim data"
-  [select]="core task nn data train"
+  [spread]="core kernels task nn optim data train"
+  [select]="core task nn data train spread"
   [track]="core task train"
   [io]="core kernels task nn optim data train select"
   [report]="core task nn data train select"
@@ -104,6 +105,7 @@ check_parties() {
       *protozero*) [[ "$file" == tsdl/io/* ]] || echo "$file includes $what" ;;
       *Eigen/*) [[ "$file" != tsdl/kernels/* ]] || echo "$file includes $what" ;;
       *omp.h*) echo "$file includes $what" ;;
+      *mpi.h*) [[ "$file" == tsdl/spread/* ]] || echo "$file includes $what" ;;
       *immintrin.h* | *x86intrin.h* | *arm_neon.h*)
         [ "$file" = tsdl/kernels/simd.hpp ] || echo "$file includes $what"
         ;;
@@ -120,7 +122,7 @@ check_system() {
       *pthread.h*)
         [[ "$file" == tsdl/core/system_thread.hpp ]] || echo "$file includes $what"
         ;;
-      *immintrin.h* | *x86intrin.h* | *arm_neon.h* | *omp.h* | *httplib.h*) ;;
+      *immintrin.h* | *x86intrin.h* | *arm_neon.h* | *omp.h* | *httplib.h* | *mpi.h*) ;;
       '<'*.h'>' | '<sys/'*)
         [[ "$file" == tsdl/core/system.hpp ]] || echo "$file includes $what"
         ;;
@@ -250,6 +252,8 @@ plant check_edges "$(first data)" '#include "tsdl/nn/parameter.hpp"'
 plant check_edges "$(first data)" '#  include "tsdl/kernels/simd.hpp"  // spaced'
 plant check_edges "$(first train)" '#include "tsdl/io/safetensors.hpp"'
 plant check_edges "$(first train)" '#include "tsdl/track/tracker.hpp"'
+plant check_edges "$(first train)" '#include "tsdl/spread/communicator.hpp"'
+plant check_edges "$(first spread)" '#include "tsdl/io/json.hpp"'
 plant check_edges "$(first track)" '#include "tsdl/io/json.hpp"'
 plant check_edges "$(first track)" '#include "tsdl/select/baselines.hpp"'
 plant check_edges "$(first io)" '#include "tsdl/bilstm.hpp"'
@@ -270,6 +274,7 @@ plant check_parties "$(first train)" '#include <protozero/pbf_writer.hpp>'
 plant check_parties "$(first kernels)" '#include <Eigen/Core>'
 plant check_parties "$(first nn)" '#include <immintrin.h>'
 plant check_parties "$(first nn)" '#include <omp.h>'
+plant check_parties "$(first train)" '#include <mpi.h>'
 for header in unistd.h fcntl.h sched.h signal.h dirent.h windows.h sys/stat.h sys/mman time.h; do
   plant check_system "$(first data)" "#include <$header>"
 done
@@ -319,17 +324,24 @@ warnings="-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wdou
 if "$compiler" -dM -E -x c++ /dev/null | grep -q __clang__; then
   warnings+=" -Wfloat-equal"
 fi
+mpi=  # the flags that find mpi.h
+if command -v mpicc >/dev/null; then
+  for directory in $(mpicc --showme:incdirs); do mpi+=" -isystem $directory"; done
+else
+  echo "skipped: spread/mpi.hpp needs an MPI library to compile"
+fi
 compile() {
   local what
+  [ -n "$mpi" ] || [ "$1" != tsdl/spread/mpi.hpp ] || return 0
   what=$(echo "#include \"$1\"" | "$compiler" -std=c++20 -fsyntax-only -x c++ $warnings \
-    -Werror -I "$include" -isystem "$eigen" - 2>&1) ||
+    -Werror -I "$include" -isystem "$eigen" $mpi -DOMPI_SKIP_MPICXX - 2>&1) ||
     {
       printf '%s does not compile alone:\n%s\n' "$1" "$(head -n 20 <<<"$what")"
       return 1
     }
 }
 export -f compile
-export compiler include eigen warnings
+export compiler include eigen warnings mpi
 headers "$include" | xargs -P 2 -I {} bash -c 'compile {}' >"$work/compiled" ||
   fail "$(cat "$work/compiled")"
 echo "ok: every header compiles alone with $compiler"

@@ -103,7 +103,7 @@ compile() {
   }
 }
 export -f compile
-headers=$(cd include && find tsdl -name '*.hpp' | grep -vE 'track/mlflow/(client|spool|upload|rest)\.hpp' | sort)  # these need cpp-httplib
+headers=$(cd include && find tsdl -name '*.hpp' | grep -vE '(track/mlflow/(client|spool|upload|rest)|spread/mpi)\.hpp' | sort)  # these need cpp-httplib or MPI
 xargs -P "$(nproc)" -I {} bash -c 'compile "$@"' - {} "${flags[@]}" "${warnings[@]}" <<<"$headers" >"$out/headers" ||
   fail "$(cat "$out/headers")"
 {

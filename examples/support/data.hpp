@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "names.hpp"
 #include "options.hpp"
-#include "tsdl/data/recipe.hpp"
+#include "tsdl/data/gaps.hpp"
+#include "tsdl/data/prepare.hpp"
 #include "tsdl/data/synthetic.hpp"
 #include "tsdl/report/summary.hpp"
 
@@ -42,35 +44,6 @@ inline tsdl::Recipe recipe_of(const DataOptions& o) {
   return recipe;
 }
 
-/// Reads the file and prepares it. Throws: DataError also when a target is missing and that is to
-/// be refused.
-inline tsdl::Prepared<float> read_data(const DataOptions& o) {
-  const tsdl::SplitFractions fractions{.validation = o.validation, .test = o.test};
-  const tsdl::Recipe recipe = recipe_of(o);
-  const auto read = [&] {
-    if (!o.uses_table()) return tsdl::prepare<float>(tsdl::read_candles(o.file), recipe, fractions);
-    const auto table = tsdl::read_table(o.file, {.feature_columns = o.feature_columns,
-                                                 .label_column = o.label_column,
-                                                 .target_columns = o.targets});
-    return tsdl::prepare<float>(table, recipe, fractions);
-  };
-  tsdl::Prepared<float> data = read();
-  if (o.refuse_missing_targets && data.missing_targets > 0)
-    throw tsdl::DataError(o.file, ": ", data.missing_targets,
-                          " windows have no target, as a cell is empty");
-  return data;
-}
-
-/// What a model is trained to do.
-inline tsdl::Task task_of(const DataOptions& o, const tsdl::Prepared<float>& data) {
-  if (o.task == "quantiles") return data.quantiles(o.quantiles);
-  if (o.task != "regression") return data.task();
-  tsdl::Regression regression{.targets = data.targets(), .scale = data.scale};
-  if (o.loss == "mae") regression.loss = tsdl::MAE{};
-  if (o.loss == "huber") regression.loss = tsdl::Huber{};
-  return regression;
-}
-
 /// As many synthetic candles as it takes for `rows` rows on which a window with a label can end:
 /// the warm-up of features and label, the first window and the label's horizon come on top.
 inline tsdl::Candles synthetic_candles_for(const tsdl::Recipe& recipe, tsdl::Index rows,
@@ -88,6 +61,60 @@ inline tsdl::Candles synthetic_candles_for(const tsdl::Recipe& recipe, tsdl::Ind
         return tsdl::synthetic_candles(row + rows + horizon, {}, seed);
     }
   }
+}
+
+/// What features and labels are made of.
+using Source = std::variant<tsdl::Candles, tsdl::Table>;
+
+/// Reads the file, or makes candles for windows of the recipe. Throws: tsdl::DataError when the
+/// file is not what the options say.
+inline Source read_source(const TrainOptions& o, const tsdl::Recipe& recipe) {
+  if (o.synthetic > 0) return synthetic_candles_for(recipe, o.synthetic, o.seed);
+  if (!o.data.uses_table()) return tsdl::read_candles(o.data.file);
+  return tsdl::read_table(o.data.file, {.feature_columns = o.data.feature_columns,
+                                        .label_column = o.data.label_column,
+                                        .target_columns = o.data.targets});
+}
+
+/// The file, or what stands in its place.
+inline std::string source_of(const TrainOptions& o) {
+  return o.synthetic > 0 ? "synthetic, seed " + std::to_string(o.seed) : o.data.file;
+}
+
+inline tsdl::Dataset make_dataset(const Source& source, const tsdl::Recipe& recipe) {
+  return std::visit([&](const auto& rows) { return tsdl::make_dataset(rows, recipe); }, source);
+}
+
+/// Throws: tsdl::DataError when --refuse-gaps or --refuse-missing-targets refuses the data.
+inline void refuse_holes(const TrainOptions& o, const tsdl::Prepared<float>& data) {
+  if (o.data.refuse_missing_targets && data.missing_targets > 0)
+    throw tsdl::DataError(source_of(o), ": ", data.missing_targets,
+                          " windows have no target, as a cell is empty");
+  if (!o.refuse_gaps) return;
+  if (data.times.empty())
+    throw tsdl::DataError(source_of(o), ": --refuse-gaps needs a column of times");
+  tsdl::refuse_gaps(tsdl::find_gaps(data.times), source_of(o));
+}
+
+/// Reads the data and prepares them. Throws: as read_source, prepare and refuse_holes.
+inline tsdl::Prepared<float> read_data(const TrainOptions& o) {
+  const tsdl::Recipe recipe = recipe_of(o.data);
+  const tsdl::Dataset dataset = make_dataset(read_source(o, recipe), recipe);
+  const tsdl::Split split =
+      tsdl::chronological_split(dataset, {.validation = o.data.validation, .test = o.data.test});
+  tsdl::Prepared<float> data = tsdl::prepare<float>(dataset, split);
+  refuse_holes(o, data);
+  return data;
+}
+
+/// What a model is trained to do.
+inline tsdl::Task task_of(const DataOptions& o, const tsdl::Prepared<float>& data) {
+  if (o.task == "quantiles") return data.quantiles(o.quantiles);
+  if (o.task != "regression") return data.task();
+  tsdl::Regression regression{.targets = data.targets(), .scale = data.scale};
+  if (o.loss == "mae") regression.loss = tsdl::MAE{};
+  if (o.loss == "huber") regression.loss = tsdl::Huber{};
+  return regression;
 }
 
 /// The first lines of the summary. `source` is the file, or whatever the rows came from.

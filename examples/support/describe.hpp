@@ -195,6 +195,21 @@ inline void add_training(CLI::App& app, TrainOptions& o) {
                  "Of synthetic candles, weights, dropout and\n"
                  "shuffling: same seed, same bits")
       ->check(whole_number());
+  app.add_option("--shards", o.shards,
+                 "Parts of each batch whose gradients are made one\n"
+                 "by one, and shared by the processes that\n"
+                 "mpirun -n N starts; same number, same bits")
+      ->check(power_of_two());
+  app.add_option("--seeds", o.seeds,
+                 "Train with each of these instead: 1..5, or 1,2,7;\n"
+                 "--workers models at a time")
+      ->type_name("SEEDS")
+      ->default_str("");
+  app.add_option("--workers", o.workers,
+                 "Models at a time, of --seeds and tune, each on one\n"
+                 "thread; 0: as many as cores. The result does not\n"
+                 "depend on it")
+      ->check(whole_number(0, 1024));
   app.add_option("--threads", o.threads, "0: all cores; the result does not depend on it")
       ->check(whole_number(0, 1024));
   app.add_option("--device", o.device, "cpu: this build has no other")->check(device());

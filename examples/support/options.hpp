@@ -56,6 +56,9 @@ struct TrainOptions {
   tsdl::Index reduce_lr_patience = 5;  ///< of halving the learning rate; 0: never
   bool shuffle = false, shuffle_batches = false;
   std::uint64_t seed = 1;
+  std::string seeds{};      ///< several, as in 1..5; empty: the one above
+  tsdl::Index workers = 0;  ///< models that are trained at a time; 0: as many as there are cores
+  tsdl::Index shards = 1;   ///< parts of a batch whose gradients are made one by one
   tsdl::Index threads = 0;  ///< 0: all cores
   std::string device = "cpu";
 

@@ -29,4 +29,4 @@ need_packages() {
 
 # What the library and the example programs are built with.
 build_packages=(g++ make cmake pkg-config libeigen3-dev libxsimd-dev libcli11-dev nlohmann-json3-dev
-  libspdlog-dev libcpp-httplib-dev libprotozero-dev)
+  libspdlog-dev libcpp-httplib-dev libprotozero-dev libtomlplusplus-dev)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <exception>
 #include <filesystem>
 #include <fstream>
@@ -151,8 +152,11 @@ class TrackedRun {
     if (running_) end(tsdl::RunStatus::failed, {});
   }
 
-  /// Throws: tsdl::Error when the folder cannot be used or the address is none.
-  void start() {
+  /// `key`: of a run that is gone on with where it is there (tsdl::RunInfo::key). `varying`:
+  /// options that are no parameters of such a run, as another part of it may have other values.
+  /// Throws: tsdl::Error when the folder cannot be used or the address is none; tsdl::DataError
+  /// when a run of this key in a folder has other parameters.
+  void start(const std::string& key = {}, const std::vector<std::string>& varying = {}) {
     if (options_.target.empty()) return;
     tracker_ = make_tracker(options_, out_ / "tracking-spool",
                             [this](const std::string& what) { add(what); });
@@ -163,7 +167,11 @@ class TrackedRun {
                                {"mlflow.source.type", "LOCAL"},
                                {"tsdl.version", tsdl::version},
                                {"tsdl.instruction_set", tsdl::instruction_set},
-                               {"tsdl.threads", std::to_string(tsdl::thread_count())}}};
+                               {"tsdl.threads", std::to_string(tsdl::thread_count())}},
+                      .key = key};
+    std::erase_if(run.params, [&](const tsdl::TrackedText& param) {
+      return std::find(varying.begin(), varying.end(), param.key) != varying.end();
+    });
     std::error_code code;
     if (const std::string commit = git_commit(std::filesystem::current_path(code)); !commit.empty())
       run.tags.push_back({"mlflow.source.git.commit", commit});
@@ -180,6 +188,15 @@ class TrackedRun {
 
   void log_metrics(const std::vector<tsdl::TrackedMetric>& metrics) {
     guarded([&] { tracker_->log_metrics(metrics); });
+  }
+
+  /// Records a trial that is over below this run, once however often it is recorded.
+  void log_child(const tsdl::ChildRun& child) {
+    guarded([&] { tracker_->log_child(child); });
+  }
+
+  void set_tags(const std::vector<tsdl::TrackedText>& tags) {
+    guarded([&] { tracker_->set_tags(tags); });
   }
 
   /// Keeps the files that are there, registers `model`, one of them, if that was asked for and the

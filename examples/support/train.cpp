@@ -1,10 +1,10 @@
 // The training program. Compiled once: the programs are presets of it.
 //
-// Read train() from the bottom up: options, data, model, trainer with callbacks, test.
+// Read it from the bottom up: train() has options and data, train_on() the model and its trainer,
+// fit() callbacks and test.
 #include "train.hpp"
 
 #include <cmath>
-#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -16,82 +16,27 @@
 #include "data.hpp"
 #include "describe.hpp"
 #include "logging.hpp"
+#include "model.hpp"
 #include "names.hpp"
 #include "outcome.hpp"
 #include "program.hpp"
 #include "report.hpp"
+#include "seeds.hpp"
 #include "signals.hpp"
+#include "spread.hpp"
 #include "terminal.hpp"
 #include "tracking.hpp"
 #include "training.hpp"
-#include "tsdl/data/gaps.hpp"
-#include "tsdl/data/recipe.hpp"
+#include "tsdl/data/prepare.hpp"
 #include "tsdl/io/checkpoint.hpp"
-#include "tsdl/nn/factory.hpp"
+#include "tsdl/spread/sharded_stepper.hpp"
 #include "tsdl/train/trainer.hpp"
 
 namespace examples {
 namespace {
 
 using Data = tsdl::Prepared<float>;
-using Model = tsdl::AnyModel<float>;
-
-Data read(const TrainOptions& o) {
-  if (o.synthetic == 0) return read_data(o.data);
-  const tsdl::SplitFractions fractions{.validation = o.data.validation, .test = o.data.test};
-  const tsdl::Recipe recipe = recipe_of(o.data);
-  const tsdl::Candles candles = synthetic_candles_for(recipe, o.synthetic, o.seed);
-  return tsdl::prepare<float>(candles, recipe, fractions);
-}
-
-/// The file, or what stands in its place.
-std::string source_of(const TrainOptions& o) {
-  return o.synthetic > 0 ? "synthetic, seed " + std::to_string(o.seed) : o.data.file;
-}
-
-void refuse_gaps(const TrainOptions& o, const std::vector<std::int64_t>& times) {
-  if (times.empty()) throw tsdl::DataError(source_of(o), ": --refuse-gaps needs a column of times");
-  tsdl::refuse_gaps(tsdl::find_gaps(times), source_of(o));
-}
-
-tsdl::Task task_of(const TrainOptions& o, const tsdl::Prepared<float>& data) {
-  if (o.class_weights == "none") return task_of(o.data, data);
-  const auto classes = std::ssize(data.recipe.class_values);
-  const std::vector<double> weights = tsdl::balanced_class_weights(data.train.targets(), classes);
-  if (data.outputs() > 1) return tsdl::Classes{.count = classes, .weights = weights};
-  return tsdl::Binary{weights[1] / weights[0]};
-}
-
-Model make_model(const TrainOptions& o, const tsdl::Prepared<float>& data, const tsdl::Task& task) {
-  return tsdl::make_classifier<float>(o.model,
-                                      {.input_size = data.inputs(),
-                                       .hidden_size = o.hidden,
-                                       .num_layers = o.layers,
-                                       .dropout = o.dropout,
-                                       .head_dropout = o.head_dropout.value_or(o.dropout),
-                                       .pooling = tsdl::pooling_from(o.data.pooling),
-                                       .outputs = task->outputs(),
-                                       .init = tsdl::init_from(o.init)},
-                                      o.seed);
-}
-
-tsdl::TrainerOptions trainer_options(const TrainOptions& o, const tsdl::Task& task) {
-  return {.optimizer = {.lr = o.lr, .weight_decay = o.weight_decay.value_or(0)},
-          .batch_size = o.batch_size,
-          .max_epochs = o.max_epochs,
-          .clip_norm = o.clip_norm,
-          .shuffle = o.shuffle,
-          .shuffle_batches = o.shuffle_batches,
-          .task = task,
-          .seed = o.seed};
-}
-
-/// A kind of model as people write it.
-std::string model_name(const std::string& kind) {
-  if (kind == "lstm") return "LSTM";
-  if (kind == "gru") return "GRU";
-  return kind == "bilstm" ? "BiLSTM" : "BiGRU";
-}
+using Trainer = tsdl::Trainer<Model, tsdl::ShardedStepper<Model>>;
 
 TextLines summary(const TrainOptions& o, const Data& data, tsdl::Index parameters) {
   TextLines lines = data_summary(o.data, source_of(o), data);
@@ -102,9 +47,11 @@ TextLines summary(const TrainOptions& o, const Data& data, tsdl::Index parameter
                                   std::to_string(o.hidden) + " units" + dropout + ", " +
                                   o.data.pooling + " pooling, " + format_count(parameters) +
                                   " parameters");
-  lines.emplace_back("training", std::string(o.optimizer == "adam" ? "Adam" : "AdamW") + ", rate " +
-                                     format_rate(o.lr) + ", batch " + std::to_string(o.batch_size) +
-                                     ", seed " + std::to_string(o.seed));
+  lines.emplace_back("training",
+                     std::string(o.optimizer == "adam" ? "Adam" : "AdamW") + ", rate " +
+                         format_rate(o.lr) + ", batch " + std::to_string(o.batch_size) +
+                         (o.shards == 1 ? "" : ", " + std::to_string(o.shards) + " shards") +
+                         ", seed " + std::to_string(o.seed));
   return lines;
 }
 
@@ -115,6 +62,7 @@ TrainingOptions training_options(const TrainOptions& o, const CLI::App& app, Tex
   return {.files = {o.out},
           .patience = o.patience,
           .reduce_lr_patience = o.reduce_lr_patience,
+          .shards = o.shards,
           .resume = o.resume,
           .subject = (o.model == "lstm" ? "an " : "a ") + model_name(o.model) + " on " + source,
           .subtitle = std::to_string(o.layers) + " x " + std::to_string(o.hidden) +
@@ -169,12 +117,32 @@ void report(const Evaluation& result, const tsdl::Prepared<float>& data, bool by
   log.info("report", fields);
 }
 
+/// A signal that one process of several gets ends the run of all, after the same batch.
+void stop_together(TrainingOptions& options, tsdl::Communicator& ranks) {
+  if (ranks.size() == 1) return;
+  options.stop = [&ranks] { return tsdl::any_rank(ranks, StopSignals::requested() != 0); };
+}
+
+/// The part of a process that is not the first of a run.
+int follow(Trainer& trainer, const Data& data, const TrainOptions& o, const CLI::App& app,
+           tsdl::Communicator& ranks) {
+  TrainingOptions options = training_options(o, app, {});
+  stop_together(options, ranks);
+  const StopSignals signals;
+  return exit_status(follow_training(trainer, data, options).status);
+}
+
 /// All that follows once data and options are known to be good.
-int fit(tsdl::Trainer<Model>& trainer, const Data& data, const TrainOptions& o, const CLI::App& app,
-        const std::string& warning, Log& log) {
+int fit(Trainer& trainer, const Data& data, const TrainOptions& o, const CLI::App& app,
+        const std::string& warning, tsdl::Communicator& ranks, const TextLines& chosen, Log& log,
+        Evaluation* evaluation) {
   const Model& model = trainer.model();
-  TrainingOptions options = training_options(o, app, summary(o, data, model.parameter_count()));
+  TextLines lines = summary(o, data, model.parameter_count());
+  lines.insert(lines.end() - 1, chosen.begin(), chosen.end());
+  TrainingOptions options = training_options(o, app, std::move(lines));
   say_summary(options.summary);
+  if (ranks.size() > 1) say("processes", std::to_string(ranks.size()) + ", started by mpirun");
+  stop_together(options, ranks);
   const std::vector<tsdl::Baseline> baselines = fit_baselines(data, trainer.task());
   options.beside = baseline_figures(baselines, data.validation, trainer.task());
   options.on_start = [&] {
@@ -189,6 +157,7 @@ int fit(tsdl::Trainer<Model>& trainer, const Data& data, const TrainOptions& o, 
   const tsdl::History history = run_training(trainer, data, options, tracked, log);
   const Evaluation result = finish_run(trainer, data, baselines, options, history, app, tracked);
   if (result.metrics.count > 0) report(result, data, options.by_class, log);
+  if (evaluation) *evaluation = result;
   log.info("end", {{"status", tsdl::to_string(history.status)},
                    {"epochs", history.epochs.size()},
                    {"best_epoch", history.best_epoch}});
@@ -197,32 +166,44 @@ int fit(tsdl::Trainer<Model>& trainer, const Data& data, const TrainOptions& o, 
   return exit_status(history.status);
 }
 
-int train(TrainOptions& o, CLI::App& app) {
+int train(TrainOptions& o, CLI::App& app, Ranks& ranks) {
   check_options(o, app);
   const std::string warning = apply_options(o, app);
-  if (o.threads > 0) tsdl::set_thread_count(static_cast<int>(o.threads));
-  const Data data = read(o);
-  if (o.refuse_gaps) refuse_gaps(o, data.times);
+  ranks.check(o);
+  ranks.set_threads(o);
+  if (!o.seeds.empty()) {
+    if (ranks.all().size() > 1)
+      throw tsdl::OptionError("--seeds: tune --seeds spreads seeds over processes");
+    return train_seeds(o);
+  }
+  return train_on(read_data(o), o, app, warning, ranks.all());
+}
+
+}  // namespace
+
+int train_on(const tsdl::Prepared<float>& data, const TrainOptions& o, const CLI::App& app,
+             const std::string& warning, tsdl::Communicator& ranks, const TextLines& chosen,
+             Evaluation* evaluation) {
   const tsdl::Task task = task_of(o, data);
   Model model = make_model(o, data, task);
-  tsdl::Trainer trainer(model, trainer_options(o, task));
+  Trainer trainer(model, trainer_options(o, task), o.shards, ranks);
+  if (ranks.rank() > 0) return follow(trainer, data, o, app, ranks);
   tsdl::make_directories(o.out);
   tsdl::remove_stale_temporaries(o.out);
   Log log(app.get_name());
   try {
-    return fit(trainer, data, o, app, warning, log);
+    return fit(trainer, data, o, app, warning, ranks, chosen, log, evaluation);
   } catch (const std::exception& error) {
     log.fatal("the run failed", {{"error", error.what()}});
     throw;
   }
 }
 
-}  // namespace
-
 int train_program(const ProgramText& program, TrainOptions preset, int argc, char** argv) {
+  Ranks ranks(program.name);
   CLI::App app(program.description, program.name);
   describe(app, preset);
-  return run_program(app, argc, argv, [&] { return train(preset, app); });
+  return ranks.end(run_program(app, argc, argv, [&] { return train(preset, app, ranks); }));
 }
 
 }  // namespace examples

@@ -23,7 +23,7 @@ namespace examples {
 
 /// The files of a run, all in one directory.
 struct RunFiles {
-  std::filesystem::path out;
+  std::filesystem::path out{};
 
   std::filesystem::path best() const { return out / "best.safetensors"; }
   std::filesystem::path last() const { return out / "last.state.safetensors"; }
@@ -35,17 +35,20 @@ struct RunFiles {
 };
 
 struct TrainingOptions {
-  RunFiles files;
+  RunFiles files{};
   tsdl::Index patience = 10;  ///< epochs without improvement before stopping; 0: no early stopping
   /// Epochs without improvement before the learning rate is halved; 0: never.
   tsdl::Index reduce_lr_patience = 5;
+  tsdl::Index shards = 1;
   bool resume = false;
-  std::string subject, subtitle;        ///< what is trained on what, and how, in words
+  /// Whether to end the run after this batch; by all processes of a run alike.
+  std::function<bool()> stop = [] { return StopSignals::requested() != 0; };
+  std::string subject{}, subtitle{};    ///< what is trained on what, and how, in words
   TextLines summary{};                  ///< of data, model and training
-  std::string test_option;              ///< which option, with a value, keeps windows for the test
+  std::string test_option{};            ///< which option, with a value, keeps windows for the test
   bool by_class = false;                ///< each class, and macro F1, are printed at the end
   std::vector<TrackedFigure> beside{};  ///< of baselines on the validation windows
-  std::string config;                   ///< what config.toml shall hold
+  std::string config{};                 ///< what config.toml shall hold
   std::function<void()> on_start{};     ///< called once the run begins, before its first epoch
 };
 
@@ -55,7 +58,28 @@ inline std::string callback_text(const TrainingOptions& o) {
   std::string text = "patience " + std::to_string(o.patience);
   if (o.reduce_lr_patience != 0 && o.reduce_lr_patience != 5)
     text += ", reduce-lr-patience " + std::to_string(o.reduce_lr_patience);
+  if (o.shards != 1) text += ", shards " + std::to_string(o.shards);
   return text;
+}
+
+/// Adds the callbacks that decide how a run goes on.
+template <class Trainer>
+void add_rules(Trainer& trainer, const TrainingOptions& o) {
+  if (o.reduce_lr_patience > 0)
+    trainer.add(tsdl::ReduceLROnPlateau{.factor = 0.5, .patience = o.reduce_lr_patience});
+  if (o.patience > 0) trainer.add(tsdl::EarlyStopping{.patience = o.patience});
+  trainer.add(tsdl::StopWhen{o.stop});
+}
+
+/// run_training for a process that is not the first of a run: it writes nothing and says nothing.
+template <class Trainer>
+tsdl::History follow_training(Trainer& trainer, const tsdl::Prepared<float>& data,
+                              const TrainingOptions& o) {
+  const std::string fingerprint = tsdl::fingerprint(data, trainer, callback_text(o));
+  add_rules(trainer, o);
+  if (o.resume && std::filesystem::exists(o.files.last()))
+    tsdl::resume(o.files.last(), trainer, fingerprint);
+  return trainer.fit(data.train, data.validation);
 }
 
 /// Trains to the end, to a signal, or until a callback stops it; files and tracker follow each
@@ -72,9 +96,7 @@ tsdl::History run_training(Trainer& trainer, const tsdl::Prepared<float>& data,
                    .windows = data.train.size(),
                    .figures = trainer.task()->figures(),
                    .beside = o.beside});
-  if (o.reduce_lr_patience > 0)
-    trainer.add(tsdl::ReduceLROnPlateau{.factor = 0.5, .patience = o.reduce_lr_patience});
-  if (o.patience > 0) trainer.add(tsdl::EarlyStopping{.patience = o.patience});
+  add_rules(trainer, o);
   trainer.add(tsdl::Checkpoint{o.files.best(), data.recipe, o.files.last(), fingerprint});
   trainer.add(tsdl::Observer{.on_batch = [&](const auto& state) { display.batch(state); },
                              .on_epoch =
@@ -100,7 +122,6 @@ tsdl::History run_training(Trainer& trainer, const tsdl::Prepared<float>& data,
                                      tsdl::write_file(o.files.config(), o.config);
                                    display.epoch(state);
                                  }});
-  trainer.add(tsdl::StopWhen{[] { return StopSignals::requested() != 0; }});
 
   if (o.resume && std::filesystem::exists(o.files.last())) {
     tsdl::resume(o.files.last(), trainer, fingerprint);

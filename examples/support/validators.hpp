@@ -33,6 +33,16 @@ inline CLI::Validator whole_number(std::int64_t least = 0,
           "", "whole number"};
 }
 
+/// Accepts 1, 2, 4 and so on, up to 2^20.
+inline CLI::Validator power_of_two() {
+  return {[](std::string& text) -> std::string {
+            for (std::int64_t value = 1; value <= 1 << 20; value *= 2)
+              if (text == std::to_string(value)) return "";
+            return "expected a power of two, as 1, 2 or 4, got '" + text + "'";
+          },
+          "", "power of two"};
+}
+
 /// Which numbers an option takes, and how a message says so.
 struct NumberRange {
   double low, high;                            ///< both included

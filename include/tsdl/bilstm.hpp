@@ -2,7 +2,7 @@
 #pragma once
 
 #include "tsdl/data/gaps.hpp"
-#include "tsdl/data/recipe.hpp"
+#include "tsdl/data/prepare.hpp"
 #include "tsdl/nn/factory.hpp"
 #include "tsdl/nn/recurrent/stream.hpp"
 #include "tsdl/track/tracker.hpp"

@@ -1,5 +1,6 @@
-// Everything but track/mlflow/rest.hpp, which needs cpp-httplib, and io/onnx.hpp, which needs
-// protozero. Needs nlohmann-json beside Eigen and xsimd; <tsdl/bilstm.hpp> does not.
+// Everything but track/mlflow/rest.hpp, which needs cpp-httplib, spread/mpi.hpp, which needs MPI,
+// and io/onnx.hpp, which needs protozero. Needs nlohmann-json beside Eigen and xsimd;
+// <tsdl/bilstm.hpp> does not.
 #pragma once
 
 #include "tsdl/bilstm.hpp"
@@ -9,7 +10,9 @@
 #include "tsdl/lstm.hpp"
 #include "tsdl/report/report.hpp"
 #include "tsdl/report/small_multiples.hpp"
+#include "tsdl/select/overfitting.hpp"
 #include "tsdl/serve/streaming.hpp"
+#include "tsdl/spread/sharded_stepper.hpp"
 #include "tsdl/track/mlflow/folder.hpp"
 #include "tsdl/train/curves.hpp"
 #include "tsdl/version.hpp"

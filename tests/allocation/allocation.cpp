@@ -14,6 +14,7 @@
 #include "allocation/counters.hpp"
 #include "support/training.hpp"
 #include "tsdl/bilstm.hpp"
+#include "tsdl/spread/sharded_stepper.hpp"
 
 namespace {
 
@@ -196,6 +197,36 @@ TEST_CASE("allocation: none in a training step on gathered batches after the fir
   check_training<BiLSTM>(1, true);
   check_training<BiLSTM>(2, true);
   check_training<BiGRU>(1, true);
+}
+
+TEST_CASE("allocation: none in an update over shards after the first") {
+  for (const bool shuffle : {false, true}) {
+    Network<BiLSTM> network(settings[0]);
+    tsdl::ShardedStepper<BiLSTM> stepper(network.model, {}, 4);
+    std::vector<Index> order;
+    for (Index i = network.windows.size(); i-- > 0;) order.push_back(i);
+    std::uint64_t updates = 0, applied = 0;
+    const auto step = [&](Index first, Index count) {
+      tsdl::Samples samples{first, count, {}};
+      if (shuffle)
+        samples.chosen = std::span<const Index>(order).subspan(static_cast<std::size_t>(first),
+                                                               static_cast<std::size_t>(count));
+      ++updates;
+      applied += stepper
+                     .step(network.windows, samples,
+                           {.learning_rate = 0.01, .dropout = {.seed = 1, .update = updates}})
+                     .applied;
+    };
+    const long first = count([&] { step(0, batch_size); });
+    const long later = count([&] {
+      for (Index i = 0; i < 3; ++i) step(i * batch_size, batch_size);
+      step(3 * batch_size, 7);
+      step(5, 3);  // fewer samples than shards
+    });
+    if (TSDL_TEST_COUNTS) CHECK(first > 0);
+    CHECK(later == 0);
+    CHECK(applied == 6);
+  }
 }
 
 TEST_CASE("allocation: none in a prediction after the first") {

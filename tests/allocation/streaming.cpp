@@ -23,6 +23,7 @@
 #include "allocation/counters.hpp"
 #include "data/helpers.hpp"
 #include "support/training.hpp"
+#include "tsdl/data/prepare.hpp"
 #include "tsdl/nn/factory.hpp"
 
 namespace {

@@ -1,12 +1,11 @@
 // prepare and apply: against the parts done by hand, leaks, classes, tables.
-#include "tsdl/data/recipe.hpp"
-
 #include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "data/helpers.hpp"
+#include "tsdl/data/prepare.hpp"
 
 using test::contains;
 using test::message_of;

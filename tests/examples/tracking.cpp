@@ -197,3 +197,29 @@ TEST_CASE("tracking targets: folders and addresses, nothing else") {
                  directory.path(), log);
   CHECK_THROWS_AS(run.start(), tsdl::Error);
 }
+
+TEST_CASE("a tracked study is gone on with, and has each trial once") {
+  const test::TemporaryDirectory directory;
+  examples::Log log("test");
+  const std::string key = tsdl::derived_run_key("a study"), root = (directory / "mlruns").string();
+  for (int part = 0; part < 2; ++part) {
+    const Program program({"--rate", "0.25", "--name", "part " + std::to_string(part)});
+    TrackedRun run({.target = root}, program.app, "study", directory.path(), log);
+    run.start(key, {"name"});
+    run.set_tags({{"tsdl.study", "0123"}});
+    for (int i = 0; i < 2 + part; ++i)
+      run.log_child({.id = std::to_string(i), .metrics = {{"score", 0.5, 0}}});
+    run.end(tsdl::RunStatus::finished, {});
+  }
+  std::map<std::string, int> children;
+  for (const auto& entry : fs::directory_iterator(directory / "mlruns/0"))
+    if (fs::exists(entry.path() / "tags/mlflow.parentRunId")) {
+      CHECK(test::read_bytes(entry.path() / "tags/mlflow.parentRunId") == key);
+      ++children[test::read_bytes(entry.path() / "tags/mlflow.runName")];
+    }
+  CHECK(children == std::map<std::string, int>{{"0", 1}, {"1", 1}, {"2", 1}});
+  const auto parent = contents(directory / "mlruns/0" / key);
+  CHECK(parent.at("params/rate") == "0.25");
+  CHECK_FALSE(parent.contains("params/name"));
+  CHECK(parent.at("tags/tsdl.study") == "0123");
+}

@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "data/helpers.hpp"
@@ -153,6 +154,35 @@ TEST_CASE_TEMPLATE("one call writes the page of a model of one's own", S, float,
   const auto baselines = tsdl::fit_baselines(data.train, data.validation, data.task());
   CHECK(page == tsdl::html_report(
                     tsdl::make_report(run.model, data, run.history, {.baselines = baselines})));
+}
+
+TEST_CASE("what predicts a direction is traded on") {
+  const auto page_of = [](const tsdl::Label& label, tsdl::ReportOptions options = {}) {
+    const auto data = tsdl::prepare<float>(test::random_candles(700, 3),
+                                           {.features = "ohlcv", .length = 10, .label = label},
+                                           {.validation = 0.2, .test = 0.3});
+    const Trained<float> run(data);
+    const tsdl::Report made = tsdl::make_report(run.model, data, run.history, std::move(options));
+    if (made.backtest) {
+      CHECK(made.backtest->result.predictions == data.test.size());
+      CHECK(made.backtest->times.front() == data.times[test::at(data.test.ends().front())]);
+    }
+    return tsdl::html_report(made);
+  };
+  const std::string heading = "<h2>Backtest</h2>";
+  CHECK_FALSE(contains(page_of(tsdl::RangeLabel{}), heading));
+  CHECK_FALSE(contains(page_of(tsdl::ColumnTargets{.columns = {"volume"}}), heading));
+  for (const tsdl::Label& label :
+       {tsdl::Label(tsdl::DirectionLabel{}), tsdl::Label(tsdl::ThresholdLabel{.horizon = 3}),
+        tsdl::Label(tsdl::ColumnTargets{.columns = {"close_return"}})}) {
+    const std::string page = page_of(label);
+    check_page(page);
+    CHECK(contains(page, heading));
+    CHECK(contains(page, "trading on the predictions for the test windows"));
+    CHECK(contains(page, "at a cost of 0.01% of what is traded"));
+  }
+  CHECK(contains(page_of(tsdl::DirectionLabel{}, {.cost_bps = 20}), "at a cost of 0.2% of"));
+  CHECK_THROWS_AS(page_of(tsdl::DirectionLabel{}, {.cost_bps = -1}), tsdl::OptionError);
 }
 
 TEST_CASE("what the caller says stands on the page") {

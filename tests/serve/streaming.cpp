@@ -16,6 +16,7 @@
 
 #include "data/helpers.hpp"
 #include "support/network.hpp"
+#include "tsdl/data/prepare.hpp"
 #include "tsdl/nn/factory.hpp"
 #include "tsdl/train/predict.hpp"
 

@@ -538,7 +538,7 @@ class MLflowLoopback {
   Json update_run(const Json& body) {
     StoredRun& run = run_of(text(body, "run_id"));
     const std::string status = text(body, "status");
-    if (status != "FINISHED" && status != "FAILED" && status != "KILLED")
+    if (status != "RUNNING" && status != "FINISHED" && status != "FAILED" && status != "KILLED")
       refuse("Invalid status " + status);
     run.end_time = integer(body, "end_time");
     run.status = status;

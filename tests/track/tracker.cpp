@@ -79,6 +79,7 @@ class Recorder final : public tsdl::Tracker {
     FAIL("no artifacts are logged");
   }
   void register_model(const std::string&, const std::string&) override { FAIL("not asked for"); }
+  void log_child(const tsdl::ChildRun&) override { FAIL("no children are logged"); }
   void end(tsdl::RunStatus) override { FAIL("end is the caller's"); }
   std::string location() const override { return {}; }
 };

@@ -23,6 +23,13 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
+/// The rows that a sample reads. In a panel, rows stand for times that all series share.
+struct SampleSpan {
+  Index first = 0;  ///< the first row of its window
+  Index row = 0;    ///< the last row of its window: where it is judged
+  Index last = 0;   ///< the last row that its label reads
+};
+
 /// The shares of the samples for validation and test; the rest, the earliest, is for training.
 struct SplitFractions {
   double validation = 0.15;

@@ -205,12 +205,12 @@ LoadedModel<AnyModel<Scalar>> load_any_model(const std::filesystem::path& path) 
       });
 }
 
-/// Writes the model file whenever the monitored loss is the best so far. If `last_state` is not
-/// empty, it also writes, after every epoch of a run that has not diverged, everything that
-/// resuming needs.
+/// Writes the model file `best`, unless that is empty, whenever the monitored loss is the best so
+/// far. If `last_state` is not empty, it also writes, after every epoch of a run that has not
+/// diverged, everything that resuming needs.
 struct Checkpoint {
-  std::filesystem::path best;
-  Recipe recipe;
+  std::filesystem::path best{};
+  Recipe recipe{};
   std::filesystem::path last_state{};
   std::string fingerprint{};  ///< of data and options; resume() refuses a state with any other
 };
@@ -225,7 +225,7 @@ class CheckpointCallback final : public Callback {
       : options_(options), trainer_(trainer) {}
 
   void on_epoch_complete(const TrainerState& state) override {
-    if (state.improved)
+    if (state.improved && !options_.best.empty())
       save_model(options_.best, trainer_.model(), options_.recipe, trainer_.options().seed);
     // A run that has diverged cannot go on: the state of the epoch before stays.
     if (!options_.last_state.empty() && state.status != Status::diverged)

@@ -14,6 +14,7 @@
 
 #include "tsdl/core/config.hpp"
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/types.hpp"
 #include "tsdl/data/recipe.hpp"
 #include "tsdl/io/tensor_file.hpp"
 
@@ -56,6 +57,25 @@ inline double number_of(const Json& value, const char* key) {
   return value.get<double>();
 }
 inline double number_at(const Json& json, const char* key) { return number_of(json.at(key), key); }
+
+/// Any number as JSON, which has none for NaN and infinity: they become "NaN", "Infinity" and
+/// "-Infinity". Finite numbers are read back with the same bits.
+inline Json number_to_json(double value) {
+  if (is_nan(value)) return "NaN";
+  if (!is_finite(value)) return value > 0 ? "Infinity" : "-Infinity";
+  return value;
+}
+
+/// The number that number_to_json() was given. Throws: Error for anything else.
+inline double number_from_json(const Json& value, const char* key) {
+  if (value.is_string()) {
+    const auto& text = value.get_ref<const std::string&>();
+    if (text == "NaN") return nan_of<double>;
+    if (text == "Infinity") return infinity_of<double>;
+    if (text == "-Infinity") return -infinity_of<double>;
+  }
+  return number_of(value, key);
+}
 
 inline bool flag_at(const Json& json, const char* key) {
   const Json& value = json.at(key);

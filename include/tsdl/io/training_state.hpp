@@ -17,6 +17,7 @@
 
 #include "tsdl/core/fingerprint.hpp"
 #include "tsdl/core/system.hpp"
+#include "tsdl/data/prepare.hpp"
 #include "tsdl/io/json.hpp"
 #include "tsdl/io/safetensors.hpp"
 #include "tsdl/train/trainer.hpp"

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "tsdl/core/types.hpp"
+#include "tsdl/report/backtest.hpp"
 #include "tsdl/report/evaluation.hpp"
 #include "tsdl/report/loss_chart.hpp"
 
@@ -47,7 +49,8 @@ struct Report {
   std::vector<double> closes{};        ///< of every row; empty for a table
   std::vector<std::string> classes{};  ///< the label of each class; empty for numbers
   Index horizon = 1;                   ///< rows from a window's last one to its target
-  report::TextLines summary{};         ///< of the data, the model and the training
+  std::optional<report::BacktestContents> backtest{};  ///< where predictions are directions
+  report::TextLines summary{};                         ///< of the data, the model and the training
   std::vector<report::SettingsGroup> settings{};
   std::string built{};  ///< what with: the library's version and instruction set
 };

@@ -11,7 +11,7 @@
 #include "tsdl/core/config.hpp"
 #include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/types.hpp"
-#include "tsdl/data/recipe.hpp"
+#include "tsdl/data/prepare.hpp"
 #include "tsdl/report/evaluation.hpp"
 #include "tsdl/select/baselines.hpp"
 #include "tsdl/select/bootstrap.hpp"
@@ -52,7 +52,8 @@ Evaluation evaluate_predictions(const Matrix<double>& predictions, const Metrics
   const std::vector<double> ours = mistakes(task, predictions, e.labels);
   BlockBootstrapOptions bootstrap;  // targets that overlap are one block at least
   bootstrap.block_length = std::min(
-      windows.size(), std::max(default_block_length(windows.size()), horizon(data.recipe.label)));
+      windows.size(),
+      std::max(internal::block_length_of(bootstrap, windows.size()), horizon(data.recipe.label)));
   for (const Baseline& baseline : baselines) {
     const Matrix<double> b = predict(baseline, windows, task);
     BaselineResult result{baseline.name, baseline.title, {b.data(), b.data() + b.size()}, {}};

@@ -15,8 +15,10 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/time.hpp"
+#include "tsdl/report/backtest_page.hpp"
 #include "tsdl/report/contents.hpp"
 #include "tsdl/report/evaluation.hpp"
 #include "tsdl/report/figures.hpp"
@@ -83,6 +85,7 @@ class ReportPage : ReportParts {
     }
     timeline();
     numbers_ ? numbers_->write() : metrics();
+    if (run_.backtest) write_backtest(*this, *run_.backtest, true);
     data();
     settings();
     page_.markup({"</main>\n</body>\n</html>\n"});
@@ -361,6 +364,7 @@ inline void check_rows(const Report& contents) {
 /// number of windows beyond what a screen can show.
 /// Throws: ShapeError when windows end at rows that have no time, or times no close.
 inline std::string html_report(const Report& contents) {
+  const FloatModeGuard guard;
   report::internal::check_rows(contents);
   return report::internal::ReportPage(contents).write();
 }

@@ -12,8 +12,9 @@
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/file.hpp"
 #include "tsdl/core/float_mode.hpp"
-#include "tsdl/data/recipe.hpp"
+#include "tsdl/data/prepare.hpp"
 #include "tsdl/nn/model.hpp"
+#include "tsdl/report/backtest_signals.hpp"
 #include "tsdl/report/contents.hpp"
 #include "tsdl/report/evaluate.hpp"
 #include "tsdl/report/format.hpp"
@@ -50,7 +51,8 @@ report::TextLines summary_of(const M& model, const Prepared<typename M::Scalar>&
 /// beside baselines, and gathers what the page tells. Deterministic.
 /// Allocates: the times and closes of every row, and the targets of every window.
 /// Throws: DataError when there are neither test nor validation windows; ShapeError, DataError,
-/// OptionError when windows, model and task do not fit, as evaluate and fit_baselines.
+/// OptionError when windows, model and task do not fit, as evaluate and fit_baselines, or for the
+/// cost of trading.
 template <Model M>
 Report make_report(const M& model, const Prepared<typename M::Scalar>& data, const History& history,
                    ReportOptions options = {}) {
@@ -77,6 +79,7 @@ Report make_report(const M& model, const Prepared<typename M::Scalar>& data, con
   result.closes = data.closes;
   result.classes = class_names(data.recipe);
   result.horizon = horizon(data.recipe.label);
+  result.backtest = report::backtest_of(data, result.evaluation, options.cost_bps);
   result.summary = options.summary.empty() ? internal::summary_of(model, data, result.evaluation)
                                            : std::move(options.summary);
   result.settings = std::move(options.settings);

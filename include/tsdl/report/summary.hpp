@@ -13,7 +13,7 @@
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/gaps.hpp"
 #include "tsdl/data/label_kinds.hpp"
-#include "tsdl/data/recipe.hpp"
+#include "tsdl/data/prepare.hpp"
 #include "tsdl/data/time.hpp"
 #include "tsdl/report/contents.hpp"
 #include "tsdl/report/format.hpp"

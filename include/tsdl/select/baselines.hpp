@@ -133,6 +133,54 @@ Matrix<double> predict(const Baseline& baseline, const Windows<Scalar>& windows,
   return result;
 }
 
+namespace internal {
+
+/// Class indices; a probability as target counts as the nearer class.
+inline std::vector<Index> class_indices(const std::vector<double>& targets) {
+  std::vector<Index> indices;
+  for (const double value : targets) indices.push_back(static_cast<Index>(std::llround(value)));
+  return indices;
+}
+
+/// The quantiles that a task predicts of each target; of numbers, the median.
+inline std::vector<double> levels_of(const Task& task) {
+  const bool quantiles = task->predictions() != task->targets();
+  return quantiles ? task->describe().numbers("levels") : std::vector<double>{0.5};
+}
+
+/// The best prediction of a task that knows the training targets y alone. Shapes: y n x K.
+inline Baseline constant_of(const std::vector<double>& y, const Task& task) {
+  const Index K = task->targets(), classes = task->classes();
+  Baseline constant{.kind = Baseline::Kind::constant, .name = "constant", .title = "class shares"};
+  if (classes > 0) {
+    const std::vector<Index> labels = class_indices(y);
+    for (Index k = task->predictions() == 1 ? 1 : 0; k < classes; ++k)
+      constant.constant.push_back(static_cast<double>(std::count(labels.begin(), labels.end(), k)) /
+                                  static_cast<double>(labels.size()));
+  } else if (task->predictions() != K) {
+    constant.title = "quantiles of the training windows";
+    constant.constant = quantiles_of(y, K, levels_of(task));
+  } else {
+    constant.title = "training mean";
+    constant.constant = TargetScale::fit(y, K).mean;
+  }
+  return constant;
+}
+
+}  // namespace internal
+
+/// The baseline that knows the training targets alone: shares of the classes, means or quantiles.
+/// Throws: DataError, ShapeError when windows have no targets, or targets that the task does not
+/// accept.
+template <class Scalar>
+Baseline fit_constant(const Windows<Scalar>& train, const Task& task) {
+  const FloatModeGuard guard;
+  if (train.empty()) throw DataError("fit_constant: there are no training windows");
+  const std::vector<double> y = train.targets();
+  task.check_targets(y, train.target_count(), train.size());
+  return internal::constant_of(y, task);
+}
+
 /// The baselines of a task, each fitted on the training windows: constant; last, where last values
 /// are known; linear. Deterministic.
 /// Allocates: the last rows in double.
@@ -149,22 +197,10 @@ std::vector<Baseline> fit_baselines(const Windows<Scalar>& train, const Windows<
   task.check_targets(judged, judge.target_count(), judge.size());
   const Index K = task->targets(), classes = task->classes();
   const Matrix<double> X = internal::last_rows(train), judge_X = internal::last_rows(judge);
-  std::vector<Baseline> all;
+  std::vector<Baseline> all = {internal::constant_of(y, task)};
   if (classes > 0) {
-    // A probability as target counts as the nearer class.
-    const auto indices = [](const std::vector<double>& of) {
-      std::vector<Index> chosen;
-      for (const double value : of) chosen.push_back(static_cast<Index>(std::llround(value)));
-      return chosen;
-    };
-    const std::vector<Index> labels = indices(y), judge_labels = indices(judged);
-    Baseline constant{
-        .kind = Baseline::Kind::constant, .name = "constant", .title = "class shares"};
-    for (Index k = task->predictions() == 1 ? 1 : 0; k < classes; ++k)
-      constant.constant.push_back(static_cast<double>(std::count(labels.begin(), labels.end(), k)) /
-                                  static_cast<double>(labels.size()));
-    all.push_back(std::move(constant));
-    PenaltyChoice choice = choose_penalty(X, labels, classes, judge_X, judge_labels);
+    PenaltyChoice choice = choose_penalty(X, internal::class_indices(y), classes, judge_X,
+                                          internal::class_indices(judged));
     all.push_back({.kind = Baseline::Kind::linear,
                    .name = "linear",
                    .title = "logistic regression" + internal::penalty_text(choice.model.penalty),
@@ -172,19 +208,13 @@ std::vector<Baseline> fit_baselines(const Windows<Scalar>& train, const Windows<
     return all;
   }
 
-  const Config config = task->describe();
   const bool quantiles = task->predictions() != K;
-  const std::vector<double> levels =
-      quantiles ? config.numbers("levels") : std::vector<double>{0.5};
+  const std::vector<double> levels = internal::levels_of(task);
   const TargetScale scale = TargetScale::fit(y, K);
   const std::vector<double> none(static_cast<std::size_t>(K), 0.0);
   const auto offsets = [&](const std::vector<double>& residuals) {
     return quantiles ? internal::quantiles_of(residuals, K, levels) : none;
   };
-  all.push_back({.kind = Baseline::Kind::constant,
-                 .name = "constant",
-                 .title = quantiles ? "quantiles of the training windows" : "training mean",
-                 .constant = quantiles ? internal::quantiles_of(y, K, levels) : scale.mean});
   std::vector<double> residuals = train.last_known();
   if (!residuals.empty()) {
     for (std::size_t i = 0; i < y.size(); ++i) residuals[i] = y[i] - residuals[i];

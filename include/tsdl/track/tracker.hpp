@@ -11,12 +11,15 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <random>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/core/fingerprint.hpp"
 #include "tsdl/train/callbacks.hpp"
 
 namespace tsdl {
@@ -49,7 +52,38 @@ struct RunInfo {
   std::string name{};                 ///< the run's name, for people; need not be unique
   std::vector<TrackedText> params{};  ///< every option
   std::vector<TrackedText> tags{};
+  /// 32 hexadecimal digits, as new_run_key() draws them; empty: drawn. Where the experiment has a
+  /// run of this key, the tracker goes on with that run: it is running again, keeps what was logged
+  /// and its name, and takes no other value for a parameter that it has. A run that was deleted in
+  /// MLflow is refused in a folder; on a server, another one is made.
+  std::string key{};
 };
+
+/// A run that is over: one trial of a study, whose run is the tracker's.
+struct ChildRun {
+  std::string id;      ///< tells it from the tracker's other children: the number of the trial
+  std::string name{};  ///< empty: the id
+  std::vector<TrackedText> params{};
+  std::vector<TrackedText> tags{};
+  std::vector<TrackedMetric> metrics{};
+  std::int64_t start_time = 0;  ///< milliseconds since 1970; 0: end_time
+  std::int64_t end_time = 0;    ///< also that of the metrics; 0: now
+  RunStatus status = RunStatus::finished;
+};
+
+/// A key of a run that no other run has.
+inline std::string new_run_key() {
+  static constexpr char digits[] = "0123456789abcdef";
+  std::random_device random;
+  std::string key;
+  for (int i = 0; i < 32; ++i) key += digits[random() % 16];
+  return key;
+}
+
+/// The key that belongs to a text: always the same.
+inline std::string derived_run_key(std::string_view text) {
+  return Fingerprint().add(text).text() + Fingerprint().add("tsdl").add(text).text();
+}
 
 /// The time in milliseconds since 1970, MLflow's unit.
 using Clock = std::function<std::int64_t()>;
@@ -81,6 +115,10 @@ class Tracker {
   /// models:/NAME/VERSION. A file MLmodel, which says what the model is, is added where none was
   /// logged. Refused: what was not logged, a file in no directory, and two models in one directory.
   virtual void register_model(const std::string& model, const std::string& artifact) = 0;
+  /// Records a run that is over as a child of this one, with its tag mlflow.parentRunId: at any
+  /// time before end(), and in any order. A child of this id that is recorded already stays as it
+  /// is, so that a run which is gone on with (RunInfo::key) may record all its children again.
+  virtual void log_child(const ChildRun& child) = 0;
   /// Ends the run: the last call.
   virtual void end(RunStatus status) = 0;
   /// Where the run can be viewed: a folder or an address; empty while that is not known.

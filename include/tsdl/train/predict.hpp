@@ -28,13 +28,14 @@ struct PredictionWorkspace {
   Buffer<double> outputs, targets;
 };
 
-/// Calls use(first, count, outputs) for consecutive batches. The outputs are in double. Shapes:
-/// outputs [count][K], or [S][count][K] where every step has a target.
+/// Calls use(first, count, outputs) for consecutive batches of the windows from `begin` to before
+/// `end`. The outputs are in double. Shapes: outputs [count][K], or [S][count][K] where every step
+/// has a target.
 template <class M, class Use>
-void for_each_batch(const M& model, const Windows<typename M::Scalar>& windows,
-                    PredictionWorkspace<M>& workspace, const Use& use) {
-  for (Index first = 0; first < windows.size(); first += prediction_batch) {
-    const Index count = std::min(prediction_batch, windows.size() - first);
+void for_each_batch(const M& model, const Windows<typename M::Scalar>& windows, Index begin,
+                    Index end, PredictionWorkspace<M>& workspace, const Use& use) {
+  for (Index first = begin; first < end; first += prediction_batch) {
+    const Index count = std::min(prediction_batch, end - first);
     const auto outputs =
         model.forward(windows.batch(first, count, workspace.gathered), workspace.cache, Pass{});
     check_outputs(model, outputs, windows.length(), count);
@@ -44,6 +45,22 @@ void for_each_batch(const M& model, const Windows<typename M::Scalar>& windows,
     use(first, count, workspace.outputs);
   }
 }
+
+/// The same for all windows.
+template <class M, class Use>
+void for_each_batch(const M& model, const Windows<typename M::Scalar>& windows,
+                    PredictionWorkspace<M>& workspace, const Use& use) {
+  for_each_batch(model, windows, Index{0}, windows.size(), workspace, use);
+}
+
+/// for_each_batch as an object, to be replaced where the batches are shared between processes.
+struct EachBatchHere {
+  template <class M, class Use>
+  void operator()(const M& model, const Windows<typename M::Scalar>& windows,
+                  PredictionWorkspace<M>& workspace, const Use& use) const {
+    for_each_batch(model, windows, workspace, use);
+  }
+};
 
 /// The predictions of a batch's last step. Shapes: outputs [S][count][K].
 inline void decode_last(const Task& task, const Buffer<double>& outputs, Index count, double* out) {
@@ -93,21 +110,21 @@ namespace internal {
 
 /// The loss of a task on training windows. Batches whose loss is not finite are left out, as a
 /// Trainer skips their steps; NaN when there is no other.
-template <class M>
+template <class M, class EachBatch = EachBatchHere>
 double training_loss(const M& model, const Windows<typename M::Scalar>& windows, const Task& task,
-                     PredictionWorkspace<M>& workspace) {
+                     PredictionWorkspace<M>& workspace, const EachBatch& each_batch = {}) {
   const FloatModeGuard guard;
   const Index S = target_steps(model, windows.length());
   LossSum total;
   std::vector<double> dense;
-  for_each_batch(
-      model, windows, workspace, [&](Index first, Index count, const Buffer<double>& outputs) {
-        const auto targets = windows.batch_targets(first, count, S, workspace.targets);
-        dense.resize(static_cast<std::size_t>(S * count * targets.inputs));
-        copy_dense(targets, dense.data());
-        const LossSum loss = task->loss(outputs.data(), dense.data(), S * count, nullptr);
-        if (is_finite(loss.sum)) total += loss;
-      });
+  each_batch(model, windows, workspace,
+             [&](Index first, Index count, const Buffer<double>& outputs) {
+               const auto targets = windows.batch_targets(first, count, S, workspace.targets);
+               dense.resize(static_cast<std::size_t>(S * count * targets.inputs));
+               copy_dense(targets, dense.data());
+               const LossSum loss = task->loss(outputs.data(), dense.data(), S * count, nullptr);
+               if (is_finite(loss.sum)) total += loss;
+             });
   return total.mean();
 }
 
@@ -117,23 +134,23 @@ double training_loss(const M& model, const Windows<typename M::Scalar>& windows,
 /// that have a target, the figures are over each window's last step.
 /// Throws: ShapeError, DataError when windows or targets do not fit; OptionError when the model's
 /// outputs do not fit the task.
-template <Model M>
+template <Model M, class EachBatch = internal::EachBatchHere>
 Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows, const Task& task,
-                 internal::PredictionWorkspace<M>& workspace) {
+                 internal::PredictionWorkspace<M>& workspace, const EachBatch& each_batch = {}) {
   const FloatModeGuard guard;
   task.check_outputs(model.outputs());
   const Index S = target_steps(model, windows.length()), P = task->predictions();
   LossSum total;
   std::vector<double> predictions(static_cast<std::size_t>(windows.size() * P)), dense;
-  internal::for_each_batch(
-      model, windows, workspace, [&](Index first, Index count, const Buffer<double>& outputs) {
-        const auto targets = windows.batch_targets(first, count, S, workspace.targets);
-        dense.resize(static_cast<std::size_t>(S * count * targets.inputs));
-        copy_dense(targets, dense.data());
-        task.check_targets(dense, targets.inputs, S * count);
-        total += task->loss(outputs.data(), dense.data(), S * count, nullptr);
-        internal::decode_last(task, outputs, count, predictions.data() + first * P);
-      });
+  each_batch(model, windows, workspace,
+             [&](Index first, Index count, const Buffer<double>& outputs) {
+               const auto targets = windows.batch_targets(first, count, S, workspace.targets);
+               dense.resize(static_cast<std::size_t>(S * count * targets.inputs));
+               copy_dense(targets, dense.data());
+               task.check_targets(dense, targets.inputs, S * count);
+               total += task->loss(outputs.data(), dense.data(), S * count, nullptr);
+               internal::decode_last(task, outputs, count, predictions.data() + first * P);
+             });
   Metrics result;
   if (windows.empty()) return result;
   result = task->measure(predictions, windows.targets());

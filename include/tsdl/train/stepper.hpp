@@ -1,8 +1,13 @@
 // One update of a model: forward, loss, backward, clip, AdamW. LocalStepper runs it in this
 // process.
 //
-// A Trainer tells a stepper only which samples an update uses. For updates over shards and
-// processes, or on another device, write another class with the same members.
+// A Trainer tells a stepper only which samples an update uses. ShardedStepper of
+// spread/sharded_stepper.hpp shares updates between processes. For updates elsewhere, write another
+// class with the same members. A stepper may also have the member
+//
+//   each_batch(windows, workspace, use)    as internal::for_each_batch of train/predict.hpp
+//
+// which then makes the outputs for the losses at an epoch's end.
 #pragma once
 
 #include <cmath>
@@ -42,6 +47,67 @@ struct UpdateResult {
   bool applied = false;
 };
 
+namespace internal {
+
+/// The two passes of a batch, or of a part of one, with all that lies between them.
+template <class M>
+class BatchPass {
+ public:
+  using Scalar = typename M::Scalar;
+
+  /// Copies targets in the order of the outputs, [S][B][K], and checks them.
+  static void collect_targets(Buffer<double>& to, const Sequence<const double>& from,
+                              const Task& task, Index S, Index B) {
+    if (!from.data || from.steps != S || from.batch != B)
+      throw ShapeError("Trainer: expected targets of ", S, " steps of ", B, " samples, got ",
+                       from.data ? from.steps : 0, " of ", from.data ? from.batch : 0);
+    to.resize(S * B * from.inputs);
+    copy_dense(from, to.data());
+    task.check_targets(std::as_const(to).span(), from.inputs, S * B);
+  }
+
+  /// Returns the loss of the batch. Throws: ShapeError, DataError when its targets do not fit the
+  /// task.
+  LossSum forward(const M& model, const Task& task, const Batch<Scalar>& batch,
+                  const DropoutKey& dropout) {
+    const Index S = target_steps(model, batch.past.steps), n = S * batch.size();
+    collect_targets(targets_, batch.targets, task, S, batch.size());
+    const Outputs<Scalar> outputs =
+        model.forward(batch, cache_, {.training = true, .dropout = dropout});
+    check_outputs(model, outputs, batch.past.steps, batch.size());
+    outputs_.resize(outputs.size());
+    slopes_.resize(outputs.size());
+    for (Index i = 0; i < outputs.size(); ++i) outputs_[i] = static_cast<double>(outputs.data()[i]);
+    return task->loss(outputs_.data(), targets_.data(), n, slopes_.data());
+  }
+
+  /// Back-propagates that loss, divided by `weight`. Accumulates: the gradients of parameters.
+  void backward(M& model, const Batch<Scalar>& batch, double weight) {
+    doutputs_.resize(slopes_.size());
+    for (Index i = 0; i < slopes_.size(); ++i)
+      doutputs_[i] = static_cast<Scalar>(slopes_[i] / weight);
+    model.backward(batch, cache_, doutputs_.data());
+  }
+
+ private:
+  typename M::Cache cache_;
+  Buffer<Scalar> doutputs_;
+  Buffer<double> targets_, outputs_, slopes_;
+};
+
+/// The end of an update, from the gradients on: clips them, and lets AdamW change the weights.
+template <class M>
+UpdateResult apply_gradients(M& model, Optimizer<typename M::Scalar>& optimizer,
+                             const LossSum& loss, const Update& update) {
+  UpdateResult result{.loss = loss, .norm = gradient_norm(model)};
+  result.applied = is_finite(result.norm) && is_finite(loss.sum);
+  if (result.applied)
+    optimizer.step(model, update.learning_rate, clip_coefficient(result.norm, update.clip_norm));
+  return result;
+}
+
+}  // namespace internal
+
 /// Makes updates in this process. For use from one thread; the result does not depend on the number
 /// of threads that the library uses.
 template <class M>  // a Model, which the Trainer checks
@@ -72,31 +138,10 @@ class LocalStepper {
   /// batch. Throws: ShapeError, DataError when the batch's targets do not fit the model's task.
   UpdateResult step(const Batch<Scalar>& batch, const Update& update) {
     const FloatModeGuard guard;
-    const Task task = model_.task();
-    const Index S = target_steps(model_, batch.past.steps), n = S * batch.size();
-    collect_targets(batch.targets, S, batch.size());
-    task.check_targets(std::as_const(targets_).span(), batch.targets.inputs, n);
-
+    const LossSum loss = pass_.forward(model_, model_.task(), batch, update.dropout);
     model_.zero_gradients();
-    const Outputs<Scalar> outputs =
-        model_.forward(batch, cache_, {.training = true, .dropout = update.dropout});
-    check_outputs(model_, outputs, batch.past.steps, batch.size());
-    const Index size = outputs.size();
-    outputs_.resize(size);
-    slopes_.resize(size);
-    doutputs_.resize(size);
-    for (Index i = 0; i < size; ++i) outputs_[i] = static_cast<double>(outputs.data()[i]);
-    UpdateResult result;
-    result.loss = task->loss(outputs_.data(), targets_.data(), n, slopes_.data());
-    for (Index i = 0; i < size; ++i)
-      doutputs_[i] = static_cast<Scalar>(slopes_[i] / result.loss.weight);
-    model_.backward(batch, cache_, doutputs_.data());
-    result.norm = gradient_norm(model_);
-    result.applied = is_finite(result.norm) && is_finite(result.loss.sum);
-    if (result.applied)
-      optimizer_.step(model_, update.learning_rate,
-                      clip_coefficient(result.norm, update.clip_norm));
-    return result;
+    pass_.backward(model_, batch, loss.weight);
+    return internal::apply_gradients(model_, optimizer_, loss, update);
   }
 
   M& model() noexcept { return model_; }
@@ -105,20 +150,11 @@ class LocalStepper {
   Optimizer<Scalar>& optimizer() noexcept { return optimizer_; }
 
  private:
-  /// Copies the targets in the order of the outputs: [S][B][K].
-  void collect_targets(const Sequence<const double>& from, Index S, Index B) {
-    if (!from.data || from.steps != S || from.batch != B)
-      throw ShapeError("Trainer: expected targets of ", S, " steps of ", B, " samples, got ",
-                       from.data ? from.steps : 0, " of ", from.data ? from.batch : 0);
-    targets_.resize(S * B * from.inputs);
-    copy_dense(from, targets_.data());
-  }
-
   M& model_;
   Optimizer<Scalar> optimizer_;
-  typename M::Cache cache_;
-  Buffer<Scalar> gathered_, doutputs_;
-  Buffer<double> gathered_targets_, targets_, outputs_, slopes_;
+  internal::BatchPass<M> pass_;
+  Buffer<Scalar> gathered_;
+  Buffer<double> gathered_targets_;
 };
 
 }  // namespace TSDL_ABI

@@ -75,11 +75,14 @@ class Trainer {
  public:
   using Scalar = typename M::Scalar;
 
-  /// Gives the model the task. The model must outlive the trainer.
+  /// Gives the model the task. The model must outlive the trainer. `arguments` are for the stepper,
+  /// after the model and the options of AdamW.
   /// Throws: OptionError when an option is out of range, or the task needs another number of
-  /// outputs than the model has.
-  explicit Trainer(M& model, TrainerOptions options = {})
-      : options_((options.check(), std::move(options))), stepper_(model, options_.optimizer) {
+  /// outputs than the model has; what the stepper's constructor throws.
+  template <class... Arguments>
+  explicit Trainer(M& model, TrainerOptions options = {}, Arguments&&... arguments)
+      : options_((options.check(), std::move(options))),
+        stepper_(model, options_.optimizer, std::forward<Arguments>(arguments)...) {
     Task task = options_.task   ? *options_.task
                 : options_.loss ? task_of(*options_.loss, model.outputs())
                                 : model.task();
@@ -303,15 +306,20 @@ class Trainer {
     record.train_loss = state_.epoch_loss.mean();
     record.gradient_norm = norm_sum_ / static_cast<double>(steps_in_epoch_);
     record.skipped_steps = state_.skipped_steps - skipped_before_;
-    if (!validation.empty()) record.validation = evaluate(model(), validation, task(), validation_);
+    const auto each_batch = [this](const auto&, const auto& windows, auto& workspace,
+                                   const auto& use) {
+      this->make_outputs(windows, workspace, use);
+    };
+    if (!validation.empty())
+      record.validation = evaluate(model(), validation, task(), validation_, each_batch);
     state_.history.push_back(record);
     check_model();  // callbacks ran
     // Not the mean over the epoch's steps: its last weights may be those that broke.
     const bool finite = has_finite_parameters(std::as_const(*this).model());
-    state_.monitored = !finite ? internal::nan_of<double>
-                       : validation.empty()
-                           ? internal::training_loss(model(), train, task(), validation_)
-                           : record.validation.loss;
+    state_.monitored = !finite              ? internal::nan_of<double>
+                       : validation.empty() ? internal::training_loss(model(), train, task(),
+                                                                      validation_, each_batch)
+                                            : record.validation.loss;
     if (!finite) state_.status = Status::diverged;
     state_.improved = is_finite(state_.monitored) && state_.monitored < state_.best_loss;
     if (state_.improved) {
@@ -329,6 +337,16 @@ class Trainer {
         state_.status = Status::finished;
     }
     for (auto& callback : callbacks_) callback->on_epoch_complete(state_);
+  }
+
+  /// internal::for_each_batch, by the stepper where it shares the batches between processes.
+  template <class Use>
+  void make_outputs(const Windows<Scalar>& windows, internal::PredictionWorkspace<M>& workspace,
+                    const Use& use) {
+    if constexpr (requires { stepper_.each_batch(windows, workspace, use); })
+      stepper_.each_batch(windows, workspace, use);
+    else
+      internal::for_each_batch(model(), windows, workspace, use);
   }
 
   void restore_best() {
@@ -359,7 +377,7 @@ requires(!Model<M>) class Trainer<M, Stepper> {
                 "nn/model.hpp; the compiler's notes name what it lacks");
 
  public:
-  explicit Trainer(M&, const TrainerOptions& = {}) {}
+  explicit Trainer(M&, const TrainerOptions& = {}, const auto&...) {}
 };
 
 }  // namespace TSDL_ABI

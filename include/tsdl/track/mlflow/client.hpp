@@ -79,6 +79,7 @@ struct MLflowRun {
   std::string experiment_id;
   std::string run_id;
   std::string artifact_uri;
+  std::string status{};  ///< when it was found or created: RUNNING, FINISHED, ...
 };
 
 /// Talks to one tracking server. Used from one thread, except for stop(). Every call throws
@@ -184,7 +185,8 @@ class MLflowClient {
     }
   }
 
-  /// `status`: FINISHED, FAILED or KILLED.
+  /// `status`: FINISHED, FAILED or KILLED; or RUNNING, of a run that goes on after its end, also
+  /// with a time, as MLflow's own client sends it.
   void end_run(const std::string& run_id, const std::string& status, std::int64_t end_time) {
     post("runs/update", {{"run_id", run_id}, {"status", status}, {"end_time", end_time}});
   }
@@ -264,7 +266,8 @@ class MLflowClient {
 
   MLflowRun run_of(const Json& run) const {
     const Json info = member(run, "info");
-    return {needed(info, "experiment_id"), needed(info, "run_id"), needed(info, "artifact_uri")};
+    return {needed(info, "experiment_id"), needed(info, "run_id"), needed(info, "artifact_uri"),
+            text(info, "status")};
   }
 
   /// The path of the artifact service for the run's artifacts.

@@ -38,6 +38,7 @@
 #include "tsdl/core/fingerprint.hpp"
 #include "tsdl/core/random.hpp"
 #include "tsdl/track/mlflow/disk.hpp"
+#include "tsdl/track/mlflow/folder_files.hpp"
 #include "tsdl/track/mlflow/rules.hpp"
 #include "tsdl/track/mlflow/text.hpp"
 #include "tsdl/track/tracker.hpp"
@@ -79,18 +80,26 @@ class MLflowFolder final : public Tracker {
     root_ = std::filesystem::absolute(options_.directory, code).lexically_normal();
     if (code) throw Error(options_.directory.string(), ": ", code.message());
     if (!root_.has_filename()) root_ = root_.parent_path();
-    draw_run_id();
+    run_id_ = run.key;
+    if (run_id_.empty()) draw_run_id();
     const std::map<std::string, std::string> tags = tags_of(run);
     make_root();
     const std::filesystem::path folder = root_ / experiment_of(run.experiment) / run_id_;
-    const bool placed = place_folder(folder, [&](const std::filesystem::path& here) {
-      for (const char* part : {"metrics", "params", "tags", "artifacts"})
-        make_directories(here / part);
+    const auto fill = [&](const Path& here) {
+      internal::make_run_folders(here);
       write_params(here, run.params);
       for (const auto& [key, value] : tags) internal::place_text(here, here / "tags" / key, value);
-      write_file(here / "meta.yaml", run_meta(folder, tags.at("mlflow.runName")));
-    });
-    if (!placed) throw Error(folder.string(), ": a run of this id is there already");
+      write_file(here / "meta.yaml",
+                 internal::run_meta({.folder = folder,
+                                     .name = tags.at("mlflow.runName"),
+                                     .user = options_.user,
+                                     .start_time = std::to_string(options_.now())}));
+    };
+    const bool goes_on = !run.key.empty() && internal::is_there(folder);
+    if (goes_on)
+      go_on(folder, run);
+    else if (!place_folder(folder, fill))
+      throw Error(folder.string(), ": a run of this id is there already");
     folder_ = folder;
   }
 
@@ -113,13 +122,7 @@ class MLflowFolder final : public Tracker {
   void log_metrics(std::span<const TrackedMetric> metrics) override {
     need_run();
     internal::RunRules::check(metrics);
-    const std::string now = std::to_string(options_.now());
-    std::map<std::string, std::string> lines;
-    for (const TrackedMetric& metric : metrics)
-      lines[metric.key] += now + " " + internal::metric_text(metric.value) + " " +
-                           std::to_string(metric.step) + "\n";
-    for (const auto& [key, text] : lines)
-      internal::place_lines(folder_, folder_ / "metrics" / key, text);
+    write_metrics(folder_, metrics, options_.now());
   }
 
   void log_artifact(const std::filesystem::path& file, const std::string& directory = {}) override {
@@ -157,21 +160,44 @@ class MLflowFolder final : public Tracker {
                                                            {"last_updated_timestamp", now},
                                                            {"name", internal::yaml_text(model)}}));
       });
-    std::int64_t number = latest_version(folder) + 1;
+    std::int64_t number = internal::latest_version(folder) + 1;
     while (!place_folder(folder / ("version-" + std::to_string(number)), [&](const auto& here) {
-      write_file(here / "meta.yaml", version_meta(model, found.folder, number, now));
+      write_file(here / "meta.yaml",
+                 internal::version_meta(model, folder_ / "artifacts" / found.folder, run_id_,
+                                        number, now));
     }))
       ++number;  // another process has taken it
     change(folder / "meta.yaml", {{"last_updated_timestamp", now}});
   }
 
+  void log_child(const ChildRun& child) override {
+    need_run();
+    const ChildRun one = internal::checked_child(child, options_.now());
+    auto tags = internal::first_tags({.name = one.name, .tags = one.tags}, options_.user);
+    tags.emplace("mlflow.runName", one.name);
+    tags[internal::parent_tag] = run_id_;
+    const Path folder = folder_.parent_path() / internal::child_key(run_id_, one.id);
+    if (internal::is_there(folder)) return;
+    place_folder(folder, [&](const Path& here) {
+      internal::make_run_folders(here);
+      for (const TrackedText& param : one.params)
+        internal::place_text(here, here / "params" / param.key, param.value);
+      for (const auto& [key, value] : tags) internal::place_text(here, here / "tags" / key, value);
+      write_metrics(here, one.metrics, one.end_time);
+      write_file(here / "meta.yaml",
+                 internal::run_meta({.folder = folder,
+                                     .name = tags.at("mlflow.runName"),
+                                     .user = options_.user,
+                                     .start_time = std::to_string(one.start_time),
+                                     .end_time = std::to_string(one.end_time),
+                                     .status = internal::status_number(one.status)}));
+    });
+  }
+
   void end(RunStatus status) override {
     need_run();
-    const char* number = status == RunStatus::finished ? "3"
-                         : status == RunStatus::failed ? "4"
-                                                       : "5";
-    change(folder_ / "meta.yaml",
-           {{"status", number}, {"end_time", std::to_string(options_.now())}});
+    change(folder_ / "meta.yaml", {{"status", internal::status_number(status)},
+                                   {"end_time", std::to_string(options_.now())}});
     ended_ = true;
   }
 
@@ -207,6 +233,33 @@ class MLflowFolder final : public Tracker {
     write_file(unfinished,
                internal::mlmodel_text(model.folder, model.data, run_id_, options_.now()));
     internal::move_file(unfinished, folder_ / "artifacts" / model.folder / "MLmodel");
+  }
+
+  /// Goes on with a run that is there. Throws: before anything is written, Error when it was
+  /// deleted in MLflow, DataError when it has another value for a parameter.
+  void go_on(const Path& folder, const RunInfo& run) {
+    const std::string meta = internal::whole_file(folder / "meta.yaml");
+    if (internal::yaml_value(meta, "lifecycle_stage") == "deleted")
+      throw Error(folder.string(), ": this run is deleted in MLflow: restore it, or take another");
+    for (const std::string& key : internal::files_below(folder / "params"))
+      rules_.logged({key, internal::whole_file(folder / "params" / key)});
+    for (const std::string& path : internal::files_below(folder / "artifacts"))
+      rules_.logged_artifact(path);
+    rules_.check(run.params, {});
+    write_params(folder, run.params);
+    for (const auto& [key, value] : internal::first_tags(run, options_.user))
+      internal::place_text(folder, folder / "tags" / key, value);
+    change(folder / "meta.yaml", {{"status", "1"}, {"end_time", "null"}});
+  }
+
+  static void write_metrics(const Path& folder, std::span<const TrackedMetric> metrics,
+                            std::int64_t time) {
+    std::map<std::string, std::string> lines;
+    for (const TrackedMetric& metric : metrics)
+      lines[metric.key] += std::to_string(time) + " " + internal::metric_text(metric.value) + " " +
+                           std::to_string(metric.step) + "\n";
+    for (const auto& [key, text] : lines)
+      internal::place_lines(folder, folder / "metrics" / key, text);
   }
 
   void write_params(const Path& folder, std::span<const TrackedText> params) {
@@ -302,58 +355,6 @@ class MLflowFolder final : public Tracker {
       if (internal::is_there(root_ / ".trash" / id)) continue;
       if (make_experiment(id, name) || experiment_in(root_, id, name)) return id;
     }
-  }
-
-  std::string run_meta(const Path& folder, const std::string& name) const {
-    using internal::yaml_text;
-    return internal::yaml_map(
-        {{"artifact_uri", yaml_text(internal::file_uri(folder / "artifacts"))},
-         {"deleted_time", "null"},
-         {"end_time", "null"},
-         {"entry_point_name", "''"},
-         {"experiment_id", yaml_text(folder.parent_path().filename().string())},
-         {"lifecycle_stage", "active"},
-         {"run_id", yaml_text(run_id_)},
-         {"run_name", yaml_text(name)},
-         {"run_uuid", yaml_text(run_id_)},
-         {"source_name", "''"},
-         {"source_type", "4"},
-         {"source_version", "''"},
-         {"start_time", std::to_string(options_.now())},
-         {"status", "1"},
-         {"tags", "[]"},
-         {"user_id", yaml_text(options_.user)}});
-  }
-
-  std::string version_meta(const std::string& model, const std::string& directory,
-                           std::int64_t number, const std::string& now) const {
-    const std::string source =
-        internal::yaml_text(internal::file_uri(folder_ / "artifacts" / directory));
-    return internal::yaml_map({{"aliases", "[]"},
-                               {"creation_timestamp", now},
-                               {"current_stage", "None"},
-                               {"description", "null"},
-                               {"last_updated_timestamp", now},
-                               {"name", internal::yaml_text(model)},
-                               {"run_id", internal::yaml_text(run_id_)},
-                               {"run_link", "null"},
-                               {"source", source},
-                               {"status", "READY"},
-                               {"status_message", "null"},
-                               {"storage_location", source},
-                               {"user_id", "null"},
-                               {"version", std::to_string(number)}});
-  }
-
-  static std::int64_t latest_version(const Path& folder) {
-    std::int64_t latest = 0;
-    for (const std::string& name : internal::names_in(folder)) {
-      std::int64_t number = 0;
-      if (name.starts_with("version-"))
-        std::from_chars(name.data() + 8, name.data() + name.size(), number);
-      latest = std::max(latest, number);
-    }
-    return latest;
   }
 
   MLflowFolderOptions options_;

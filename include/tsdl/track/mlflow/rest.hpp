@@ -281,8 +281,9 @@ class MLflowServer final : public Tracker {
     lines += param_lines(rules, run.params);
     const auto folder = std::filesystem::absolute(options_.spool).lexically_normal();
     options_.spool = folder.has_filename() ? folder : folder.parent_path();
+    key_ = run.key.empty() ? new_run_key() : run.key;
     worker_ = std::make_shared<internal::MLflowWorker>(
-        options_, SpooledRun{options_.uri, run.experiment, run.name, options_.clock()});
+        options_, SpooledRun{options_.uri, run.experiment, run.name, options_.clock(), key_});
     rules_ = std::move(rules);
     worker_->push(lines);
     worker_->start();
@@ -323,11 +324,16 @@ class MLflowServer final : public Tracker {
     worker.push(MLflowSpool::model_line(model, artifact, options_.clock()));
   }
 
+  void log_child(const ChildRun& child) override {
+    internal::MLflowWorker& worker = running();
+    const ChildRun one = internal::checked_child(child, options_.clock());
+    worker.push(MLflowSpool::child_line(
+        one, internal::child_key(key_, one.id),
+        internal::first_tags({.name = one.name, .tags = one.tags}, options_.user)));
+  }
+
   void end(RunStatus status) override {
-    const char* name = status == RunStatus::finished ? "FINISHED"
-                       : status == RunStatus::failed ? "FAILED"
-                                                     : "KILLED";
-    running().push(MLflowSpool::end_line(name, options_.clock()));
+    running().push(MLflowSpool::end_line(internal::status_name(status), options_.clock()));
     ended_ = true;
     worker_->finish(options_.flush_timeout);
     location_ = worker_->location();
@@ -358,7 +364,7 @@ class MLflowServer final : public Tracker {
   MLflowServerOptions options_;
   std::shared_ptr<internal::MLflowWorker> worker_;  ///< from start() to end()
   internal::RunRules rules_;
-  std::string location_;
+  std::string key_, location_;
   bool ended_ = false;
 };
 

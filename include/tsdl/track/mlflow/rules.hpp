@@ -53,6 +53,9 @@ class RunRules {
     check_text("experiment", run.experiment, 500);
     check_text("name of the run", run.name, 5000);
     check(run.params, run.tags);
+    if (!run.key.empty() &&
+        (run.key.size() != 32 || run.key.find_first_not_of(hex_digits) != std::string::npos))
+      throw DataError("key of the run: expected 32 hexadecimal digits, not '", run.key, "'");
     for (const TrackedText& tag : run.tags)
       if (tag.key == "mlflow.runName" && !run.name.empty() && tag.value != run.name)
         throw DataError("tag 'mlflow.runName' is '", tag.value, "' for a run named '", run.name,
@@ -123,6 +126,35 @@ class RunRules {
   std::set<std::string> artifacts_;
   std::map<std::string, std::string> models_;  ///< what an MLmodel of ours says, by folder
 };
+
+/// A child with its rules checked and its defaults filled in. Throws: DataError.
+inline ChildRun checked_child(ChildRun child, std::int64_t now) {
+  check_text("id of the child", child.id, 200);
+  if (child.id.empty()) throw DataError("child: it has no id");
+  if (child.name.empty()) child.name = child.id;
+  RunRules(RunInfo{.name = child.name, .params = child.params, .tags = child.tags});
+  RunRules::check(child.metrics);
+  if (child.end_time == 0) child.end_time = now;
+  if (child.start_time == 0) child.start_time = child.end_time;
+  if (child.start_time < 0 || child.end_time < child.start_time)
+    throw DataError("child '", child.id, "': it ends at ", child.end_time, ", before its start at ",
+                    child.start_time);
+  return child;
+}
+
+/// The key of a child, by that of the run whose child it is.
+inline std::string child_key(const std::string& parent, const std::string& id) {
+  return derived_run_key(parent + "/" + id);
+}
+
+inline const char* status_name(RunStatus status) {
+  return status == RunStatus::finished ? "FINISHED"
+         : status == RunStatus::failed ? "FAILED"
+                                       : "KILLED";
+}
+
+/// The tag that names a run's parent by its id. Source: MLflow's mlflow_tags.py.
+inline constexpr const char* parent_tag = "mlflow.parentRunId";
 
 /// The tags of a new run: the caller's, and those that MLflow expects.
 inline std::map<std::string, std::string> first_tags(const RunInfo& run, const std::string& user) {

@@ -20,7 +20,6 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <random>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,10 +27,12 @@
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/file.hpp"
+#include "tsdl/core/line_file.hpp"
 #include "tsdl/core/system.hpp"
-#include "tsdl/core/system_file.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/track/mlflow/client.hpp"
+#include "tsdl/track/mlflow/rules.hpp"
+#include "tsdl/track/tracker.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
@@ -43,97 +44,18 @@ class SpoolBusy : public Error {
 
 namespace internal {
 
-/// A file of lines to which only whole lines are appended.
-class LineFile {
- public:
-  explicit LineFile(std::filesystem::path path)
-      : path_(std::move(path)), file_(path_, OpenFor::appending_or_new) {
-    if (!file_.is_open()) fail("cannot be opened");
-  }
-
-  /// Returns false when another open file holds the lock, or the opened file has been removed
-  /// since.
-  bool lock() {
-    if (file_.lock() != Lock::taken) return false;
-    const std::optional<FileState> state = file_.state();
-    return state && state->is_linked;
-  }
-
-  std::int64_t size() const {
-    const std::optional<FileState> state = file_.state();
-    if (!state) fail("cannot be read");
-    return state->size;
-  }
-
-  /// Throws: Error when the disk is full or fails; none of `lines` is then kept.
-  void append(std::string_view lines) {
-    const std::int64_t before = size();
-    if (file_.write(lines.data(), lines.size())) return;
-    const std::string why = last_error_text();
-    cut(before);
-    throw Error(path_text(path_), ": cannot be written: ", why);
-  }
-
-  /// Whole lines from `offset` on: about `bytes` of them, but at least one if there is one.
-  std::string read(std::int64_t offset, std::size_t bytes) const {
-    std::string text;
-    for (;;) {
-      const std::size_t before = text.size();
-      text.resize(before + bytes);
-      const std::ptrdiff_t got =
-          file_.read_at(text.data() + before, bytes, offset + static_cast<std::int64_t>(before));
-      if (got < 0) fail("cannot be read");
-      text.resize(before + static_cast<std::size_t>(got));
-      const std::size_t end = text.rfind('\n');
-      if (end != std::string::npos) return text.substr(0, end + 1);
-      if (got == 0) return {};
-    }
-  }
-
-  /// Removes everything after the last line end.
-  void drop_torn_line() {
-    std::int64_t end = 0;
-    for (std::string text = read(0, chunk); !text.empty(); text = read(end, chunk))
-      end += static_cast<std::int64_t>(text.size());
-    if (end != size()) cut(end);
-  }
-
-  /// The last line; empty when there is none, or it is longer than `bytes`.
-  std::string last_line(std::int64_t bytes) const {
-    const std::int64_t from = std::max<std::int64_t>(size() - bytes, 0);
-    std::string text = read(from, static_cast<std::size_t>(bytes));
-    const std::size_t before =
-        text.size() < 2 ? std::string::npos : text.rfind('\n', text.size() - 2);
-    if (before != std::string::npos) return text.substr(before + 1);
-    return from == 0 ? text : std::string();
-  }
-
-  void sync() const { file_.sync(); }
-
-  static constexpr std::size_t chunk = 1u << 18;
-
- private:
-  void cut(std::int64_t bytes) {
-    if (!file_.resize(bytes)) fail("cannot be cut");
-  }
-  [[noreturn]] void fail(const char* what) const {
-    throw Error(path_text(path_), ": ", what, ": ", last_error_text());
-  }
-
-  std::filesystem::path path_;
-  SystemFile file_;
-};
-
-inline std::string new_run_key() {
-  static constexpr char digits[] = "0123456789abcdef";
-  std::random_device random;
-  std::string key;
-  for (int i = 0; i < 32; ++i) key += digits[random() % 16];
-  return key;
-}
-
 inline std::string json_line(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+/// A metric's value is a number, or "NaN", "Infinity", "-Infinity".
+inline nlohmann::json metric_json(const TrackedMetric& metric, std::int64_t timestamp) {
+  nlohmann::json value = metric.value;
+  if (is_nan(metric.value))
+    value = "NaN";
+  else if (!is_finite(metric.value))
+    value = metric.value > 0 ? "Infinity" : "-Infinity";
+  return {{"key", metric.key}, {"value", value}, {"timestamp", timestamp}, {"step", metric.step}};
 }
 
 }  // namespace internal
@@ -144,7 +66,7 @@ struct SpooledRun {
   std::string experiment;
   std::string name;
   std::int64_t start_time = 0;
-  std::string key = internal::new_run_key();
+  std::string key = new_run_key();
 };
 
 /// How much of a run a server has confirmed. Items are named by their offset in items.jsonl.
@@ -177,9 +99,15 @@ class MLflowSpool {
  public:
   using Json = nlohmann::json;
 
-  /// Creates a folder in the spool, named by the run's key.
+  /// Creates a folder in the spool, named by the run's key, or goes on with that folder. Throws:
+  /// SpoolBusy.
   static MLflowSpool create(const std::filesystem::path& root, const SpooledRun& run) {
     const std::filesystem::path hidden = root / (".new-" + run.key), folder = root / run.key;
+    if (std::filesystem::exists(folder / "run.json")) {
+      MLflowSpool spool = take_over(folder);
+      spool.set_uri(run.uri);
+      return spool;
+    }
     make_directories(hidden / "artifacts");
     const Json json = {{"format", 1},          {"uri", run.uri},
                        {"run_key", run.key},   {"experiment", run.experiment},
@@ -197,10 +125,7 @@ class MLflowSpool {
   /// counts as killed after its last metric. Throws: SpoolBusy; FormatError when run.json is
   /// invalid.
   static MLflowSpool open(const std::filesystem::path& folder) {
-    MLflowSpool spool(folder, read_run(folder));
-    spool.items_.drop_torn_line();
-    spool.sent_.drop_torn_line();
-    spool.read_progress();
+    MLflowSpool spool = take_over(folder);
     if (!spool.ended()) spool.append(end_line("KILLED", spool.last_time()));
     return spool;
   }
@@ -209,19 +134,13 @@ class MLflowSpool {
   const SpooledRun& run() const noexcept { return run_; }
   const SpoolProgress& progress() const noexcept { return progress_; }
 
-  // The items of items.jsonl. A metric's value is a number, or "NaN", "Infinity", "-Infinity".
+  // The items of items.jsonl.
   static std::string text_line(const char* kind, const std::string& key, const std::string& value) {
     return internal::json_line({{kind, {{"key", key}, {"value", value}}}});
   }
   static std::string metric_line(const std::string& key, double value, std::int64_t timestamp,
                                  std::int64_t step) {
-    Json number = value;
-    if (is_nan(value))
-      number = "NaN";
-    else if (!is_finite(value))
-      number = value > 0 ? "Infinity" : "-Infinity";
-    return internal::json_line(
-        {{"metric", {{"key", key}, {"value", number}, {"timestamp", timestamp}, {"step", step}}}});
+    return internal::json_line({{"metric", internal::metric_json({key, value, step}, timestamp)}});
   }
   static std::string artifact_line(const std::string& path, const std::string& file) {
     return internal::json_line({{"artifact", {{"path", path}, {"file", file}}}});
@@ -230,6 +149,29 @@ class MLflowSpool {
                                 std::int64_t timestamp) {
     return internal::json_line(
         {{"model", {{"name", model}, {"artifact", artifact}, {"timestamp", timestamp}}}});
+  }
+  /// A run that is over, whose parent is this one; `tags` are all that it gets.
+  static std::string child_line(const ChildRun& child, const std::string& key,
+                                const std::map<std::string, std::string>& tags) {
+    std::map<std::string, std::string> params;
+    for (const TrackedText& param : child.params) params.emplace(param.key, param.value);
+    const auto texts = [](const std::map<std::string, std::string>& values) {
+      Json list = Json::array();
+      for (const auto& [name, value] : values) list.push_back({{"key", name}, {"value", value}});
+      return list;
+    };
+    Json metrics = Json::array();
+    for (const TrackedMetric& metric : child.metrics)
+      metrics.push_back(internal::metric_json(metric, child.end_time));
+    return internal::json_line({{"child",
+                                 {{"key", key},
+                                  {"name", child.name},
+                                  {"status", internal::status_name(child.status)},
+                                  {"start_time", child.start_time},
+                                  {"end_time", child.end_time},
+                                  {"params", texts(params)},
+                                  {"tags", texts(tags)},
+                                  {"metrics", metrics}}}});
   }
   static std::string end_line(const std::string& status, std::int64_t end_time) {
     return internal::json_line({{"end", {{"status", status}, {"end_time", end_time}}}});
@@ -321,9 +263,19 @@ class MLflowSpool {
     progress_.uri = run_.uri;
   }
 
+  static MLflowSpool take_over(const std::filesystem::path& folder) {
+    MLflowSpool spool(folder, read_run(folder));
+    spool.items_.drop_torn_line();
+    spool.sent_.drop_torn_line();
+    spool.read_progress();
+    while (std::filesystem::exists(spool.artifact(std::to_string(spool.artifacts_))))
+      ++spool.artifacts_;
+    return spool;
+  }
+
   static internal::LineFile locked(const std::filesystem::path& folder) {
     internal::LineFile items(folder / "items.jsonl");
-    if (!items.lock())
+    if (items.lock() != internal::Lock::taken)
       throw SpoolBusy(folder.string(), ": a process that is still running has this run");
     return items;
   }

@@ -21,15 +21,13 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/track/mlflow/child.hpp"
 #include "tsdl/track/mlflow/client.hpp"
 #include "tsdl/track/mlflow/spool.hpp"
 #include "tsdl/track/mlflow/text.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
-
-/// The tag by which a run is looked up.
-inline constexpr const char* run_key_tag = "tsdl.run_key";
 
 /// Sends one spool through one client, one request at a time. An item that the server refuses is
 /// noted in the spool and skipped; a later upload tries it again. A model is not registered while
@@ -100,22 +98,18 @@ class MLflowUpload {
     const std::string experiment = client_.experiment_id(run.experiment);
     const auto found = client_.runs_with_tag(experiment, run_key_tag, run.key);
     unsure_until_ = found.empty() ? 0 : everything;
-    if (!found.empty()) return spool_.found_run(found.front());
+    if (!found.empty()) {
+      const MLflowRun& first = found.front();
+      if (internal::has_ended(first)) client_.end_run(first.run_id, "RUNNING", run.start_time);
+      return spool_.found_run(first);
+    }
     const Json tags = Json::array({Json{{"key", run_key_tag}, {"value", run.key}}});
     spool_.found_run(client_.create_run(experiment, run.name, run.start_time, tags));
   }
 
-  /// A server that was slow to create the run may have created it twice.
   void delete_doubles() {
     const MLflowRun& run = spool_.progress().run;
-    for (const MLflowRun& found :
-         client_.runs_with_tag(run.experiment_id, run_key_tag, spool_.run().key))
-      if (found.run_id != run.run_id) delete_run(found.run_id);
-  }
-  void delete_run(const std::string& run_id) try {
-    client_.delete_run(run_id);
-  } catch (const MLflowError& error) {
-    if (error.status() != 404) throw;
+    internal::delete_doubles(client_, run.experiment_id, spool_.run().key, run.run_id);
   }
 
   static bool goes_into_batches(const Item& item) {
@@ -209,6 +203,8 @@ class MLflowUpload {
       client_.put_artifact(run, body.at("path"), spool_.artifact(body.at("file")));
     } else if (first.kind == "model") {
       register_model(first);
+    } else if (first.kind == "child") {
+      internal::send_child(client_, run, body);
     } else if (first.kind == "end") {
       client_.end_run(run.run_id, body.at("status"), body.at("end_time"));
     } else {
@@ -226,7 +222,7 @@ class MLflowUpload {
         (item.kind == "param" ? params : tags).push_back(item.body);
         continue;
       }
-      const std::string key = item.body.at("key"), point = point_of(item.body);
+      const std::string key = item.body.at("key"), point = internal::point_of(item.body);
       const bool sent = item.begin < unsure_until_ && history(key).contains(point);
       if (!sent && here.insert(key + "\n" + point).second) metrics.push_back(item.body);
     }
@@ -240,34 +236,9 @@ class MLflowUpload {
     }
   }
 
-  /// Time, step and value of a metric as one text.
-  static std::string point_of(const Json& metric) {
-    const auto number = [&](const char* key) {
-      const Json found = metric.value(key, Json(0));
-      return found.is_string() ? found.get<std::string>() : found.dump();
-    };
-    const Json& value = metric.at("value");
-    return number("timestamp") + " " + number("step") + " " +
-           (value.is_string() ? value.get<std::string>()
-                              : internal::metric_text(value.get<double>()));
-  }
-
-  /// The points of a metric that the server has. Empty where a server cannot tell: a repeat is then
-  /// sent. The requests that follow show whether it is about the key or the run.
   const std::set<std::string>& history(const std::string& key) {
     if (const auto known = known_.find(key); known != known_.end()) return known->second;
-    std::set<std::string> points;
-    try {
-      for (const Json& metric : client_.metric_history(spool_.progress().run.run_id, key))
-        points.insert(point_of(metric));
-    } catch (const MLflowError& error) {
-      const int status = error.status();
-      if (status != 400 && status != 404 && status != 405 && status != 501) throw;
-    } catch (const Json::exception&) {
-      throw MLflowError(200, {}, false,
-                        client_.uri() + ": its history of '" + key + "' is no list");
-    }
-    return known_[key] = std::move(points);
+    return known_[key] = internal::points_of(client_, spool_.progress().run.run_id, key);
   }
 
   /// Registers the folder of a file, or a folder, once all that was logged there has arrived.
