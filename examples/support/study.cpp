@@ -91,7 +91,9 @@ std::optional<tsdl::UnitResult> run_unit(const StudyRun& plan, const StudyOption
 
 tsdl::SearchStatus run_trials(tsdl::Study& study, const StudyRun& plan, const StudyOptions& s,
                               Index workers, tsdl::StudyFolder& folder, tsdl::Communicator& ranks) {
-  folder.open_journals(std::min(workers, std::ssize(study.open())));
+  // Not of the units that are open now: a rung that is nearly done has fewer than the next.
+  const Index runs = std::ssize(plan.values) * plan.study.folds * plan.study.seeds;
+  folder.open_journals(std::min(workers, runs));
   tsdl::make_directories(std::filesystem::path(s.study) / "runs");
   tsdl::SearchOptions options{.workers = workers,
                               .stop = [] { return StopSignals::requested() != 0; }};
@@ -103,7 +105,7 @@ tsdl::SearchStatus run_trials(tsdl::Study& study, const StudyRun& plan, const St
   StudyProgress progress(std::ssize(study.results()),
                          std::ssize(study.results()) + std::ssize(study.open()));
   if (ranks.rank() == 0) progress.paint();
-  const auto status = tsdl::run_study(
+  return tsdl::run_study(
       study, options, ranks,
       [&](const tsdl::StudyUnit& unit, Index) { return run_unit(plan, s, unit); },
       [&](const tsdl::UnitResult& result, Index worker) {
@@ -124,7 +126,6 @@ tsdl::SearchStatus run_trials(tsdl::Study& study, const StudyRun& plan, const St
             all.push_back(std::move(result));
         return all;
       });
-  return status;
 }
 
 // What came of it.

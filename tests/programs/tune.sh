@@ -91,6 +91,13 @@ succeed "predictions of the winner" "$predict" --model halved/winner/best.safete
   --data candles.csv --out p.csv
 cut -d, -f5 halved/leaderboard.csv | sed -n '2p;$p' | tr '\n' ' ' >epochs
 [ "$(cat epochs)" = "4 1 " ] || fail "halving: the first and last trial have $(cat epochs) epochs"
+mkdir cut
+cp halved/study.json cut/
+cat halved/journal-*.jsonl | grep '"rung":0' | sed 1d >cut/journal-w0.jsonl
+succeed "halving, cut off with one run of a rung to do" "$tune" "${data[@]}" --layers 1 \
+  --space space.toml --search halving --eta 2 --min-epochs 1 --max-epochs 4 --trials 8 --seed 5 \
+  --study cut --resume --workers 4
+same_study "halving that was cut off within a rung" halved cut
 passed "halving, and the winner trained and tested"
 
 one_epoch=(--data candles.csv --features ohlcv --layers 1 --max-epochs 1)
