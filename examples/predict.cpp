@@ -2,6 +2,7 @@
 // numbers or quantiles, as its task says.
 #include <filesystem>
 #include <string>
+#include <tsdl/data/whole_series.hpp>
 #include <tsdl/io/checkpoint.hpp>
 #include <tsdl/train/predict.hpp>
 #include <vector>
@@ -25,6 +26,7 @@ struct Input {
 };
 
 Input read_input(const tsdl::Recipe& recipe, const std::string& path) {
+  if (recipe.whole_series) return {tsdl::apply_cases<float>(recipe, tsdl::read_ts(path)), {}};
   if (recipe.features.empty()) {
     const auto table =
         tsdl::read_table(path, {.feature_columns = recipe.columns, .label_column = {}});
@@ -45,7 +47,8 @@ std::string predictions_csv(const Input& input, const tsdl::Recipe& recipe, cons
                                                   taken.empty() ? "" : ",class");
   for (Index i = 0; i < input.windows.size(); ++i) {
     const Index row = input.windows.end_row(i);
-    const std::string name = input.times.empty()
+    const std::string name = recipe.whole_series ? std::to_string(i + 1)
+                             : input.times.empty()
                                  ? std::to_string(row)
                                  : tsdl::format_time(input.times[static_cast<std::size_t>(row)]);
     std::string more;
@@ -81,7 +84,7 @@ int main(int argc, char** argv) {
   Options options;
   app.option_defaults()->always_capture_default();
   app.add_option("--model", options.model, "Model file: best.safetensors")->required();
-  app.add_option("--data", options.data, "CSV like the one it was trained on")->required();
+  app.add_option("--data", options.data, "CSV, or .ts, like the one it was trained on")->required();
   app.add_option("--out", options.out, "CSV to write: time, what is predicted");
   app.add_flag("--classes", options.classes,
                "A column more: the class that each window is taken for");

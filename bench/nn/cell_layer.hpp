@@ -40,7 +40,7 @@ class CellLayer {
 
   /// Makes the cache ready for forward().
   void start(bool training) {
-    layer_.prepare(cache_, x_, extent_, training);
+    layer_.prepare(cache_, x_, extent_, {}, training);
     // Without one, the first step would have no part in dW_hh.
     layer_.set_initial_state(cache_, y_values_.data(), nullptr);
     if (!with_inputs_) project();
@@ -57,7 +57,7 @@ class CellLayer {
   /// All steps back: the gates' gradients, dh of the step before, and dx.
   void backward() {
     for (Index tile = 0; tile < extent_.tiles(); ++tile)
-      layer_.backward_tile(cache_, y_, dy_, 0, extent_.T, tile);
+      layer_.backward_tile(cache_, y_, dy_, 0, extent_.T, tile, true);
     if (!with_inputs_) return;
     for (Index tile = 0; tile < extent_.tiles(); ++tile)
       for (Index t = 0; t < extent_.T; ++t) layer_.input_gradient(cache_, dx_, t, tile, false);

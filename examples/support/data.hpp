@@ -1,10 +1,12 @@
 // The data of a training program: what its options are read into, and what is said about it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "tsdl/data/gaps.hpp"
 #include "tsdl/data/prepare.hpp"
 #include "tsdl/data/synthetic.hpp"
+#include "tsdl/data/whole_series.hpp"
 #include "tsdl/report/summary.hpp"
 
 namespace examples {
@@ -69,6 +72,10 @@ using Source = std::variant<tsdl::Candles, tsdl::Table>;
 /// Reads the file, or makes candles for windows of the recipe. Throws: tsdl::DataError when the
 /// file is not what the options say.
 inline Source read_source(const TrainOptions& o, const tsdl::Recipe& recipe) {
+  if (o.data.uses_cases())
+    throw tsdl::OptionError(o.data.file,
+                            ": expected a CSV file: whole series are for train_bilstm ",
+                            "and train_baseline, which compare settings by --case-folds");
   if (o.synthetic > 0) return synthetic_candles_for(recipe, o.synthetic, o.seed);
   if (!o.data.uses_table()) return tsdl::read_candles(o.data.file);
   return tsdl::read_table(o.data.file, {.feature_columns = o.data.feature_columns,
@@ -96,8 +103,38 @@ inline void refuse_holes(const TrainOptions& o, const tsdl::Prepared<float>& dat
   tsdl::refuse_gaps(tsdl::find_gaps(data.times), source_of(o));
 }
 
+/// The files of whole series, and what is made of them for a seed, or for a fold.
+class Cases {
+ public:
+  explicit Cases(const DataOptions& o) : o_(o), train_(tsdl::read_ts(o.file)) {
+    if (!o.test_file.empty()) test_ = tsdl::read_ts(o.test_file);
+  }
+
+  /// Validation takes its share of each class, of fold `fold`'s training cases if there are folds.
+  tsdl::Prepared<float> prepare(std::uint64_t seed, tsdl::Index fold = -1) const {
+    tsdl::CaseSplit split = tsdl::stratified_split(train_, o_.validation, seed);
+    if (fold >= 0) {
+      // The share was drawn from all cases; what the fold tests leaves both parts.
+      auto folds = tsdl::stratified_folds(train_, o_.folds, seed);
+      split.test = std::move(folds[static_cast<std::size_t>(fold)].test);
+      for (std::vector<tsdl::Index>* part : {&split.train, &split.validation})
+        std::erase_if(*part, [&](tsdl::Index i) {
+          return std::binary_search(split.test.begin(), split.test.end(), i);
+        });
+    }
+    return tsdl::prepare_cases<float>(train_, split, test_ ? &*test_ : nullptr,
+                                      tsdl::StandardScaler({.clip = o_.clip_features}));
+  }
+
+ private:
+  DataOptions o_;
+  tsdl::TsCases train_;
+  std::optional<tsdl::TsCases> test_{};
+};
+
 /// Reads the data and prepares them. Throws: as read_source, prepare and refuse_holes.
 inline tsdl::Prepared<float> read_data(const TrainOptions& o) {
+  if (o.data.uses_cases()) return Cases(o.data).prepare(o.seed);
   const tsdl::Recipe recipe = recipe_of(o.data);
   const tsdl::Dataset dataset = make_dataset(read_source(o, recipe), recipe);
   const tsdl::Split split =

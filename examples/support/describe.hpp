@@ -83,9 +83,18 @@ inline void add_task(CLI::App& app, DataOptions& o) {
 }
 
 inline void add_data(CLI::App& app, TrainOptions& o) {
-  CLI::Option* file =
-      app.add_option("--data,--dataset", o.data.file, "CSV of candles, or of your own columns")
-          ->type_name("FILE");
+  CLI::Option* file = app.add_option("--data,--dataset", o.data.file,
+                                     "CSV of candles, or of your own columns; or .ts,\n"
+                                     "whole series to be classified")
+                          ->type_name("FILE");
+  app.add_option("--test-data", o.data.test_file, "The series of the test, for a .ts file")
+      ->type_name("FILE")
+      ->default_str("");
+  app.add_option("--case-folds", o.data.folds,
+                 "Of a .ts file: no model, but the mean accuracy of\n"
+                 "that many folds, each left out in turn")
+      ->check(whole_number(2, 1000))
+      ->default_str("");
   app.add_option("--synthetic", o.synthetic,
                  "Make candles instead: as many as it takes for\n"
                  "N windows with a label")
@@ -134,8 +143,9 @@ inline void add_data(CLI::App& app, TrainOptions& o) {
   app.add_option("--seq-len", o.data.seq_len, "Rows in a window")->check(whole_number(1));
   app.add_option("--stride", o.data.stride, "Rows between windows")->check(whole_number(1));
   app.add_option("--validation,--validation-split", o.data.validation,
-                 "Share of the windows for validation")
-      ->check(number(share_above_zero));
+                 "Share of the windows for validation; of a .ts\n"
+                 "file, of each class, and may be 0")
+      ->check(number(share));
   app.add_option("--test,--test-split", o.data.test,
                  "Share of the windows for the test, the latest\n"
                  "ones; 0: the report is on the validation windows")
@@ -323,6 +333,30 @@ inline void check_data_options(DataOptions& o) {
     throw tsdl::OptionError("--feature-columns and --label-column, or --target, go together");
 }
 
+/// Refuses what does not go with whole series, or is only for them.
+inline void check_case_options(const TrainOptions& o) {
+  const DataOptions& data = o.data;
+  const bool cases = data.uses_cases();
+  refuse_without(data, cases, "--test-data", "a .ts file as --data");
+  refuse_without(data, cases, "--case-folds", "a .ts file as --data");
+  for (const char* option :
+       {"--features", "--feature-columns", "--label", "--horizon", "--label-column",
+        "--label-offset", "--task", "--target", "--ahead", "--quantiles", "--loss",
+        "--refuse-missing-targets", "--refuse-gaps", "--seq-len", "--stride", "--shuffle-batches"})
+    refuse_beside(data, cases, option, "a .ts file, whose samples are whole series");
+  refuse_beside(data, cases, "--test", "a .ts file: use --test-data");
+  if (cases && data.pooling == "each")
+    throw tsdl::OptionError("--pooling each: whole series have one label each: last, final, mean");
+  refuse_beside(data, data.folds > 0, "--test-data",
+                "--case-folds, which tests on what it leaves out");
+  refuse_beside(data, data.folds > 0, "--tracking", "--case-folds");
+  refuse_beside(data, data.folds > 0, "--resume", "--case-folds");
+  if (cases && data.validation == 0 && data.folds == 0 && data.test_file.empty())
+    throw tsdl::OptionError("--validation 0: expected --test-data, or nothing would be judged");
+  if (!cases && data.validation == 0 && data.is_given("--validation"))
+    throw tsdl::OptionError("--validation: expected a number above 0 and below 1, got '0'");
+}
+
 /// Refuses options that contradict each other, or would be without effect; completes the task.
 /// `app` has parsed them. Throws: tsdl::OptionError.
 inline void check_options(TrainOptions& o, const CLI::App& app) {
@@ -336,6 +370,7 @@ inline void check_options(TrainOptions& o, const CLI::App& app) {
   if (o.optimizer == "adam" && o.weight_decay.value_or(0) > 0)
     throw tsdl::OptionError("--weight-decay belongs to --optimizer adamw");
   o.data.given = given_options(app);
+  check_case_options(o);
   check_data_options(o.data);
   check_tracking_options(o.tracking);
 }

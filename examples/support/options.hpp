@@ -13,11 +13,12 @@ namespace examples {
 
 /// Which data, what is asked of it, and what becomes of it. Each member is an option.
 struct DataOptions {
-  std::string file{}, features{}, label{}, label_column{}, task{}, loss{};
+  std::string file{}, test_file{}, features{}, label{}, label_column{}, task{}, loss{};
   std::vector<std::string> feature_columns{}, targets{};
   std::vector<double> quantiles{};
   std::optional<tsdl::Index> horizon{}, ahead{};
   tsdl::Index label_offset = 0, seq_len = 0, stride = 1;
+  tsdl::Index folds = 0;  ///< of a cross-validation on whole series; 0: none
   double clip_features = 0, validation = 0, test = 0;
   bool refuse_missing_targets = false;
   std::string pooling{};
@@ -26,6 +27,12 @@ struct DataOptions {
   /// Whether the file is a table of one's own columns.
   bool uses_table() const { return !feature_columns.empty() || !label_column.empty(); }
   bool numbers() const { return !targets.empty(); }
+  /// Whether the file holds whole series, one a sample.
+  bool uses_cases() const {
+    std::string end = file.size() < 3 ? std::string() : file.substr(file.size() - 3);
+    for (char& c : end) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return end == ".ts";
+  }
   bool is_given(const char* name) const {
     return std::find(given.begin(), given.end(), name) != given.end();
   }

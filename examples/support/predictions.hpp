@@ -12,12 +12,12 @@
 
 namespace examples {
 
-/// A column for each prediction, by the name that the task gives it: probability, or
-/// probability_-1, probability_0, probability_1; predicted_close; predicted_close_q0.1. `more`
-/// columns follow.
+/// A column for the time, row or case (from 1), then one for each prediction, by the name that the
+/// task gives it: probability, or probability_-1, probability_0, probability_1; predicted_close;
+/// predicted_close_q0.1. `more` columns follow.
 inline std::string predictions_header(const tsdl::Task& task, const tsdl::Recipe& recipe,
                                       bool has_times, const std::string& more = {}) {
-  std::string text = has_times ? "time" : "row";
+  std::string text = has_times ? "time" : recipe.whole_series ? "case" : "row";
   for (const std::string& name : task->names(target_names(recipe))) text += ',' + name;
   return text + more + '\n';
 }

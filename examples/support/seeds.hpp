@@ -57,7 +57,8 @@ inline std::vector<std::uint64_t> seeds_from(const std::string& text) {
   return seeds;
 }
 
-/// Trains with each of --seeds, --workers at a time, each into a directory of its own below --out.
+/// Trains with each of --seeds, --workers at a time, each into a directory of its own below --out;
+/// or on each of --case-folds of each seed, which leaves figures alone (folds.csv).
 /// Prints and writes (seeds.csv) what the models are worth, and how much that varies. Returns the
 /// exit status. Defined in seeds.cpp.
 /// Throws: tsdl::Error when options, data or files cannot be used.

@@ -65,11 +65,12 @@ TrainingOptions training_options(const TrainOptions& o, const CLI::App& app, Tex
           .shards = o.shards,
           .resume = o.resume,
           .subject = (o.model == "lstm" ? "an " : "a ") + model_name(o.model) + " on " + source,
-          .subtitle = std::to_string(o.layers) + " x " + std::to_string(o.hidden) +
-                      " units, windows of " + std::to_string(o.data.seq_len) + ", seed " +
-                      std::to_string(o.seed),
+          .subtitle = std::to_string(o.layers) + " x " + std::to_string(o.hidden) + " units, " +
+                      (o.data.uses_cases() ? "whole series"
+                                           : "windows of " + std::to_string(o.data.seq_len)) +
+                      ", seed " + std::to_string(o.seed),
           .summary = std::move(summary),
-          .test_option = "--test 0.15",
+          .test_option = o.data.uses_cases() ? "--test-data FILE" : "--test 0.15",
           .by_class = o.details == "full",
           .config = app.config_to_str(true)};
 }
@@ -171,7 +172,7 @@ int train(TrainOptions& o, CLI::App& app, Ranks& ranks) {
   const std::string warning = apply_options(o, app);
   ranks.check(o);
   ranks.set_threads(o);
-  if (!o.seeds.empty()) {
+  if (!o.seeds.empty() || o.data.folds > 0) {
     if (ranks.all().size() > 1)
       throw tsdl::OptionError("--seeds: tune --seeds spreads seeds over processes");
     return train_seeds(o);

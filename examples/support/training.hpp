@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -39,6 +40,7 @@ struct TrainingOptions {
   tsdl::Index patience = 10;  ///< epochs without improvement before stopping; 0: no early stopping
   /// Epochs without improvement before the learning rate is halved; 0: never.
   tsdl::Index reduce_lr_patience = 5;
+  std::optional<tsdl::ExponentialDecay> decay{};
   tsdl::Index shards = 1;
   bool resume = false;
   /// Whether to end the run after this batch; by all processes of a run alike.
@@ -59,7 +61,16 @@ inline std::string callback_text(const TrainingOptions& o) {
   if (o.reduce_lr_patience != 0 && o.reduce_lr_patience != 5)
     text += ", reduce-lr-patience " + std::to_string(o.reduce_lr_patience);
   if (o.shards != 1) text += ", shards " + std::to_string(o.shards);
+  if (o.decay)
+    text += ", decay " + format_exact(o.decay->factor) + " after " +
+            std::to_string(o.decay->constant_epochs);
   return text;
+}
+
+/// What keeps the best model and the state of a run. Programs of other data overload it.
+inline tsdl::Checkpoint checkpoint_of(const tsdl::Prepared<float>& data, const RunFiles& files,
+                                      const std::string& fingerprint) {
+  return {files.best(), data.recipe, files.last(), fingerprint};
 }
 
 /// Adds the callbacks that decide how a run goes on.
@@ -67,28 +78,28 @@ template <class Trainer>
 void add_rules(Trainer& trainer, const TrainingOptions& o) {
   if (o.reduce_lr_patience > 0)
     trainer.add(tsdl::ReduceLROnPlateau{.factor = 0.5, .patience = o.reduce_lr_patience});
+  if (o.decay) trainer.add(*o.decay);
   if (o.patience > 0) trainer.add(tsdl::EarlyStopping{.patience = o.patience});
   trainer.add(tsdl::StopWhen{o.stop});
 }
 
 /// run_training for a process that is not the first of a run: it writes nothing and says nothing.
-template <class Trainer>
-tsdl::History follow_training(Trainer& trainer, const tsdl::Prepared<float>& data,
-                              const TrainingOptions& o) {
-  const std::string fingerprint = tsdl::fingerprint(data, trainer, callback_text(o));
+template <class Trainer, class Data>
+tsdl::History follow_training(Trainer& trainer, const Data& data, const TrainingOptions& o) {
+  const std::string print = fingerprint(data, trainer, callback_text(o));
   add_rules(trainer, o);
   if (o.resume && std::filesystem::exists(o.files.last()))
-    tsdl::resume(o.files.last(), trainer, fingerprint);
+    tsdl::resume(o.files.last(), trainer, print);
   return trainer.fit(data.train, data.validation);
 }
 
 /// Trains to the end, to a signal, or until a callback stops it; files and tracker follow each
 /// epoch. Of an earlier run, nothing is replaced before the first one is finished. Throws: what the
 /// trainer and its callbacks throw; tsdl::Error when --resume finds another run.
-template <class Trainer>
-tsdl::History run_training(Trainer& trainer, const tsdl::Prepared<float>& data,
-                           const TrainingOptions& o, TrackedRun& tracked, Log& log) {
-  const std::string fingerprint = tsdl::fingerprint(data, trainer, callback_text(o));
+template <class Trainer, class Data>
+tsdl::History run_training(Trainer& trainer, const Data& data, const TrainingOptions& o,
+                           TrackedRun& tracked, Log& log) {
+  const std::string print = fingerprint(data, trainer, callback_text(o));
   Display display({.out = o.files.out,
                    .title = "Loss of " + o.subject,
                    .subtitle = o.subtitle,
@@ -97,7 +108,7 @@ tsdl::History run_training(Trainer& trainer, const tsdl::Prepared<float>& data,
                    .figures = trainer.task()->figures(),
                    .beside = o.beside});
   add_rules(trainer, o);
-  trainer.add(tsdl::Checkpoint{o.files.best(), data.recipe, o.files.last(), fingerprint});
+  trainer.add(checkpoint_of(data, o.files, print));
   trainer.add(tsdl::Observer{.on_batch = [&](const auto& state) { display.batch(state); },
                              .on_epoch =
                                  [&](const tsdl::TrainerState& state) {
@@ -124,7 +135,7 @@ tsdl::History run_training(Trainer& trainer, const tsdl::Prepared<float>& data,
                                  }});
 
   if (o.resume && std::filesystem::exists(o.files.last())) {
-    tsdl::resume(o.files.last(), trainer, fingerprint);
+    tsdl::resume(o.files.last(), trainer, print);
     say("resumed", "after epoch " + std::to_string(trainer.state().epoch));
     tsdl::write_file(o.files.config(), o.config);
   } else if (o.resume) {

@@ -18,7 +18,8 @@
 namespace examples {
 
 std::optional<tsdl::UnitResult> train_fold(const TrainOptions& o, const FoldRun& run) {
-  const tsdl::Prepared<float> data = tsdl::prepare<float>(*run.dataset, *run.split);
+  const tsdl::Prepared<float> data =
+      run.prepared ? *run.prepared : tsdl::prepare<float>(*run.dataset, *run.split);
   const tsdl::Task task = task_of(o, data);
   Model model = make_model(o, data, task);
   tsdl::Trainer<Model, tsdl::ShardedStepper<Model>> trainer(model, trainer_options(o, task),

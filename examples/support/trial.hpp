@@ -22,11 +22,24 @@ namespace examples {
 /// Why a study cannot vary an option; empty when it can. Trials must be judged by the same question
 /// on the same rows.
 inline std::string refusal_of(const std::string& option) {
-  constexpr std::array asked = {
-      "data",        "synthetic",    "feature-columns", "label",
-      "horizon",     "label-column", "label-offset",    "task",
-      "target",      "ahead",        "quantiles",       "refuse-missing-targets",
-      "refuse-gaps", "stride",       "validation",      "test"};
+  constexpr std::array asked = {"data",
+                                "test-data",
+                                "case-folds",
+                                "synthetic",
+                                "feature-columns",
+                                "label",
+                                "horizon",
+                                "label-column",
+                                "label-offset",
+                                "task",
+                                "target",
+                                "ahead",
+                                "quantiles",
+                                "refuse-missing-targets",
+                                "refuse-gaps",
+                                "stride",
+                                "validation",
+                                "test"};
   constexpr std::array outside = {"out",        "resume",   "details",  "log-format",
                                   "log-level",  "threads",  "device",   "tracking",
                                   "experiment", "run-name", "register", "config"};
@@ -82,14 +95,15 @@ inline std::string trial_text(tsdl::Index trial, const tsdl::TrialValues& values
 
 /// What a run of a study needs beside its options.
 struct FoldRun {
-  const tsdl::Dataset* dataset = nullptr;  ///< with the trial's recipe
+  const tsdl::Prepared<float>* prepared = nullptr;  ///< in place of the next two
+  const tsdl::Dataset* dataset = nullptr;           ///< with the trial's recipe
   const tsdl::Split* split = nullptr;
   std::span<const tsdl::Index> borders{};  ///< of the blocks of rows
   tsdl::StudyUnit unit{};
-  tsdl::Index epochs = 0;        ///< of the rung: no more are trained
-  std::string figure;            ///< the score
-  std::filesystem::path state;   ///< where the unfinished run is kept
-  std::filesystem::path best{};  ///< where the best model is kept; empty: nowhere
+  tsdl::Index epochs = 0;         ///< of the rung: no more are trained
+  std::string figure;             ///< the score
+  std::filesystem::path state{};  ///< where the unfinished run is kept; empty: nowhere
+  std::filesystem::path best{};   ///< where the best model is kept; empty: nowhere
 };
 
 /// Trains a trial on a fold, from where an earlier run was cut off, and judges it on the fold's

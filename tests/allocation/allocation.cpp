@@ -15,6 +15,7 @@
 #include "support/training.hpp"
 #include "tsdl/bilstm.hpp"
 #include "tsdl/spread/sharded_stepper.hpp"
+#include "tsdl/task/adaptive_conformal.hpp"
 
 namespace {
 
@@ -246,6 +247,22 @@ TEST_CASE("allocation: none in a stream") {
           stream.reset();
         }) == 0);
   CHECK(sum != 0);
+}
+
+TEST_CASE("allocation: none in adaptive intervals") {
+  const tsdl::Index H = 4, K = 2;
+  tsdl::AdaptiveIntervals intervals(std::vector<double>(30 * H * K, 1.0), H, K, {.window = 25});
+  const std::vector<double> low(H * K, -1.0), high(H * K, 1.0), spreads(K, 2.0);
+  std::vector<double> truth(K);
+  double sum = 0;
+  CHECK(count([&] {
+          for (int t = 0; t < 100; ++t) {
+            truth[0] = t % 7 - 3, truth[1] = t % 50;
+            intervals.observe(truth);
+            sum += intervals.forecast(low, high, spreads)[3].high;
+          }
+        }) == 0);
+  CHECK(sum > 0);
 }
 
 TEST_CASE("allocation: none where a step is skipped") {

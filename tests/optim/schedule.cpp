@@ -63,3 +63,18 @@ TEST_CASE("ReduceLROnPlateau refuses settings out of range") {
     CHECK_THROWS_AS((ReduceLROnPlateau{.eps = bad}.check()), tsdl::OptionError);
   }
 }
+
+TEST_CASE("a decaying rate: constant for four epochs, then times 0.8 after each") {
+  const tsdl::ExponentialDecay decay{.factor = 0.8, .constant_epochs = 4};
+  double lr = 1e-3;
+  std::vector<double> rates;
+  for (tsdl::Index epoch = 1; epoch <= 7; ++epoch) {
+    rates.push_back(lr);
+    lr = decay.next(epoch, lr);
+  }
+  const double expected[] = {1e-3, 1e-3, 1e-3, 1e-3, 8e-4, 6.4e-4, 5.12e-4};
+  for (std::size_t i = 0; i < 7; ++i)
+    CHECK(rates[i] == doctest::Approx(expected[i]).epsilon(1e-14));
+  CHECK_THROWS_AS(tsdl::ExponentialDecay{.factor = 0}.check(), tsdl::OptionError);
+  CHECK_THROWS_AS(tsdl::ExponentialDecay{.constant_epochs = -1}.check(), tsdl::OptionError);
+}

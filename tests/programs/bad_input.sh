@@ -142,7 +142,7 @@ refuse_training "horizon 0" "horizon: expected a whole number of 1 or more, got 
 refuse_training "a split without validation" "validation: expected a number above 0 and below 1, got '0'" \
   --data good.csv --validation 0
 refuse_training "a split without training" "fractions" --data good.csv --validation .5 --test .5
-refuse_training "a split that is not a number" "validation: expected a number above 0 .*got 'nan'" \
+refuse_training "a split that is not a number" "validation: expected a number of at least 0 .*got 'nan'" \
   --data good.csv --validation nan
 refuse_training "a part that the fractions leave empty" "a part is left empty by the fractions" \
   --data good.csv --validation 0.001

@@ -44,6 +44,11 @@ struct Recipe {
   /// must be 0 and 1, or three or more whole numbers without a gap; name others, such as -1 and 1,
   /// here.
   std::vector<double> class_values = {};
+  /// The names of the classes, where they are not numbers: of class_values 0, 1, ...
+  std::vector<std::string> class_texts = {};
+  /// Each sample is a whole series, of its own length: data/whole_series.hpp. `length` is that of
+  /// the longest in training.
+  bool whole_series = false;
   bool regression = false;                ///< labels are numbers, as ColumnTargets always are
   bool every_step = false;                ///< each row of a window has a target, for pooling each
   std::vector<std::string> columns = {};  ///< the features' names; prepare fills them in
@@ -53,9 +58,11 @@ struct Recipe {
   std::vector<double> probe = {};
 };
 
-/// The label of each class as people write it: "-1", "0", "1". Empty where labels are numbers.
+/// The label of each class as people write it: "-1", "0", "1", or its text. Empty where labels are
+/// numbers.
 template <std::same_as<Recipe> Any>
 std::vector<std::string> class_names(const Any& recipe) {
+  if (!recipe.class_texts.empty()) return recipe.class_texts;
   std::vector<std::string> names;
   for (const double value : recipe.class_values) {
     const bool whole = value == std::floor(value) && std::abs(value) < 1e15;
@@ -139,6 +146,8 @@ std::shared_ptr<const Targets> targets_of(Labels labels) {
 template <class Scalar>
 Windows<Scalar> all_windows(const Recipe& recipe, const Series<double>& features, Labels labels,
                             const std::vector<std::int64_t>& times) {
+  if (recipe.whole_series)
+    throw DataError("recipe: its samples are whole series, as of a .ts file: use apply_cases");
   const FloatModeGuard guard;
   const auto series =
       std::make_shared<const Series<Scalar>>(recipe.scaler.transform<Scalar>(features));

@@ -56,16 +56,16 @@ inline void check(const SplitFractions& fractions) {
 }
 
 /// Window ends of one part, and the last row that the label of each reads.
-struct Samples {
+struct LabelledEnds {
   std::span<const Index> ends, label_ends;
 
-  Samples part(std::size_t first, std::size_t count) const {
+  LabelledEnds part(std::size_t first, std::size_t count) const {
     return {ends.subspan(first, count), label_ends.subspan(first, count)};
   }
 };
 
 /// The ends of `part` whose windows read nothing that windows from `next_end` on read.
-inline std::vector<Index> purged(const Samples& part, Index next_end, Index length) {
+inline std::vector<Index> purged(const LabelledEnds& part, Index next_end, Index length) {
   std::vector<Index> kept;
   for (std::size_t i = 0; i < part.ends.size(); ++i)
     if (part.label_ends[i] < next_end - length + 1) kept.push_back(part.ends[i]);
@@ -74,7 +74,7 @@ inline std::vector<Index> purged(const Samples& part, Index next_end, Index leng
 
 /// The farthest that a label looks ahead of its row. Throws: ShapeError when there is not one end
 /// per sample, or a label ends before its row.
-inline Index farthest(const Samples& samples) {
+inline Index farthest(const LabelledEnds& samples) {
   if (samples.label_ends.size() != samples.ends.size())
     throw ShapeError("split: expected a label end for each of ", samples.ends.size(),
                      " samples, found ", samples.label_ends.size());
@@ -104,7 +104,7 @@ inline Split chronological_split(std::span<const Index> ends, std::span<const In
   const FloatModeGuard guard;
   internal::check(fractions);
   if (length < 1) throw ShapeError("split: expected a length of 1 or more, found ", length);
-  const internal::Samples all{ends, label_ends};
+  const internal::LabelledEnds all{ends, label_ends};
   const Index horizon = internal::farthest(all);
   const double samples = static_cast<double>(ends.size());
   const auto validation = static_cast<std::size_t>(std::llround(samples * fractions.validation));

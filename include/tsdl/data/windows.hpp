@@ -1,4 +1,4 @@
-// Sliding windows over a series, as views: the rows that end a window, and batches of windows.
+// Sliding windows over a series, as views.
 #pragma once
 
 #include <algorithm>
@@ -14,91 +14,12 @@
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/core/types.hpp"
+#include "tsdl/data/samples.hpp"
 #include "tsdl/data/series.hpp"
+#include "tsdl/data/window_ends.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
-
-namespace internal {
-
-inline void check_window(Index length, Index stride) {
-  const auto check = [](const char* what, Index value) {
-    if (value < 1) throw ShapeError("windows: expected a ", what, " of 1 or more, found ", value);
-    if (value > most_rows)
-      throw ShapeError("windows: expected a ", what, " of at most ", most_rows, ", found ", value);
-  };
-  check("length", length);
-  check("stride", stride);
-}
-
-/// The reason why no row of a series can end a window.
-template <class Scalar>
-[[noreturn]] void throw_no_window(const Series<Scalar>& series, std::span<const double> labels,
-                                  Index length) {
-  Index complete = 0;
-  Index run = 0;
-  Index longest = 0;
-  Index first = -1;
-  for (Index row = 0; row < series.rows; ++row) {
-    run = series.is_complete(row) ? run + 1 : 0;
-    if (run == 0) continue;
-    if (first < 0) first = row;
-    ++complete;
-    longest = std::max(longest, run);
-  }
-  if (complete == 0)
-    throw DataError("windows: no row of ", series.rows,
-                    " has every feature (the first rows are needed to warm up)");
-  if (longest < length)
-    throw DataError("windows: of ", series.rows, " rows ", complete,
-                    " have every feature, the first at row ", first, ", at most ", longest,
-                    " in a run: too few for a window of ", length);
-  const auto labelled =
-      std::count_if(labels.begin(), labels.end(), [](double label) { return is_finite(label); });
-  throw DataError("windows: of ", series.rows, " rows ", complete, " have every feature and ",
-                  labelled, " a label, but no row with a label ends a complete window of ", length);
-}
-
-}  // namespace internal
-
-/// The rows that end a window: those where all `length` rows are finite and the label is defined
-/// (`labels` may be empty: no label is needed). Each run of consecutive such rows gives its first
-/// row and every stride-th row after it; a run that starts less than `stride` after the last row
-/// taken starts where that distance is reached.
-/// Throws: ShapeError when length or stride is not 1 to a million or labels are not one per row;
-/// DataError when there is no such row, with the reason.
-template <class Scalar>
-std::vector<Index> window_ends(const Series<Scalar>& series, std::span<const double> labels,
-                               Index length, Index stride) {
-  internal::check_window(length, stride);
-  if (!labels.empty() && static_cast<Index>(labels.size()) != series.rows)
-    throw ShapeError("windows: ", series.rows, " rows with ", labels.size(), " labels");
-  if (series.rows < length)
-    throw DataError("windows: ", series.rows, " rows are fewer than one window of ", length);
-  std::vector<Index> ends;
-  Index complete = 0;
-  for (Index row = 0; row < series.rows; ++row) {
-    complete = series.is_complete(row) ? complete + 1 : 0;
-    const bool labelled = labels.empty() || is_finite(labels[static_cast<std::size_t>(row)]);
-    const bool spaced = ends.empty() || row - ends.back() >= stride;
-    if (complete >= length && labelled && spaced) ends.push_back(row);
-  }
-  if (ends.empty()) internal::throw_no_window(series, labels, length);
-  return ends;
-}
-
-/// The rows that the windows ending at `ends` (ascending) cover, each once.
-inline std::vector<RowRange> covered_rows(std::span<const Index> ends, Index length) {
-  std::vector<RowRange> ranges;
-  for (const Index end : ends) {
-    const RowRange window{end - length + 1, end + 1};
-    if (!ranges.empty() && window.first <= ranges.back().last)
-      ranges.back().last = window.last;
-    else
-      ranges.push_back(window);
-  }
-  return ranges;
-}
 
 /// The targets of each row of a series: `count` numbers, NaN where they are not known. In double,
 /// whatever type a network computes in.
@@ -114,9 +35,10 @@ struct Targets {
 
 /// Windows of one length over a shared series: their last rows and targets, without a copy of the
 /// data.
-template <class Scalar>
+template <class ScalarType>
 class Windows {
  public:
+  using Scalar = ScalarType;
   Windows() = default;
 
   /// Ends ascend, consecutive ones at least `stride` apart. One label per window, or no labels:
@@ -162,9 +84,29 @@ class Windows {
     }
   }
 
+  /// Windows of their own lengths: window i is the lengths[i] rows that end at ends[i]. A batch of
+  /// them begins at each window's first row, and is padded with zeros to the longest of the batch.
+  /// Throws: also ShapeError when there is not one length for each window, from 1 to all rows up to
+  /// its end.
+  static Windows of_lengths(std::shared_ptr<const Series<Scalar>> series, std::vector<Index> ends,
+                            std::vector<Index> lengths, std::shared_ptr<const Targets> targets) {
+    Windows windows(std::move(series), 1, 1, std::move(ends), std::move(targets));
+    if (lengths.size() != windows.ends_.size())
+      throw ShapeError("Windows: ", windows.ends_.size(), " windows with ", lengths.size(),
+                       " lengths");
+    for (std::size_t i = 0; i < lengths.size(); ++i) {
+      if (lengths[i] < 1 || lengths[i] > windows.ends_[i] + 1)
+        throw ShapeError("Windows: a window of ", lengths[i], " cannot end at row ",
+                         windows.ends_[i]);
+      windows.length_ = std::max(windows.length_, lengths[i]);
+    }
+    windows.lengths_ = std::move(lengths);
+    return windows;
+  }
+
   Index size() const noexcept { return static_cast<Index>(ends_.size()); }
   bool empty() const noexcept { return ends_.empty(); }
-  Index length() const noexcept { return length_; }
+  Index length() const noexcept { return length_; }  ///< the longest, if they have their own
   Index stride() const noexcept { return stride_; }
   Index inputs() const noexcept { return series_ ? series_->features : 0; }
   /// Throws: ShapeError when there is none: of Windows{}, or of what was moved from.
@@ -198,14 +140,50 @@ class Windows {
     return of_ends(&targets_->last);
   }
 
+  /// As a SampleSet. Throws: as batch and batch_targets.
+  Batch<Scalar> inputs_of(const Samples& samples, BatchScratch<Scalar>& scratch) const {
+    if (!samples.chosen.empty()) {
+      Batch<Scalar> chosen(gather(samples.chosen, scratch.past));
+      chosen.lengths = gather_lengths(samples.chosen, scratch.lengths);
+      return chosen;
+    }
+    Batch<Scalar> successive(batch(samples.first, samples.count, scratch.past));
+    successive.lengths = lengths(samples.first, samples.count);
+    return successive;
+  }
+  Sequence<const double> targets_of(const Samples& samples, Index steps,
+                                    BatchScratch<Scalar>& scratch) const {
+    return samples.chosen.empty()
+               ? batch_targets(samples.first, samples.count, steps, scratch.targets)
+               : gather_targets(samples.chosen, steps, scratch.targets);
+  }
+  /// The lengths of windows first, ..., first + count - 1, and of those named by `samples`: a view,
+  /// or gathered into `scratch`. Empty when all windows have one length. Throws: as batch.
+  std::span<const Index> lengths(Index first, Index count) const {
+    check_batch(first, count);
+    if (lengths_.empty()) return {};
+    return std::span(lengths_).subspan(static_cast<std::size_t>(first),
+                                       static_cast<std::size_t>(count));
+  }
+  std::span<const Index> gather_lengths(std::span<const Index> samples,
+                                        Buffer<Index>& scratch) const {
+    if (lengths_.empty()) return {};
+    scratch.resize(std::ssize(samples));
+    for (std::size_t b = 0; b < samples.size(); ++b)
+      scratch[static_cast<Index>(b)] = lengths_[checked(samples[b])];
+    return std::as_const(scratch).span();
+  }
+
   /// Windows first, ..., first + count - 1 as a batch. Where their ends are exactly a stride apart
   /// it is a view of the series; otherwise they are gathered into `scratch`. Valid as long as this
   /// object and, when gathered, until scratch changes.
-  /// Shapes: T = length, B = count, I = inputs.
+  /// Shapes: T = length, or the longest of the batch; B = count; I = inputs.
   /// Allocates/threads: only while scratch grows; concurrent calls with separate scratch are safe.
   /// Throws: ShapeError when count is below 1 or a window is outside the set.
   Sequence<const Scalar> batch(Index first, Index count, Buffer<Scalar>& scratch) const {
     check_batch(first, count);
+    if (!lengths_.empty())
+      return gather_padded(count, scratch, [first](Index b) { return first + b; });
     return view_or_gather({series_->values.data(), inputs()}, first, count, length_, scratch);
   }
 
@@ -222,6 +200,12 @@ class Windows {
   /// The windows named by `samples`, in that order, copied into `scratch` as a dense batch.
   /// Allocates/threads, Throws: as batch.
   Sequence<const Scalar> gather(std::span<const Index> samples, Buffer<Scalar>& scratch) const {
+    if (!lengths_.empty()) {
+      if (samples.empty()) throw ShapeError("Windows: a batch of no windows");
+      for (const Index sample : samples) checked(sample);
+      return gather_padded(std::ssize(samples), scratch,
+                           [&](Index b) { return samples[static_cast<std::size_t>(b)]; });
+    }
     return gather_samples(Rows<Scalar>{series().values.data(), inputs()}, samples, length_,
                           scratch);
   }
@@ -306,11 +290,34 @@ class Windows {
     return dense;
   }
 
+  /// Windows of their own lengths, from their first rows on, with zeros after their last.
+  template <class WindowOf>
+  Sequence<const Scalar> gather_padded(Index count, Buffer<Scalar>& scratch,
+                                       const WindowOf& window_of) const {
+    const auto at = [&](Index b) { return static_cast<std::size_t>(window_of(b)); };
+    const Rows<Scalar> rows{series().values.data(), inputs()};
+    Index T = 1;
+    for (Index b = 0; b < count; ++b) T = std::max(T, lengths_[at(b)]);
+    scratch.resize(T * count * rows.width);
+    const auto dense = Sequence<Scalar>::dense(scratch.data(), rows.width, T, count);
+    for (Index b = 0; b < count; ++b) {
+      const Index length = lengths_[at(b)];
+      const Scalar* from = rows.first(ends_[at(b)], length);
+      for (Index t = 0; t < T; ++t)
+        if (t < length)
+          std::copy_n(from + t * rows.width, rows.width, dense.column(t, b));
+        else
+          std::fill_n(dense.column(t, b), rows.width, Scalar{0});
+    }
+    return dense;
+  }
+
   std::shared_ptr<const Series<Scalar>> series_;
   std::shared_ptr<const Targets> targets_;
   Index length_ = 1;
   Index stride_ = 1;
   std::vector<Index> ends_;
+  std::vector<Index> lengths_;  ///< of each window; empty: all length_
 };
 
 }  // namespace TSDL_ABI

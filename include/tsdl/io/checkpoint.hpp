@@ -46,6 +46,7 @@ inline constexpr const char* model_key = "tsdl.model";
 inline constexpr const char* task_key = "tsdl.task";
 inline constexpr const char* recipe_key = "tsdl.recipe";
 inline constexpr const char* seed_key = "tsdl.seed";
+inline constexpr const char* panel_key = "tsdl.panel";  ///< instead of a recipe (forecaster.hpp)
 
 /// The task of a file of format 1, which has classes, or numbers without a scale.
 inline Task task_of_format_1(const Config& model, const Recipe& recipe) {
@@ -69,6 +70,10 @@ inline void check_task(const std::string& path, const TaskKind& task, const Reci
 }
 
 inline ModelInfo model_info(const TensorFile& file) {
+  if (file.metadata.contains(panel_key))
+    throw FormatError(file.path(),
+                      ": a forecaster of a panel: the program forecast and "
+                      "load_forecaster read it");
   const std::string& format = file.metadata_at(format_key);
   if (format != "1" && format != "2")
     throw FormatError(file.path(), ": metadata 'tsdl.format': expected 1 or 2, got ",
@@ -109,28 +114,37 @@ void check_sizes(const TensorFile& file, const Config& config) {
 
 }  // namespace internal
 
+namespace internal {
+
+/// A file with a model's configuration, task, seed and weights. Throws: DataError when a weight is
+/// not finite.
+template <Model M>
+TensorFile model_file(const std::filesystem::path& path, const M& model, std::uint64_t seed) {
+  TensorFile file(path_text(path));
+  file.metadata[format_key] = "2";
+  file.metadata[model_key] = to_text(config_to_json(model.describe()));
+  file.metadata[task_key] = to_text(config_to_json(model.task()->describe()));
+  file.metadata[seed_key] = std::to_string(seed);
+  model.visit([&](const Parameter<typename M::Scalar>& parameter) {
+    for (const auto weight : parameter.value)
+      if (!is_finite(static_cast<double>(weight)))
+        throw DataError(path_text(path), ": not written: tensor '", parameter.name,
+                        "' holds a weight of ", weight);
+    file.add(parameter.name, parameter.shape(), parameter.value.span());
+  });
+  return file;
+}
+
+}  // namespace internal
+
 /// Writes a model file, completely or not at all. Equal models and recipes give equal bytes.
 /// Throws: Error when it cannot be written; DataError, before anything is, when a weight is not
 /// finite.
 template <Model M>
 void save_model(const std::filesystem::path& path, const M& model, const Recipe& recipe,
                 std::uint64_t seed) {
-  using Scalar = typename M::Scalar;
-  TensorFile file(internal::path_text(path));
-  file.metadata[internal::format_key] = "2";
-  file.metadata[internal::model_key] =
-      internal::to_text(internal::config_to_json(model.describe()));
-  file.metadata[internal::task_key] =
-      internal::to_text(internal::config_to_json(model.task()->describe()));
+  TensorFile file = internal::model_file(path, model, seed);
   file.metadata[internal::recipe_key] = internal::to_text(internal::recipe_to_json(recipe));
-  file.metadata[internal::seed_key] = std::to_string(seed);
-  model.visit([&](const Parameter<Scalar>& parameter) {
-    for (const Scalar weight : parameter.value)
-      if (!is_finite(static_cast<double>(weight)))
-        throw DataError(internal::path_text(path), ": not written: tensor '", parameter.name,
-                        "' holds a weight of ", weight);
-    file.add(parameter.name, parameter.shape(), parameter.value.span());
-  });
   write_safetensors(path, file);
 }
 

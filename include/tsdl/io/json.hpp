@@ -209,6 +209,8 @@ inline Json recipe_to_json(const Recipe& recipe) {
                {"scaler", scaler_to_json(recipe.scaler)}};
   if (recipe.every_step) json["every_step"] = true;
   if (!recipe.probe.empty()) json["probe"] = recipe.probe;
+  if (!recipe.class_texts.empty()) json["class_texts"] = recipe.class_texts;
+  if (recipe.whole_series) json["whole_series"] = true;
   return json;
 }
 
@@ -220,6 +222,13 @@ inline Recipe recipe_from_json(const Json& json) {
   recipe.stride = index_at(json, "stride", 1, most_rows);
   classes_from_json(json, recipe);
   if (json.contains("every_step")) recipe.every_step = flag_at(json, "every_step");
+  if (json.contains("whole_series")) recipe.whole_series = flag_at(json, "whole_series");
+  if (json.contains("class_texts")) {
+    recipe.class_texts = json.at("class_texts").get<std::vector<std::string>>();
+    if (recipe.class_texts.size() != recipe.class_values.size())
+      throw Error("'class_texts': expected one for each of ", recipe.class_values.size(),
+                  " classes, got ", recipe.class_texts.size());
+  }
   recipe.label = label_from_json(json.at("label"));
   recipe.scaler = scaler_from_json(json.at("scaler"), recipe.columns);
   if (json.contains("probe")) recipe.probe = numbers_at(json, "probe");

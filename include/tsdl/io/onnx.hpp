@@ -89,6 +89,10 @@ class OnnxExport {
                        recipe_.columns.size(), " columns");
     if (recipe_.length < 1)
       throw ShapeError("save_onnx: recipe.length must be at least 1, not ", recipe_.length);
+    if (recipe_.whole_series)
+      throw OptionError(
+          "save_onnx: the recipe is of whole series of unequal length, and the graph ",
+          "reads windows of one length");
     check_class_values(recipe_.class_values, recipe_.regression);
     const Index classes = std::ssize(recipe_.class_values);
     if (recipe_.regression == task_kind_.shows_outputs)

@@ -8,6 +8,8 @@
 //   x_slot[gate]   the slot whose da is the gradient of the gate's sum over x
 //   h_slot[gate]   the same over h. An LSTM adds the two; a GRU's n keeps them apart
 //   cell_vectors   vectors of state beside h: an LSTM's c and tanh(c)
+//   passing        values of the slots, 0 or 1, for steps past a sample's end: by them a step of
+//                  backward makes every da 0, and leaves dc as it is, and dh too if h_enters
 //   h_enters       whether h depends on h_prev other than through the products. Then backward
 //                  leaves that part of dh_prev in dh, and the product W_hh^T da is added to it
 //
@@ -61,6 +63,7 @@ struct ForwardStep {
   Index projected_stride;   ///< from sample to sample
   const Scalar* h_prev;
   Index h_prev_stride;
+  bool from_zero;  ///< h_prev is zero: no product is needed
   const Scalar* cells_prev;
   const Scalar* weights;
   const Scalar* bias;
@@ -146,7 +149,7 @@ TSDL_INLINE void put_gradient(typename V::value_type* gate, const V (&da)[N],
 /// Calls f(M, Q, p, b) for register blocks of the M samples from b on and the Q panels from p on,
 /// both compile-time numbers, until a step is covered. A single sample takes two panels at once:
 /// one panel has too few chains to keep the multipliers busy.
-template <class Step, class F>
+template <class Cell, class Step, class F>
 TSDL_INLINE void for_each_block(const Step& s, const F& f) noexcept {
   constexpr std::integral_constant<Index, 1> one{};
   constexpr std::integral_constant<Index, 2> two{};
@@ -156,7 +159,8 @@ TSDL_INLINE void for_each_block(const Step& s, const F& f) noexcept {
     const Index p = s.first_panel + (s.descending ? (panels - 1 - i) / at_once * at_once : i);
     if constexpr (!Step::one_sample) {
       if (s.samples > 1) {
-        for_each_rows(s.samples, [&](auto M, Index b) TSDL_INLINE_LAMBDA { f(M, one, p, b); });
+        for_each_rows<rows_of<Cell::gates>>(
+            s.samples, [&](auto M, Index b) TSDL_INLINE_LAMBDA { f(M, one, p, b); });
         continue;
       }
     }
@@ -226,7 +230,7 @@ class BlockSums {
                                   h ? s.h_prev + b * s.h_prev_stride : s.x + b * s.x_stride,
                                   h ? s.h_prev_stride : s.x_stride,
                                   s.weights + p * stride + (h ? s.inputs * gate_width : 0),
-                                  h ? s.hidden : s.inputs, stride);
+                                  h ? s.from_zero ? Index{0} : s.hidden : s.inputs, stride);
     }
   }
 
@@ -254,7 +258,7 @@ TSDL_INLINE void sum_over_h(Block<typename Cell::Vec, Q, Cell::gates>& acc, cons
 template <class Cell, class Step>
 void prepare(const Step& s) noexcept {
   constexpr Index gate_width = Cell::gates * Cell::W;
-  for_each_block(s, [&](auto, auto Q, Index p, Index) TSDL_INLINE_LAMBDA {
+  for_each_block<Cell>(s, [&](auto, auto Q, Index p, Index) TSDL_INLINE_LAMBDA {
     Block<typename Cell::Vec, Q(), Cell::gates> acc;
     sum_over_h<Cell, Q()>(acc, s, p);
     store_all(s.over_h + p * gate_width, gate_width, acc);
@@ -305,8 +309,8 @@ TSDL_INLINE void project_block(const Projection<Scalar>& s, Index p, Index j) no
 template <Index V, class Scalar>
 void project(const Projection<Scalar>& s) noexcept {
   for (Index p = 0; p < s.panels; ++p)
-    for_each_rows(s.count,
-                  [&](auto M, Index j) noexcept { internal::project_block<M(), V>(s, p, j); });
+    for_each_rows<rows_of<V>>(
+        s.count, [&](auto M, Index j) noexcept { internal::project_block<M(), V>(s, p, j); });
 }
 
 /// dL/dh of one sample and panel: from step t + 1 and from above.

@@ -22,15 +22,25 @@ namespace tsdl {
 inline namespace TSDL_ABI {
 namespace kernels {
 
-/// Rows in a full register block: 4 * M accumulators, one operand, and a broadcast or two.
+/// Rows in a full register block of four vectors: 4 * M accumulators, one operand, and a broadcast
+/// or two.
 inline constexpr Index register_rows = vector_registers == 32 ? 6 : 2;
 
-/// Calls f(M, j) for the register blocks that cover rows 0 ... count - 1: full ones, and then
-/// blocks of 4, 2 and 1 rows, so that few sizes are compiled; 8 rows are 4 and 4, which are faster
-/// than 6 and 2. M is a std::integral_constant.
-template <Index M = register_rows, class F>
+/// The same for blocks of V vectors: of fewer vectors there are more rows, so that eight chains or
+/// more keep the multipliers busy.
+template <Index V>
+inline constexpr Index rows_of = vector_registers == 32 ? (V > 1 ? 6 : 12)
+                                 : V > 3                ? 2
+                                 : V > 2                ? 4
+                                 : V > 1                ? 6
+                                                        : 8;
+
+/// Calls f(M, j) for the register blocks that cover rows 0 ... count - 1: full ones of M rows, and
+/// then blocks of 4, 2 and 1 rows, so that few sizes are compiled; 8 rows are 4 and 4, which are
+/// faster than 6 and 2. In the call M is a std::integral_constant.
+template <Index M, class F>
 TSDL_INLINE void for_each_rows(Index count, const F& f, Index j = 0) noexcept {
-  for (; j + M <= count && !(M > 4 && count - j == 8); j += M)
+  for (; j + M <= count && !(M == 6 && count - j == 8); j += M)
     f(std::integral_constant<Index, M>{}, j);
   if constexpr (M > 1) for_each_rows<(M > 4 ? 4 : M / 2)>(count, f, j);
 }
@@ -59,6 +69,13 @@ inline constexpr bool without_loop = false;
 template <Index N, Index vectors>
 inline constexpr bool without_loop<Size<N>, vectors> =
     N != Eigen::Dynamic&& N <= 64 && N* vectors <= 256;
+
+/// A vector that M rows use. GCC would load it again for each of them, and a processor loads no
+/// more vectors a cycle than it multiplies.
+template <Index M, class Batch>
+TSDL_INLINE Batch load_once(const typename Batch::value_type* aligned) noexcept {
+  return M > 1 ? opaque(load_as<Batch>(aligned)) : load_as<Batch>(aligned);
+}
 
 /// acc[q * M + m][v] += a[m] * b[v], where b belongs to panel q.
 template <Index M, Index V, Index Q, class Batch>
@@ -127,8 +144,8 @@ TSDL_INLINE void add_packed_row(Block<Batch, Q * M, V>& acc, Block<Batch, Q * M,
     Array<Batch, V> b;
     TSDL_UNROLL
     for (Index v = 0; v < V; ++v)
-      b[v] =
-          load_as<Batch>(panel + q * panel_stride + (r * V + v) * static_cast<Index>(Batch::size));
+      b[v] = internal::load_once<M, Batch>(panel + q * panel_stride +
+                                           (r * V + v) * static_cast<Index>(Batch::size));
     internal::add_products<M, V, Q>(acc, q, a + r, a_stride, b);
   }
 }
@@ -258,8 +275,9 @@ struct PanelRows {
 template <class Scalar>
 alignas(64) inline constexpr Scalar zeros[panel_width<Scalar>] = {};
 
-/// One register block: M rows of V vectors. `start`, `out` and `a` begin at its first row.
-template <Index M, Index V, class Scalar>
+/// One register block: M rows of V vectors. `start`, `out`, `a` and `panel` begin at its first row
+/// and vector; a row of the panel has `Row` vectors.
+template <Index M, Index V, Index Row, class Scalar>
 TSDL_INLINE void product_rows(PanelRows<const Scalar> start, PanelRows<Scalar> out,
                               const Rows<Scalar>& a, const Scalar* panel) noexcept {
   constexpr Index W = lanes<Scalar>;
@@ -270,8 +288,13 @@ TSDL_INLINE void product_rows(PanelRows<const Scalar> start, PanelRows<Scalar> o
     for (Index v = 0; v < V; ++v) acc[m][v] = load_unaligned(start.data + m * start.stride + v * W);
   }
   for (Index block = 0; block < a.blocks; ++block)
-    multiply_rows<M, V>(acc, a.data + block * a.block_stride, a.stride,
-                        panel + block * a.length * V * W, a.length);
+    for (Index k = 0; k < a.length; ++k) {
+      Array<Vec<Scalar>, V> b;
+      TSDL_UNROLL
+      for (Index v = 0; v < V; ++v)
+        b[v] = load_once<M, Vec<Scalar>>(panel + ((block * a.length + k) * Row + v) * W);
+      add_products<M, V, 1>(acc, 0, a.data + block * a.block_stride + k, a.stride, b);
+    }
   TSDL_UNROLL
   for (Index m = 0; m < M; ++m) {
     TSDL_UNROLL
@@ -279,13 +302,30 @@ TSDL_INLINE void product_rows(PanelRows<const Scalar> start, PanelRows<Scalar> o
   }
 }
 
-/// J rows of one panel of V vectors.
+/// J rows of one panel of V vectors. All rows go through a part of the panel that stays in a cache
+/// before they go on; a panel of four vectors is taken by halves where registers are few, which
+/// leaves room for more rows.
 template <Index V, class Scalar>
-void multiply_panel(PanelRows<const Scalar> start, PanelRows<Scalar> out, const Rows<Scalar>& rows,
+void multiply_panel(PanelRows<const Scalar> start, PanelRows<Scalar> out, Rows<Scalar> rows,
                     const Scalar* panel, Index J) noexcept {
-  for_each_rows(J, [&](auto M, Index j) noexcept {
-    product_rows<M(), V>(start.from(j), out.from(j), rows.from(j), panel);
-  });
+  constexpr Index W = lanes<Scalar>, width = vector_registers == 32 || V < 4 ? V : V / 2;
+  constexpr Index most = 256;
+  const bool one = rows.blocks == 1;
+  const Index all = one ? rows.length : rows.blocks;
+  const Index fit = one ? most : std::max(Index{1}, most / rows.length);
+  const Index part = J > rows_of<width> ? fit : all;
+  for (Index done = 0; done < all; done += part) {
+    (one ? rows.length : rows.blocks) = std::min(part, all - done);
+    for (Index v = 0; v < V; v += width)
+      for_each_rows<rows_of<width>>(J, [&](auto M, Index j) noexcept {
+        product_rows<M(), width, V>({start.from(j).data + v * W, start.stride},
+                                    {out.from(j).data + v * W, out.stride}, rows.from(j),
+                                    panel + v * W);
+      });
+    panel += rows.blocks * rows.length * V * W;
+    rows.data += one ? part : part * rows.block_stride;
+    start = {out.data, out.stride};
+  }
 }
 
 /// The same for a panel of `vectors` vectors, at most V.
@@ -302,10 +342,11 @@ void multiply_panel(Index vectors, PanelRows<const Scalar> start, PanelRows<Scal
 template <Index V, class Scalar>
 void multiply_edge(Index vectors, PanelRows<const Scalar> start, PanelRows<Scalar> out,
                    const Rows<Scalar>& rows, const Scalar* panel, Index J, Index columns) noexcept {
-  alignas(64) Array<Scalar, register_rows * V * lanes<Scalar>> whole = {};
+  constexpr Index at_once = rows_of<1>;
+  alignas(64) Array<Scalar, at_once * V * lanes<Scalar>> whole = {};
   const PanelRows<Scalar> through{whole, vectors * lanes<Scalar>};
-  for (Index j = 0; j < J; j += register_rows) {
-    const Index count = std::min(register_rows, J - j);
+  for (Index j = 0; j < J; j += at_once) {
+    const Index count = std::min(at_once, J - j);
     const bool previous = start.data == out.data;
     for (Index m = 0; previous && m < count; ++m)
       std::copy_n(start.from(j + m).data, columns, through.from(m).data);

@@ -39,13 +39,15 @@ struct GRUCell {
   static constexpr const char* prefix = "gru";  ///< in model files
   static constexpr Index gates = 3, slots = 4, cell_vectors = 0;
   static constexpr std::array<Index, gates> x_slot = {1, 2, 0}, h_slot = {1, 2, 3};  // r z n
+  static constexpr std::array<Index, slots> passing = {0, 0, 1, 0};                  // z = 1
   static constexpr bool h_enters = true;
 
   /// One step forward; n's sums are joined by r.
   template <class Step>
   static void forward(const Step& s) noexcept {
-    kernels::for_each_block(s, [&](auto M, auto Q, Index p, Index b)
-                                   TSDL_INLINE_LAMBDA { forward_block<M(), Q()>(s, p, b); });
+    kernels::for_each_block<GRUCell>(s, [&](auto M, auto Q, Index p, Index b) TSDL_INLINE_LAMBDA {
+      forward_block<M(), Q()>(s, p, b);
+    });
   }
 
   /// One step backward, up to the gradients of the pre-activations and of the biases; leaves dh * z
@@ -97,8 +99,8 @@ struct GRUCell {
   template <class Step>
   [[gnu::noinline]] static void activate(const Step& s, const kernels::SumsView<Scalar>& sums,
                                          Index M, Index Q, Index p, Index b) noexcept {
-    alignas(64) kernels::Array<Scalar, slots * W * kernels::register_rows> units;
-    TSDL_ASSERT(Q * M <= kernels::register_rows);
+    alignas(64) kernels::Array<Scalar, slots * W * kernels::rows_of<gates>> units;
+    TSDL_ASSERT(Q * M <= kernels::rows_of<gates>);
     Scalar* unit = units;
     for (Index q = 0; q < Q; ++q)
       for (Index m = 0; m < M; ++m, unit += slots * W) {

@@ -37,13 +37,15 @@ struct LSTMCell {
   static constexpr const char* prefix = "lstm";  ///< in model files
   static constexpr Index gates = 4, slots = 4, cell_vectors = 2;
   static constexpr std::array<Index, gates> x_slot = {0, 1, 2, 3}, h_slot = {0, 1, 2, 3};
+  static constexpr std::array<Index, slots> passing = {0, 1, 0, 0};  // f = 1
   static constexpr bool h_enters = false;
 
   /// One step forward.
   template <class Step>
   static void forward(const Step& s) noexcept {
-    kernels::for_each_block(s, [&](auto M, auto Q, Index p, Index b)
-                                   TSDL_INLINE_LAMBDA { forward_block<M(), Q()>(s, p, b); });
+    kernels::for_each_block<LSTMCell>(s, [&](auto M, auto Q, Index p, Index b) TSDL_INLINE_LAMBDA {
+      forward_block<M(), Q()>(s, p, b);
+    });
   }
 
   /// One step backward, up to the gradients of the pre-activations and of the biases.

@@ -57,7 +57,7 @@ TSDL_INLINE void outer_rows(Scalar* out, const Columns<Scalar>& a, const Columns
       for (Index b = 0; b < count; ++b, left += a.sample_stride, right += d.sample_stride) {
         Array<Vec<Scalar>, V> r;
         TSDL_UNROLL
-        for (Index v = 0; v < V; ++v) r[v] = load(right + v * W);
+        for (Index v = 0; v < V; ++v) r[v] = load_once<M, Vec<Scalar>>(right + v * W);
         TSDL_UNROLL
         for (Index m = 0; m < M; ++m) {
           const Vec<Scalar> broadcast(left[m]);
@@ -98,13 +98,18 @@ void add_outer(const OuterPanels<Scalar>& panels, const Columns<Scalar>& a, Inde
   const Index steps_at_once = std::max(Index{1}, outer_block / samples);
   for (Index t = 0; t < steps; t += steps_at_once)
     for (Index p = 0; p < panels.count; ++p) {
-      Columns<Scalar> right = panels.d;
+      const Index count = std::min(steps_at_once, steps - t);
+      Columns<Scalar> left = a, right = panels.d;
+      left.data += t * left.step_stride;
       right.data += t * right.step_stride + p * panels.d_stride;
-      for_each_rows(K, [&](auto M, Index k) noexcept {
-        Columns<Scalar> left = a;
-        left.data += t * left.step_stride + k;
+      if (samples == 1) {  // one loop in place of two
+        left.sample_stride = left.step_stride;
+        right = {right.data, 0, right.step_stride};
+      }
+      for_each_rows<rows_of<V>>(K, [&](auto M, Index k) noexcept {
         internal::outer_rows<M(), V>(panels.out + p * panels.out_stride + k * V * lanes<Scalar>,
-                                     left, right, std::min(steps_at_once, steps - t), samples);
+                                     {left.data + k, left.step_stride, left.sample_stride}, right,
+                                     samples == 1 ? 1 : count, samples == 1 ? count : samples);
       });
     }
 }

@@ -89,7 +89,10 @@ void dropout_column(Scalar* out, std::uint8_t* kept, const Scalar* in, const Phi
 template <class Scalar>
 void dropout_gradient(Scalar* values, const std::uint8_t* kept, double p, Index count) noexcept {
   const auto scale = static_cast<Scalar>(DropoutRate(p).scale);
-  for (Index j = 0; j < count; ++j) values[j] = kept[j] ? values[j] * scale : Scalar{0};
+  for (Index j = 0; j < count; ++j) {  // branchless
+    const Scalar scaled = values[j] * scale;
+    values[j] = kept[j] ? scaled : Scalar{0};
+  }
 }
 
 }  // namespace internal

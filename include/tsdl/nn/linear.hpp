@@ -63,6 +63,12 @@ class Linear {
   const Parameter<Scalar>& weight() const noexcept { return weight_; }
   const Parameter<Scalar>& bias() const noexcept { return bias_; }
 
+  // For a model that goes back through the layer itself, after need_gradients().
+
+  Scalar* weight_gradient() noexcept { return weight_.gradient.data(); }  ///< [out][in]
+  Scalar* bias_gradient() noexcept { return bias_.gradient.data(); }
+  const Scalar* transposed_pack() const noexcept { return transposed_pack_.data(); }  ///< out x in
+
   /// Calls f(Parameter&) for weight and bias. Call repack() afterwards, or use update()
   /// (nn/module.hpp) instead.
   template <class F>

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <concepts>
 #include <new>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -44,7 +45,8 @@ class Outputs : public Eigen::Map<const Matrix<Scalar>> {
   }
 };
 
-/// Which columns of an encoder a caller reads, or sends gradients into.
+/// Which columns of an encoder a caller reads, or sends gradients into. Where samples have lengths,
+/// T is the sample's own.
 enum class Steps {
   all,                ///< every t
   last,               ///< t = T - 1, of both directions: PyTorch's out[:, -1, :]
@@ -59,6 +61,8 @@ struct Encoded {
   Sequence<const Scalar> columns;
   Index segments = 0, width = 0, padded = 0;
   Index reverse = 0;
+  /// As in Batch; the columns of padded steps are 0. Set by an encoder that takes lengths.
+  std::span<const Index> lengths{};
 
   Encoded() noexcept = default;
   Encoded(const Sequence<const Scalar>& of, Index its_segments, Index its_width, Index its_padded,
@@ -82,6 +86,7 @@ struct EncoderPass {
   Steps steps = Steps::all;  ///< other steps need not be computed
   Pass pass{};
   std::span<const std::uint32_t> keys{};  ///< as in Batch
+  std::span<const Index> lengths{};       ///< as in Batch
 };
 
 /// The gradient of an encoder's columns: dL/d column, of output_size() values each.
@@ -125,7 +130,8 @@ void update(M& module, F&& f) {
 
 /// A Module from columns to columns. forward is const and works in a Cache that the caller owns.
 /// Optional: static tensors(config), the names and shapes of its tensors, which loading checks
-/// before it allocates anything.
+/// before it allocates anything; static takes_lengths = true, if it reads EncoderPass::lengths and
+/// sets Encoded::lengths. A Network of another encoder refuses lengths.
 template <class E>
 concept Encoder = Module<E> &&
     requires(E& encoder, const E& fixed, const Sequence<const typename E::Scalar>& x,
@@ -149,6 +155,8 @@ concept Encoder = Module<E> &&
 ///   visit, repack, zero_gradients    if it has parameters: it is then a Module
 ///   P(const Config&, Index width)    needed to load it; width: the encoder's output_size()
 ///   rows(T)                          T if it returns one row per step, [T][B]; 1 if absent
+///   static takes_lengths = true      if it reads Encoded::lengths; a Network refuses them
+///   otherwise
 template <class P>
 concept PoolingModule = requires(P& pooling, const P& fixed, const Encoded<typename P::Scalar>& y,
                                  typename P::Cache& cache, typename P::Scalar* rows,
@@ -159,6 +167,31 @@ concept PoolingModule = requires(P& pooling, const P& fixed, const Encoded<typen
   { pooling.backward(rows, y, cache) } -> std::convertible_to<Upstream<typename P::Scalar>>;
   fixed.describe(config);  // sets config.options["pooling"], and adds its options
 };
+
+namespace internal {
+
+template <class Part>
+inline constexpr bool takes_lengths = false;
+template <class Part>
+requires requires { Part::takes_lengths; }
+inline constexpr bool takes_lengths<Part> = Part::takes_lengths;
+
+/// For a batch whose samples have lengths, in a model of encoder E and pooling P that has `rows`
+/// rows of outputs a sample. Throws: OptionError when a part does not read lengths, or every step
+/// has an output: padded steps have no target.
+template <class E, class P, class Scalar>
+void check_takes_lengths(const Batch<Scalar>& batch, Index rows) {
+  if (batch.lengths.empty()) return;
+  if (!takes_lengths<E>)
+    throw OptionError("Network: samples have lengths, which this encoder does not take");
+  if (!takes_lengths<P>)
+    throw OptionError("Network: samples have lengths, which this pooling does not take");
+  if (rows != 1)
+    throw OptionError("Network: samples have lengths, and pooling each has an output for every ",
+                      "step, also for those that are padding");
+}
+
+}  // namespace internal
 
 }  // namespace TSDL_ABI
 }  // namespace tsdl

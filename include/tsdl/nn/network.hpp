@@ -84,8 +84,7 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
       std::constructible_from<EncoderType, const Options&, std::uint64_t>
       : Network((options.head().check(), EncoderType(options, seed)), options.head(), seed) {}
 
-  /// From a configuration that describe() made. Throws: also OptionError when an option is missing
-  /// or unknown.
+  /// From what describe() made. Throws: also OptionError when an option is missing or unknown.
   explicit Network(const Config& config, std::uint64_t seed = 0) requires
       std::constructible_from<EncoderType, const Config&, std::uint64_t>
       : Network(EncoderType(config, seed), HeadOptions::from(config), seed,
@@ -167,15 +166,16 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
   /// result K x B, or K x (T B) where every step is read.
   /// Allocates: when the cache must grow. Safe to call concurrently with separate caches.
   /// Throws: ShapeError when x has no steps, no samples or another number of inputs, or the encoder
-  /// returned columns of other sizes than it declares; OptionError when dropout has no key; Error
-  /// when parameters were visited and not repacked.
+  /// returned columns of other sizes than it declares; OptionError when dropout has no key, or
+  /// lengths are given that a part does not take; Error when parameters were not repacked.
   Outputs<Scalar> forward(const Batch<Scalar>& batch, Cache& cache, const Pass& pass = {}) const {
     const FloatModeGuard guard;
     const bool drops = pass.training && head_.head_dropout > 0;
     if (drops) internal::check_dropout_key(pass.dropout);
     linear_.check_packed();
-    const Encoded<Scalar> y = encoder_.forward(batch.past, cache.encoder,
-                                               EncoderPass{pooling_.steps(), pass, batch.keys});
+    internal::check_takes_lengths<EncoderType, PoolingType>(batch, target_steps(batch.past.steps));
+    const EncoderPass wanted{pooling_.steps(), pass, batch.keys, batch.lengths};
+    const Encoded<Scalar> y = encoder_.forward(batch.past, cache.encoder, wanted);
     check_columns(y, batch.past);
     cache.encoded = y;
     cache.ready = pass.training;

@@ -65,11 +65,15 @@ Scalar mean_of(double sum, Index T) noexcept {
 ///   last, each_direction_end   row = y[t]            dy[t] = drow
 ///   mean                       row = sum_t y[t] / T  dy[t] = drow / T at every t
 ///   each                       row[t] = y[t]         dy[t] = drow[t]
+///
+/// Where samples have lengths, t and T are those of the sample's own steps. each reads padded steps
+/// too; a Network refuses that.
 template <class ScalarType>
 class StandardPooling {
  public:
   using Scalar = ScalarType;
   struct Cache {};
+  static constexpr bool takes_lengths = true;
 
   /// For an encoder whose columns have `width` values.
   StandardPooling(Pooling kind, Index width) noexcept : kind_(kind), width_(width) {}
@@ -93,8 +97,8 @@ class StandardPooling {
 
   /// Shapes: pooled [B][width], or [T][B][width] for each.
   void forward(Scalar* pooled, const Encoded<Scalar>& y, Cache&) const noexcept {
-    const Index width = y.width, T = y.columns.steps, B = y.columns.batch;
-    for (Index r = 0; r < rows(T) * B; ++r)
+    const Index width = y.width, B = y.columns.batch;
+    for (Index r = 0; r < rows(y.columns.steps) * B; ++r)
       for (Index s = 0; s < y.segments; ++s) {
         // Plain loops: the symbols of Eigen's functions do not encode the instruction set.
         const Index b = r % B;
@@ -104,7 +108,8 @@ class StandardPooling {
           continue;
         }
         const bool from_start = kind_ == Pooling::each_direction_end && s >= y.reverse;
-        const Index t = kind_ == Pooling::each ? r / B : from_start ? 0 : T - 1;
+        const Index end = sample_length(y.lengths, b, y.columns.steps) - 1;
+        const Index t = kind_ == Pooling::each ? r / B : from_start ? 0 : end;
         std::copy_n(y.segment(t, b, s), width, row);
       }
   }
@@ -114,7 +119,8 @@ class StandardPooling {
   Upstream<Scalar> backward(Scalar* drows, const Encoded<Scalar>& y, Cache&) const noexcept {
     const Index T = y.columns.steps, B = y.columns.batch;
     if (kind_ == Pooling::mean)
-      for (Index i = 0; i < B * width_; ++i) drows[i] = internal::mean_of<Scalar>(drows[i], T);
+      for (Index i = 0; i < B * width_; ++i)
+        drows[i] = internal::mean_of<Scalar>(drows[i], sample_length(y.lengths, i / width_, T));
     const Index step = kind_ == Pooling::each ? B * width_ : 0;
     return {{drows, width_, T, B, step, width_}, steps()};
   }
@@ -123,15 +129,15 @@ class StandardPooling {
   /// row = the mean over t of segment s of sample b.
   static void average(Scalar* row, const Encoded<Scalar>& y, Index b, Index s) noexcept {
     constexpr Index at_once = 64;
+    const Index T = sample_length(y.lengths, b, y.columns.steps);
     for (Index first = 0; first < y.width; first += at_once) {
       const Index count = std::min(at_once, y.width - first);
       double sums[at_once] = {};
-      for (Index t = 0; t < y.columns.steps; ++t) {
+      for (Index t = 0; t < T; ++t) {
         const Scalar* column = y.segment(t, b, s) + first;
         for (Index i = 0; i < count; ++i) sums[i] += static_cast<double>(column[i]);
       }
-      for (Index i = 0; i < count; ++i)
-        row[first + i] = internal::mean_of<Scalar>(sums[i], y.columns.steps);
+      for (Index i = 0; i < count; ++i) row[first + i] = internal::mean_of<Scalar>(sums[i], T);
     }
   }
 

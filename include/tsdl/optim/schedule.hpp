@@ -59,5 +59,24 @@ struct PlateauState {
   }
 };
 
+/// Keeps the rate for the first epochs, then multiplies it by a factor after each one.
+/// Source: the rule "type3" of the long-horizon forecasting programs (Wu et al. 2021 and later).
+struct ExponentialDecay {
+  double factor = 0.8;
+  Index constant_epochs = 4;  ///< epochs at the first rate
+
+  /// Throws: OptionError when a setting is out of range.
+  void check() const {
+    if (!(is_finite(factor) && factor > 0 && factor <= 1))
+      throw OptionError("ExponentialDecay: factor must be above 0 and at most 1, not ", factor);
+    if (constant_epochs < 0)
+      throw OptionError("ExponentialDecay: constant_epochs must not be negative");
+  }
+  /// The rate of the next epoch, once `epochs` have ended.
+  double next(Index epochs, double lr) const noexcept {
+    return epochs < constant_epochs ? lr : lr * factor;
+  }
+};
+
 }  // namespace TSDL_ABI
 }  // namespace tsdl

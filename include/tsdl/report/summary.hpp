@@ -128,6 +128,13 @@ TextLines data_lines(const Prepared<Scalar>& data, const std::string& source, st
   if (data.missing_targets > 0)
     lines.emplace_back("left out", format_count(data.missing_targets) +
                                        " windows without a target, as its cell is empty");
+  if (recipe.whole_series) {
+    lines.emplace_back("cases", "whole series of up to " + std::to_string(recipe.length) +
+                                    " rows in training: " + format_count(data.train.size()) +
+                                    " to train, " + format_count(data.validation.size()) +
+                                    " to validate, " + format_count(data.test.size()) + " to test");
+    return lines;
+  }
   lines.emplace_back(
       "windows", std::to_string(recipe.length) + " rows each: " + format_count(data.train.size()) +
                      " to train, " + format_count(data.validation.size()) + " to validate, " +

@@ -233,6 +233,7 @@ class StreamingPredictor {
   StreamingPredictor(std::shared_ptr<const M> model, Recipe recipe, const FeatureSet* set,
                      StreamMode mode)
       : model_(std::move(model)), recipe_(std::move(recipe)), task_(checked(model_).task()) {
+    if (recipe_.whole_series) throw DataError("StreamingPredictor: a recipe of whole series");
     internal::check_window(recipe_.length, recipe_.stride);
     const Index I = model_->inputs(), K = model_->outputs();
     if (I != std::ssize(recipe_.columns) || I != std::ssize(recipe_.scaler.names()))

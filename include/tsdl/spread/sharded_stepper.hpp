@@ -61,22 +61,14 @@ class ShardedStepper {
   ShardedStepper(const ShardedStepper&) = delete;
   ShardedStepper& operator=(const ShardedStepper&) = delete;
 
-  /// Collective: makes one update on `samples` of `windows`. Allocates: nothing after the first
-  /// call with the largest batch. Throws: as step(batch).
-  UpdateResult step(const Windows<Scalar>& windows, const Samples& samples, const Update& update) {
-    const Index S = target_steps(model_, windows.length());
-    if (samples.chosen.empty())
-      return run(windows.length(), samples.count,
-                 windows.batch_targets(samples.first, samples.count, S, gathered_targets_), {},
-                 update, [&](Index first, Index count, Buffer<Scalar>& scratch) {
-                   return windows.batch(samples.first + first, count, scratch);
-                 });
-    return run(windows.length(), std::ssize(samples.chosen),
-               windows.gather_targets(samples.chosen, S, gathered_targets_), {}, update,
-               [&](Index first, Index count, Buffer<Scalar>& scratch) {
-                 return windows.gather(samples.chosen.subspan(static_cast<std::size_t>(first),
-                                                              static_cast<std::size_t>(count)),
-                                       scratch);
+  /// Collective: makes one update on `samples` of a set. Allocates: nothing after the first call
+  /// with the largest batch. Throws: as step(batch).
+  template <SampleSet Set>
+  UpdateResult step(const Set& set, const Samples& samples, const Update& update) {
+    return run(set.length(), samples.size(),
+               set.targets_of(samples, target_steps(model_, set.length()), scratch_), {}, update,
+               [&](Index first, Index count, BatchScratch<Scalar>& scratch) {
+                 return set.inputs_of(samples.part(first, count), scratch);
                });
   }
 
@@ -85,15 +77,15 @@ class ShardedStepper {
   /// rank alike; Error when ranks have different weights at the first update, or cannot be reached.
   UpdateResult step(const Batch<Scalar>& batch, const Update& update) {
     return run(batch.past.steps, batch.size(), batch.targets, batch.keys, update,
-               [&](Index first, Index count, Buffer<Scalar>&) {
-                 return samples_of(batch.past, first, count);
+               [&](Index first, Index count, BatchScratch<Scalar>&) {
+                 return samples_of(batch, first, count);
                });
   }
 
   /// Collective: internal::for_each_batch, the windows shared between ranks and the outputs of all
   /// gathered, so that every rank uses the same in the same order.
-  template <class Workspace, class Use>
-  void each_batch(const Windows<Scalar>& windows, Workspace& workspace, const Use& use) {
+  template <class Set, class Workspace, class Use>
+  void each_batch(const Set& windows, Workspace& workspace, const Use& use) {
     const Index R = ranks_.size(), each = internal::prediction_batch;
     if (R == 1) return internal::for_each_batch(std::as_const(model_), windows, workspace, use);
     const FloatModeGuard guard;
@@ -137,14 +129,11 @@ class ShardedStepper {
   /// Samples first ... first + count - 1 of a batch.
   struct Part {
     Index first = 0, count = 0;
-    Sequence<const Scalar> past{};
-    Sequence<const double> targets{};
+    Batch<Scalar> batch{Sequence<const Scalar>{}};
     std::vector<std::uint32_t> keys{};
-    Buffer<Scalar> gathered{};
+    BatchScratch<Scalar> scratch{};
     internal::BatchPass<M> pass{};
     LossSum loss{};
-
-    Batch<Scalar> batch() const noexcept { return {past, targets, keys}; }
   };
 
   ShardedStepper(M& model, const AdamW& optimizer, Index shards, Communicator* ranks)
@@ -172,15 +161,28 @@ class ShardedStepper {
   template <class Value>
   static Sequence<const Value> samples_of(const Sequence<const Value>& x, Index first,
                                           Index count) noexcept {
+    if (!x.data) return x;
     return {
         x.data + first * x.sample_stride, x.inputs, x.steps, count, x.step_stride, x.sample_stride};
   }
 
-  /// past_of(first, count, scratch) gives the inputs of those samples of the batch.
-  template <class PastOf>
+  static Batch<Scalar> samples_of(const Batch<Scalar>& x, Index first, Index count) noexcept {
+    Batch<Scalar> part = x;
+    part.past = samples_of(x.past, first, count);
+    part.future = samples_of(x.future, first, count);
+    part.statics = samples_of(x.statics, first, count);
+    part.categories = samples_of(x.categories, first, count);
+    if (!x.lengths.empty())
+      part.lengths =
+          x.lengths.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+    return part;
+  }
+
+  /// inputs_of(first, count, scratch) gives the inputs of those samples of the batch.
+  template <class InputsOf>
   UpdateResult run(Index T, Index B, const Sequence<const double>& targets,
                    std::span<const std::uint32_t> keys, const Update& update,
-                   const PastOf& past_of) {
+                   const InputsOf& inputs_of) {
     const FloatModeGuard guard;
     check_ranks();
     const Task task = model_.task();
@@ -197,15 +199,16 @@ class ShardedStepper {
       part.keys.resize(static_cast<std::size_t>(part.count));
       for (Index b = 0; b < part.count; ++b)
         part.keys[static_cast<std::size_t>(b)] = sample_key(keys, part.first + b);
-      part.targets = samples_of(targets, part.first, part.count);
-      part.past = past_of(part.first, part.count, part.gathered);
-      part.loss = part.pass.forward(model_, task, part.batch(), update.dropout);
+      part.batch = inputs_of(part.first, part.count, part.scratch);
+      part.batch.targets = samples_of(targets, part.first, part.count);
+      part.batch.keys = part.keys;
+      part.loss = part.pass.forward(model_, task, part.batch, update.dropout);
     }
     const LossSum loss = add_losses();
     for (Index i = 0; i < own; ++i) {
       Part& part = parts_[static_cast<std::size_t>(i)];
       model_.zero_gradients();
-      if (part.count > 0) part.pass.backward(model_, part.batch(), loss.weight);
+      if (part.count > 0) part.pass.backward(model_, part.batch, loss.weight);
       if (shards_ > 1) add_gradients(i);
     }
     if (shards_ > 1) share_gradients();
@@ -283,7 +286,8 @@ class ShardedStepper {
   std::vector<Part> parts_;  ///< those of this rank
   std::vector<Buffer<Scalar>> sums_;
   Buffer<Scalar> received_;
-  Buffer<double> gathered_targets_, targets_;
+  BatchScratch<Scalar> scratch_;
+  Buffer<double> targets_;
   Index size_ = 0;  ///< values of all gradients
   bool checked_ranks_ = false;
 };

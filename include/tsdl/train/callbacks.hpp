@@ -225,6 +225,18 @@ class PlateauCallback final : public Callback {
   PlateauState plateau_;
 };
 
+class DecayCallback final : public Callback {
+ public:
+  explicit DecayCallback(const ExponentialDecay& options) : options_(options) { options_.check(); }
+  void on_epoch(TrainerState& state) override {
+    state.learning_rate = options_.next(state.epoch, state.learning_rate);
+  }
+  std::string key() const override { return "decay"; }
+
+ private:
+  ExponentialDecay options_;
+};
+
 class EarlyStoppingCallback final : public Callback {
  public:
   explicit EarlyStoppingCallback(const EarlyStopping& options) : options_(options) {
@@ -287,6 +299,10 @@ class ObserverCallback final : public Callback {
 template <class Trainer>
 std::unique_ptr<Callback> make_callback(const ReduceLROnPlateau& options, Trainer&) {
   return std::make_unique<internal::PlateauCallback>(options);
+}
+template <class Trainer>
+std::unique_ptr<Callback> make_callback(const ExponentialDecay& options, Trainer&) {
+  return std::make_unique<internal::DecayCallback>(options);
 }
 template <class Trainer>
 std::unique_ptr<Callback> make_callback(const EarlyStopping& options, Trainer&) {

@@ -1,4 +1,4 @@
-// A trained model on a set of windows: its predictions, and their metrics.
+// A trained model on a set of samples: its predictions, and their metrics.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "tsdl/core/float_mode.hpp"
-#include "tsdl/data/windows.hpp"
+#include "tsdl/data/samples.hpp"
 #include "tsdl/nn/model.hpp"
 #include "tsdl/task/metrics.hpp"
 
@@ -18,27 +18,27 @@ inline namespace TSDL_ABI {
 
 namespace internal {
 
-/// Windows per batch. Results do not depend on it, bit for bit.
+/// Samples per batch. Results do not depend on it, bit for bit.
 inline constexpr Index prediction_batch = 64;
 
 template <class M>
 struct PredictionWorkspace {
   typename M::Cache cache;
-  Buffer<typename M::Scalar> gathered;
-  Buffer<double> outputs, targets;
+  BatchScratch<typename M::Scalar> scratch;
+  Buffer<double> outputs;
 };
 
-/// Calls use(first, count, outputs) for consecutive batches of the windows from `begin` to before
+/// Calls use(first, count, outputs) for consecutive batches of the samples from `begin` to before
 /// `end`. The outputs are in double. Shapes: outputs [count][K], or [S][count][K] where every step
 /// has a target.
-template <class M, class Use>
-void for_each_batch(const M& model, const Windows<typename M::Scalar>& windows, Index begin,
-                    Index end, PredictionWorkspace<M>& workspace, const Use& use) {
+template <class M, class Set, class Use>
+void for_each_batch(const M& model, const Set& samples, Index begin, Index end,
+                    PredictionWorkspace<M>& workspace, const Use& use) {
   for (Index first = begin; first < end; first += prediction_batch) {
     const Index count = std::min(prediction_batch, end - first);
-    const auto outputs =
-        model.forward(windows.batch(first, count, workspace.gathered), workspace.cache, Pass{});
-    check_outputs(model, outputs, windows.length(), count);
+    const auto outputs = model.forward(
+        samples.inputs_of(Samples{first, count, {}}, workspace.scratch), workspace.cache, Pass{});
+    check_outputs(model, outputs, samples.length(), count);
     workspace.outputs.resize(outputs.size());
     for (Index i = 0; i < outputs.size(); ++i)
       workspace.outputs[i] = static_cast<double>(outputs.data()[i]);
@@ -46,19 +46,19 @@ void for_each_batch(const M& model, const Windows<typename M::Scalar>& windows, 
   }
 }
 
-/// The same for all windows.
-template <class M, class Use>
-void for_each_batch(const M& model, const Windows<typename M::Scalar>& windows,
-                    PredictionWorkspace<M>& workspace, const Use& use) {
-  for_each_batch(model, windows, Index{0}, windows.size(), workspace, use);
+/// The same for all samples.
+template <class M, class Set, class Use>
+void for_each_batch(const M& model, const Set& samples, PredictionWorkspace<M>& workspace,
+                    const Use& use) {
+  for_each_batch(model, samples, Index{0}, samples.size(), workspace, use);
 }
 
 /// for_each_batch as an object, to be replaced where the batches are shared between processes.
 struct EachBatchHere {
-  template <class M, class Use>
-  void operator()(const M& model, const Windows<typename M::Scalar>& windows,
-                  PredictionWorkspace<M>& workspace, const Use& use) const {
-    for_each_batch(model, windows, workspace, use);
+  template <class M, class Set, class Use>
+  void operator()(const M& model, const Set& samples, PredictionWorkspace<M>& workspace,
+                  const Use& use) const {
+    for_each_batch(model, samples, workspace, use);
   }
 };
 
@@ -73,30 +73,35 @@ inline void decode_last(const Task& task, const Buffer<double>& outputs, Index c
 
 /// The prediction of the model's task for every window: the probability of class 1 or of each
 /// class, or numbers or quantiles in the units of the targets. Where every step has a target, the
-/// prediction of the last step. Shapes: task()->predictions() x N.
-/// Throws: ShapeError when the windows have another number of inputs than the model.
-template <Model M>
-Matrix<double> predict(const M& model, const Windows<typename M::Scalar>& windows) {
+/// prediction of the last step. Of normalised windows of a panel, in the columns' own units.
+/// Shapes: task()->predictions() x N.
+/// Throws: ShapeError when the samples have another number of inputs than the model.
+template <Model M, SampleSet Set>
+Matrix<double> predict(const M& model, const Set& samples) {
   const FloatModeGuard guard;
   const Task task = model.task();
   task.check_outputs(model.outputs());
-  Matrix<double> result(task->predictions(), windows.size());
+  Matrix<double> result(task->predictions(), samples.size());
   internal::PredictionWorkspace<M> workspace;
   internal::for_each_batch(
-      model, windows, workspace, [&](Index first, Index count, const Buffer<double>& outputs) {
+      model, samples, workspace, [&](Index first, Index count, const Buffer<double>& outputs) {
         internal::decode_last(task, outputs, count, result.data() + first * result.rows());
+        if constexpr (requires { samples.restore(Index{}, std::span<double>()); })
+          for (Index b = first; b < first + count; ++b)
+            samples.restore(
+                b, {result.data() + b * result.rows(), static_cast<std::size_t>(result.rows())});
       });
   return result;
 }
 
 /// The predicted class of each window: the class of the largest probability or, of one probability,
 /// class 1 from 0.5 on. Throws: OptionError when the model's targets are numbers; as predict.
-template <Model M>
-std::vector<Index> predicted_classes(const M& model, const Windows<typename M::Scalar>& windows) {
+template <Model M, SampleSet Set>
+std::vector<Index> predicted_classes(const M& model, const Set& samples) {
   if (model.task()->classes() == 0)
     throw OptionError("predicted_classes: a task of kind ", model.task()->describe().kind,
                       " has no classes");
-  const Matrix<double> p = predict(model, windows);
+  const Matrix<double> p = predict(model, samples);
   std::vector<Index> classes;
   for (Index i = 0; i < p.cols(); ++i) {
     const double* column = p.data() + i * p.rows();
@@ -108,66 +113,66 @@ std::vector<Index> predicted_classes(const M& model, const Windows<typename M::S
 
 namespace internal {
 
-/// The loss of a task on training windows. Batches whose loss is not finite are left out, as a
+/// The loss of a task on training samples. Batches whose loss is not finite are left out, as a
 /// Trainer skips their steps; NaN when there is no other.
-template <class M, class EachBatch = EachBatchHere>
-double training_loss(const M& model, const Windows<typename M::Scalar>& windows, const Task& task,
+template <class M, class Set, class EachBatch = EachBatchHere>
+double training_loss(const M& model, const Set& samples, const Task& task,
                      PredictionWorkspace<M>& workspace, const EachBatch& each_batch = {}) {
   const FloatModeGuard guard;
-  const Index S = target_steps(model, windows.length());
+  const Index S = target_steps(model, samples.length());
   LossSum total;
   std::vector<double> dense;
-  each_batch(model, windows, workspace,
-             [&](Index first, Index count, const Buffer<double>& outputs) {
-               const auto targets = windows.batch_targets(first, count, S, workspace.targets);
-               dense.resize(static_cast<std::size_t>(S * count * targets.inputs));
-               copy_dense(targets, dense.data());
-               const LossSum loss = task->loss(outputs.data(), dense.data(), S * count, nullptr);
-               if (is_finite(loss.sum)) total += loss;
-             });
+  each_batch(
+      model, samples, workspace, [&](Index first, Index count, const Buffer<double>& outputs) {
+        const auto targets = samples.targets_of(Samples{first, count, {}}, S, workspace.scratch);
+        dense.resize(static_cast<std::size_t>(S * count * targets.inputs));
+        copy_dense(targets, dense.data());
+        const LossSum loss = task->loss(outputs.data(), dense.data(), S * count, nullptr);
+        if (is_finite(loss.sum)) total += loss;
+      });
   return total.mean();
 }
 
 }  // namespace internal
 
-/// The loss and the figures of a task on windows with known targets. The loss is over all steps
+/// The loss and the figures of a task on samples with known targets. The loss is over all steps
 /// that have a target, the figures are over each window's last step.
-/// Throws: ShapeError, DataError when windows or targets do not fit; OptionError when the model's
+/// Throws: ShapeError, DataError when samples or targets do not fit; OptionError when the model's
 /// outputs do not fit the task.
-template <Model M, class EachBatch = internal::EachBatchHere>
-Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows, const Task& task,
+template <Model M, SampleSet Set, class EachBatch = internal::EachBatchHere>
+Metrics evaluate(const M& model, const Set& samples, const Task& task,
                  internal::PredictionWorkspace<M>& workspace, const EachBatch& each_batch = {}) {
   const FloatModeGuard guard;
   task.check_outputs(model.outputs());
-  const Index S = target_steps(model, windows.length()), P = task->predictions();
+  const Index S = target_steps(model, samples.length()), P = task->predictions();
   LossSum total;
-  std::vector<double> predictions(static_cast<std::size_t>(windows.size() * P)), dense;
-  each_batch(model, windows, workspace,
-             [&](Index first, Index count, const Buffer<double>& outputs) {
-               const auto targets = windows.batch_targets(first, count, S, workspace.targets);
-               dense.resize(static_cast<std::size_t>(S * count * targets.inputs));
-               copy_dense(targets, dense.data());
-               task.check_targets(dense, targets.inputs, S * count);
-               total += task->loss(outputs.data(), dense.data(), S * count, nullptr);
-               internal::decode_last(task, outputs, count, predictions.data() + first * P);
-             });
+  std::vector<double> predictions(static_cast<std::size_t>(samples.size() * P)), dense;
+  each_batch(
+      model, samples, workspace, [&](Index first, Index count, const Buffer<double>& outputs) {
+        const auto targets = samples.targets_of(Samples{first, count, {}}, S, workspace.scratch);
+        dense.resize(static_cast<std::size_t>(S * count * targets.inputs));
+        copy_dense(targets, dense.data());
+        task.check_targets(dense, targets.inputs, S * count);
+        total += task->loss(outputs.data(), dense.data(), S * count, nullptr);
+        internal::decode_last(task, outputs, count, predictions.data() + first * P);
+      });
   Metrics result;
-  if (windows.empty()) return result;
-  result = task->measure(predictions, windows.targets());
+  if (samples.empty()) return result;
+  result = task->measure(predictions, samples.targets());
   result.loss = total.mean();
   return result;
 }
 
-template <Model M>
-Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows, const Task& task) {
+template <Model M, SampleSet Set>
+Metrics evaluate(const M& model, const Set& samples, const Task& task) {
   internal::PredictionWorkspace<M> workspace;
-  return evaluate(model, windows, task, workspace);
+  return evaluate(model, samples, task, workspace);
 }
 
 /// evaluate() by the model's own task.
-template <Model M>
-Metrics evaluate(const M& model, const Windows<typename M::Scalar>& windows) {
-  return evaluate(model, windows, model.task());
+template <Model M, SampleSet Set>
+Metrics evaluate(const M& model, const Set& samples) {
+  return evaluate(model, samples, model.task());
 }
 
 }  // namespace TSDL_ABI

@@ -5,7 +5,7 @@
 // spread/sharded_stepper.hpp shares updates between processes. For updates elsewhere, write another
 // class with the same members. A stepper may also have the member
 //
-//   each_batch(windows, workspace, use)    as internal::for_each_batch of train/predict.hpp
+//   each_batch(set, workspace, use)    as internal::for_each_batch of train/predict.hpp
 //
 // which then makes the outputs for the losses at an epoch's end.
 #pragma once
@@ -18,19 +18,13 @@
 #include "tsdl/core/batch.hpp"
 #include "tsdl/core/buffer.hpp"
 #include "tsdl/core/float_mode.hpp"
-#include "tsdl/data/windows.hpp"
+#include "tsdl/data/samples.hpp"
 #include "tsdl/nn/model.hpp"
 #include "tsdl/optim/adamw.hpp"
 #include "tsdl/optim/clip.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
-
-/// Which samples of a set of windows an update uses.
-struct Samples {
-  Index first = 0, count = 0;       ///< windows first, first + 1, ...
-  std::span<const Index> chosen{};  ///< if not empty, these windows instead
-};
 
 /// The settings of an update.
 struct Update {
@@ -122,16 +116,10 @@ class LocalStepper {
   LocalStepper(const LocalStepper&) = delete;
   LocalStepper& operator=(const LocalStepper&) = delete;
 
-  /// Makes one update on `samples` of `windows`.
-  UpdateResult step(const Windows<Scalar>& windows, const Samples& samples, const Update& update) {
-    const Index S = target_steps(model_, windows.length());
-    if (samples.chosen.empty())
-      return step({windows.batch(samples.first, samples.count, gathered_),
-                   windows.batch_targets(samples.first, samples.count, S, gathered_targets_)},
-                  update);
-    return step({windows.gather(samples.chosen, gathered_),
-                 windows.gather_targets(samples.chosen, S, gathered_targets_)},
-                update);
+  /// Makes one update on `samples` of a set.
+  template <SampleSet Set>
+  UpdateResult step(const Set& set, const Samples& samples, const Update& update) {
+    return step(batch_of(set, samples, target_steps(model_, set.length()), scratch_), update);
   }
 
   /// Makes one update on your own batch. Allocates: nothing after the first call with the largest
@@ -153,8 +141,7 @@ class LocalStepper {
   M& model_;
   Optimizer<Scalar> optimizer_;
   internal::BatchPass<M> pass_;
-  Buffer<Scalar> gathered_;
-  Buffer<double> gathered_targets_;
+  BatchScratch<Scalar> scratch_;
 };
 
 }  // namespace TSDL_ABI

@@ -15,6 +15,7 @@
 #include "tsdl/core/archive.hpp"
 #include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/random.hpp"
+#include "tsdl/data/samples.hpp"
 #include "tsdl/data/windows.hpp"
 #include "tsdl/optim/adamw.hpp"
 #include "tsdl/train/callbacks.hpp"
@@ -114,7 +115,8 @@ class Trainer {
   /// weights that it began with.
   /// Throws: Error when the run has already ended; ShapeError, DataError when windows or targets do
   /// not fit the model; what a callback throws.
-  History fit(const Windows<Scalar>& train, const Windows<Scalar>& validation = {}) {
+  template <SampleSet Set = Windows<Scalar>>
+  History fit(const Set& train, const std::type_identity_t<Set>& validation = {}) {
     const FloatModeGuard guard;
     if (ended_)
       throw Error("Trainer: this run has ended (", to_string(state_.status), " after ",
@@ -210,20 +212,27 @@ class Trainer {
           "sizes");
   }
 
-  void check_windows(const Windows<Scalar>& windows, const char* part) const {
+  template <class Set>
+  void check_windows(const Set& windows, const char* part) const {
     const M& model = stepper_.model();
     if (windows.empty()) throw DataError("Trainer: there are no ", part, " windows");
     if (windows.inputs() != model.inputs())
       throw ShapeError("Trainer: windows with ", windows.inputs(), " inputs for a model of ",
                        model.inputs());
     const Index S = tsdl::target_steps(model, windows.length());
-    Buffer<double> scratch;
+    // Of classes all targets at once: a task may ask what they have together.
+    const Task task = this->task();
+    const Index at_once = task->classes() > 0 ? windows.size() : internal::prediction_batch;
+    BatchScratch<Scalar> scratch;
     std::vector<double> targets;
     for (Index i = 0; i < windows.size(); ++i) {
-      const auto one = windows.batch_targets(i, 1, S, scratch);
+      const auto one = windows.targets_of(Samples{i, 1, {}}, S, scratch);
       targets.insert(targets.end(), one.data, one.data + S * one.inputs);
+      if ((i + 1) % at_once != 0 && i + 1 < windows.size()) continue;
+      task.check_targets(targets, windows.target_count(),
+                         std::ssize(targets) / windows.target_count());
+      targets.clear();
     }
-    task().check_targets(targets, windows.target_count(), S * windows.size());
   }
 
   Update update() const noexcept {
@@ -247,7 +256,8 @@ class Trainer {
     return result.loss;
   }
 
-  void run_epoch(const Windows<Scalar>& train) {
+  template <class Set>
+  void run_epoch(const Set& train) {
     state_.windows_done = 0;
     state_.windows_in_epoch = train.size();
     state_.epoch_loss = {};
@@ -299,7 +309,8 @@ class Trainer {
     return samples;
   }
 
-  void finish_epoch(const Windows<Scalar>& train, const Windows<Scalar>& validation) {
+  template <class Set>
+  void finish_epoch(const Set& train, const Set& validation) {
     EpochRecord record;
     record.epoch = ++state_.epoch;
     record.learning_rate = state_.learning_rate;
@@ -340,8 +351,8 @@ class Trainer {
   }
 
   /// internal::for_each_batch, by the stepper where it shares the batches between processes.
-  template <class Use>
-  void make_outputs(const Windows<Scalar>& windows, internal::PredictionWorkspace<M>& workspace,
+  template <class Set, class Use>
+  void make_outputs(const Set& windows, internal::PredictionWorkspace<M>& workspace,
                     const Use& use) {
     if constexpr (requires { stepper_.each_batch(windows, workspace, use); })
       stepper_.each_batch(windows, workspace, use);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -68,6 +69,8 @@ struct DirectionCache {
   SharedColumns columns;     ///< of the input, when its projections are computed ahead
   Index first_column = 0;    ///< where these columns begin in the projection
   bool shared = false;       ///< several (t, b) share a column, hence a term of dW_ih
+  Buffer<Index> lengths;     ///< of each sample; empty: all T
+  Index cell_blocks = 1;     ///< blocks of cells a tile
   Buffer<Scalar> saved, cells, initial_cells, h0, dh, dc, dweights, dbias, projection, dcolumns;
 
   /// Decides whether the input's projections are computed ahead of the steps: where columns are
@@ -78,9 +81,21 @@ struct DirectionCache {
     shared = whole && of_x.count < extent.T * extent.B;
     columns = shared || (whole && extent.B < register_rows) ? of_x : SharedColumns{};
   }
-  /// The index of the block of cells of one tile and step. Without training, a tile has one block.
+  /// Chooses the number of blocks of cells that a tile has: one for each step in training, and
+  /// otherwise one, or two in turns, so that the cells of samples that have ended can stay.
+  void choose_cell_blocks() noexcept {
+    cell_blocks = training ? extent.steps : lengths.empty() ? Index{1} : Index{2};
+  }
+  /// The index of the block of cells of one tile and step.
   Index cells_block(Index tile, Index s) const noexcept {
-    return training ? tile * extent.steps + s : tile;
+    return tile * cell_blocks + s % cell_blocks;
+  }
+  /// The samples of a tile for which time t is no padding.
+  Index live_samples(Index tile, Index t) const noexcept {
+    const Index samples = extent.samples(tile);
+    if (lengths.empty()) return samples;
+    const Index* length = lengths.data() + extent.first(tile);
+    return std::count_if(length, length + samples, [&](Index n) { return t < n; });
   }
 };
 
@@ -125,6 +140,8 @@ struct StackCache {
   };
   std::vector<Layer> layers;
   Buffer<Scalar> upstream;  ///< the gradient of the top layer's output, padded
+  Buffer<Index> lengths;    ///< of each sample; empty: all T
+  Buffer<Scalar> input;     ///< x with zeros for padded steps, in training with lengths
   StackShape shape;         ///< of the stack that ran the last forward
   Index T = 0, B = 0;
   Steps steps = Steps::all;
@@ -135,15 +152,33 @@ struct StackCache {
   /// The input of layer l: x, or the outputs of layer l - 1, `width` values a column, after dropout
   /// in training.
   Sequence<const Scalar> input_of(const Sequence<const Scalar>& x, Index l, Index width) const {
-    if (l == 0) return x;
+    if (l == 0 && input.empty()) return x;
+    if (l == 0) return Sequence<const Scalar>::dense(input.data(), x.inputs, T, B);
     const Layer& below = layers[static_cast<std::size_t>(l - 1)];
     return Sequence<const Scalar>::dense((dropped ? below.dropped : below.output).data(), width, T,
                                          B);
   }
+  /// Keeps the lengths of a pass over x, none where all are T. In training x is copied with zeros
+  /// in its padding, because weight gradients are products over all steps.
+  void set_lengths(std::span<const Index> its_lengths, const Sequence<const Scalar>& x,
+                   bool training) {
+    const bool any = std::any_of(its_lengths.begin(), its_lengths.end(),
+                                 [&](Index length) { return length < x.steps; });
+    lengths.resize(any ? x.batch : 0);
+    std::copy_n(its_lengths.begin(), lengths.size(), lengths.begin());
+    input.resize(any && training ? x.steps * x.batch * x.inputs : 0);
+    Scalar* to = input.data();
+    for (Index t = 0; t < x.steps && !input.empty(); ++t)
+      for (Index b = 0; b < x.batch; ++b, to += x.inputs)
+        if (t < lengths[b])
+          std::copy_n(x.column(t, b), x.inputs, to);
+        else
+          std::fill_n(to, x.inputs, Scalar{0});
+  }
   /// The number of steps that direction d of layer l must run.
   Index live_steps(Index l, Index d) const noexcept {
     const bool only_first = l + 1 == shape.layers && d == 1 && steps == Steps::last && !want_h_n;
-    return only_first ? 1 : T;
+    return only_first && lengths.empty() ? 1 : T;
   }
 };
 
@@ -166,26 +201,36 @@ void drop_outputs(StackCache<Scalar>& cache, Index l, double p,
   });
 }
 
+/// Whether a gradient that enters at `steps` enters direction d of a sample of `length` steps at
+/// time t.
+inline bool enters(Steps steps, Index t, Index d, Index length) noexcept {
+  if (steps == Steps::all) return t < length;
+  return t == (steps == Steps::each_direction_end && d == 1 ? 0 : length - 1);
+}
+
 /// Copies the gradient of a stack's output into aligned, padded columns: one per sample, or one per
-/// (t, b). The result has no data if there is no gradient.
+/// (t, b) where each step has its own or samples have lengths; then columns that it does not enter
+/// are 0. The result has no data if there is no gradient.
 template <class Scalar>
 Sequence<const Scalar> padded_upstream(StackCache<Scalar>& cache,
                                        const BackwardOptions<Scalar>& options, Index D, Index H,
                                        Index Hp) {
   if (!options.dy.data) return {};
   const bool per_step = options.steps == Steps::all && options.dy.step_stride != 0;
-  const Index steps = per_step ? cache.T : 1, column = D * Hp;
+  const bool masked = !cache.lengths.empty();
+  const Index steps = per_step || masked ? cache.T : 1, column = D * Hp;
   cache.upstream.assign(steps * cache.B * column, Scalar{0});
   for (Index t = 0; t < steps; ++t)
     for (Index b = 0; b < cache.B; ++b)
       for (Index d = 0; d < D; ++d)
-        std::copy_n(options.dy.column(t, b) + d * H, H,
-                    cache.upstream.data() + ((t * cache.B + b) * D + d) * Hp);
+        if (!masked || enters(options.steps, t, d, cache.lengths[b]))
+          std::copy_n(options.dy.column(per_step ? t : 0, b) + d * H, H,
+                      cache.upstream.data() + ((t * cache.B + b) * D + d) * Hp);
   return {cache.upstream.data(),
           column,
           cache.T,
           cache.B,
-          per_step ? cache.B * column : Index{0},
+          steps > 1 ? cache.B * column : Index{0},
           column};
 }
 

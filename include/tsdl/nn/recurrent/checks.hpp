@@ -2,6 +2,8 @@
 // what was given and, if an option is the cause, which option.
 #pragma once
 
+#include <span>
+
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/nn/recurrent/cache.hpp"
@@ -25,6 +27,21 @@ void check_input(const char* name, const Sequence<const Scalar>& x, const StackS
   const Index samples = x.batch > most_values ? most_values : x.batch + Extent::most_samples;
   if (saturated_product(x.steps, samples, shape.widest(slots)) > most_values)
     throw ShapeError(name, "::forward: T = ", x.steps, ", B = ", x.batch, ": no memory holds that");
+}
+
+/// Throws: ShapeError when there are lengths, but not one for each of B samples, or one is not 1 to
+/// T.
+inline void check_lengths(const char* name, std::span<const Index> lengths, Index T, Index B) {
+  if (lengths.empty()) return;
+  if (std::ssize(lengths) != B)
+    throw ShapeError(name, "::forward: lengths: expected one for each of ", B, " samples, got ",
+                     lengths.size());
+  for (Index b = 0; b < B; ++b) {
+    const Index length = lengths[static_cast<std::size_t>(b)];
+    if (length < 1 || length > T)
+      throw ShapeError(name, "::forward: lengths: expected 1 to T = ", T, ", got ", length,
+                       " for sample ", b);
+  }
 }
 
 /// Throws: Error when no forward has filled the cache; ShapeError when that of another stack did.

@@ -48,6 +48,7 @@ class RecurrentEncoder : public RecurrentStack<Cell> {
   using typename Stack::Cache;
   using typename Stack::Scalar;
   using NetworkOptions = ClassifierOptions;
+  static constexpr bool takes_lengths = true;
 
   /// Draws initial weights from the seed. Throws: ShapeError, OptionError when an option is out of
   /// range.
@@ -113,6 +114,7 @@ class RecurrentEncoder : public RecurrentStack<Cell> {
     options.training = pass.pass.training;
     options.dropout = pass.pass.dropout;
     options.keys = pass.keys;
+    options.lengths = pass.lengths;
     Stack::forward(x, cache, options);
     return this->encoded(cache);
   }

@@ -10,9 +10,19 @@
 // distinct columns than T * B. W_ih x is then computed once per column (the projection), and dW_ih
 // is one product over columns, after the da of each column have been summed. A projection has the
 // same bits whether it is computed ahead of the steps or within a step.
+//
+// Where samples have lengths, a tile runs their padded steps along with the others' own, and the
+// results are then replaced:
+//
+//   forward    h = 0 (in reverse h0, until all steps have run)    c = c_prev
+//   backward   da = 0    dh_prev = dh    dc_prev = dc
+//
+// so that the reverse direction begins at a sample's own last step, with its initial state.
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <span>
 
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/kernels/cell.hpp"
@@ -39,20 +49,23 @@ class RecurrentLayer : public LayerWeights<Cell> {
 
   /// Sizes the cache for a pass over x and clears the initial state. Allocates: when the cache must
   /// grow.
-  void prepare(Cache& cache, const Sequence<const Scalar>& x, Extent extent, bool training) const {
+  void prepare(Cache& cache, const Sequence<const Scalar>& x, Extent extent,
+               std::span<const Index> lengths, bool training) const {
     cache.extent = extent;
+    cache.lengths.resize(std::ssize(lengths));
+    std::copy(lengths.begin(), lengths.end(), cache.lengths.begin());
     cache.choose_columns(shared_columns(x), kernels::register_rows);
     // Leave room for small batches after a large one: they project ahead.
     const Index small = extent.T * std::min(extent.B, kernels::register_rows - 1);
     cache.projection.resize(std::max(cache.columns.count, small) * panels() * gate_width);
     cache.training = training;
+    cache.choose_cell_blocks();
     cache.has_initial = false;
     const Index state = extent.tile() * panels() * W;  // of one tile, one step
-    const Index blocks = extent.tiles() * (training ? extent.steps : Index{1});
-    cache.cells.resize(blocks * state * Cell::cell_vectors);
+    cache.cells.resize(extent.tiles() * cache.cell_blocks * state * Cell::cell_vectors);
     cache.initial_cells.assign(extent.tiles() * state * Cell::cell_vectors, Scalar{0});
     cache.h0.assign(extent.B * padded_hidden(), Scalar{0});
-    if (training) cache.saved.resize(blocks * state * Cell::slots);
+    if (training) cache.saved.resize(extent.tiles() * extent.steps * state * Cell::slots);
   }
 
   /// Sets the state before the first step. Shapes: h0, c0 B x H, dense; either may be null.
@@ -129,12 +142,27 @@ class RecurrentLayer : public LayerWeights<Cell> {
       step.projected = cache.projection.data() +
                        (cache.first_column + cache.columns.at(t, b)) * panels() * gate_width;
     step.h = y.column(t, b);
+    step.from_zero = s == 0 && !cache.has_initial;
     set_previous(step, cache, y, s, b);
     step.cells_prev = s == 0 ? cache.initial_cells.data() + tile * block
                              : cache.cells.data() + cache.cells_block(tile, s - 1) * block;
     step.cells = cache.cells.data() + cache.cells_block(tile, s) * block;
     step.saved = cache.training ? saved(cache, tile, s) : nullptr;
-    Cell::forward(step);
+    const Index live = cache.live_samples(tile, t);
+    if (live > 0) Cell::forward(step);
+    if (live < step.samples) pass_padding(step, cache, b, t);
+  }
+
+  /// In reverse, the column past a sample's end holds h0 while steps run, and zeros otherwise.
+  void set_padding(const Cache& cache, const Sequence<Scalar>& y, bool to_h0) const noexcept {
+    if (!is_reverse() || !cache.has_initial) return;
+    const Index Hp = padded_hidden();
+    for (Index b = 0; b < cache.lengths.size(); ++b)
+      for (Index t = cache.lengths[b]; t < cache.extent.T; ++t)
+        if (to_h0)
+          std::copy_n(cache.h0.data() + b * Hp, Hp, y.column(t, b));
+        else
+          std::fill_n(y.column(t, b), Hp, Scalar{0});
   }
 
   /// Writes the state after the last step. Shapes: h, c B x H, dense; either may be null.
@@ -144,9 +172,11 @@ class RecurrentLayer : public LayerWeights<Cell> {
     const Index block = state_block(cache) * Cell::cell_vectors;
     for (Index b = 0; b < e.B; ++b) {
       const Index tile = b / e.tile_size;
+      const Index last = time(e, e.steps - 1) -
+                         (is_reverse() ? 0 : e.T - sample_length(cache.lengths.span(), b, e.T));
       const Scalar* cells = cache.cells.data() + cache.cells_block(tile, e.steps - 1) * block;
       for (Index unit = 0; unit < hidden(); ++unit) {
-        if (h) h[b * hidden() + unit] = y.column(time(e, e.steps - 1), b)[unit];
+        if (h) h[b * hidden() + unit] = y.column(last, b)[unit];
         const Index inside = cell_offset(cache, b, unit) - tile * panels() * e.tile();
         if (Cell::cell_vectors > 0 && c)
           c[b * hidden() + unit] = cells[inside * Cell::cell_vectors * W + unit % W];
@@ -173,10 +203,11 @@ class RecurrentLayer : public LayerWeights<Cell> {
   }
 
   /// Runs all steps of one tile backward and replaces the saved gates by da. y: this direction's
-  /// output. dy: the gradient of y at times in [from, to); it is zero at other times.
+  /// output. dy: the gradient of y at times in [from, to); it is zero at other times. Without
+  /// `to_initial` the gradient of the initial state is not computed.
   void backward_tile(Cache& cache, const Sequence<const Scalar>& y,
-                     const Sequence<const Scalar>& dy, Index from, Index to,
-                     Index tile) const noexcept {
+                     const Sequence<const Scalar>& dy, Index from, Index to, Index tile,
+                     bool to_initial) const noexcept {
     const Extent& e = cache.extent;
     const Index b = e.first(tile), Hp = padded_hidden();
     const Index block = state_block(cache) * Cell::cell_vectors;
@@ -196,9 +227,20 @@ class RecurrentLayer : public LayerWeights<Cell> {
       step.cells = cache.cells.data() + cache.cells_block(tile, s) * block;
       step.cells_prev = s == 0 ? cache.initial_cells.data() + tile * block
                                : cache.cells.data() + cache.cells_block(tile, s - 1) * block;
+      const Index live = cache.live_samples(tile, t);
+      if (live == 0) {
+        std::fill_n(step.saved, state_block(cache) * Cell::slots, Scalar{0});
+        continue;
+      }
       Cell::backward(step);
+      if (s == 0 && !to_initial) return;
       // dh_prev = W_hh^T da, plus what the cell left in dh if h_prev also enters h directly
-      constexpr auto start = Cell::h_enters ? kernels::Start::previous : kernels::Start::zero;
+      auto start = Cell::h_enters ? kernels::Start::previous : kernels::Start::zero;
+      if (!Cell::h_enters && live < step.samples) {  // dh of the padded samples stays
+        start = kernels::Start::previous;
+        for (Index i = 0; i < step.samples; ++i)
+          if (t < cache.lengths[b + i]) std::fill_n(step.dh + i * Hp, Hp, Scalar{0});
+      }
       kernels::multiply(start, step.dh, Hp, gate_rows(cache, tile, s, Packs::first_h_slot),
                         packs().weights_hh_transposed.data(), static_cast<const Scalar*>(nullptr),
                         step.samples, Hp);
@@ -228,6 +270,28 @@ class RecurrentLayer : public LayerWeights<Cell> {
   }
 
  private:
+  /// Replaces what step computed for the samples from b on that have no time t.
+  void pass_padding(const kernels::ForwardStep<Scalar>& step, const Cache& cache, Index b,
+                    Index t) const noexcept {
+    const Index width = (step.panels - step.first_panel) * W, first = step.first_panel * W;
+    for (Index i = 0; i < step.samples; ++i) {
+      if (t < cache.lengths[b + i]) continue;
+      Scalar* h = step.h + i * step.h_stride + first;
+      if (is_reverse() && cache.has_initial)
+        std::copy_n(cache.h0.data() + (b + i) * padded_hidden() + first, width, h);
+      else
+        std::fill_n(h, width, Scalar{0});
+      for (Index p = step.first_panel; p < step.panels; ++p) {
+        const Index unit = (p * step.tile + i) * W;
+        std::copy_n(step.cells_prev + unit * Cell::cell_vectors, W * Cell::cell_vectors,
+                    step.cells + unit * Cell::cell_vectors);
+        for (Index slot = 0; step.saved && slot < Cell::slots; ++slot)
+          std::fill_n(step.saved + (unit * Cell::slots) + slot * W, W,
+                      static_cast<Scalar>(Cell::passing[static_cast<std::size_t>(slot)]));
+      }
+    }
+  }
+
   /// Sets h_prev to the state before step s, for the samples from b on.
   template <class Step>
   void set_previous(Step& step, const Cache& cache, const Sequence<const Scalar>& y, Index s,

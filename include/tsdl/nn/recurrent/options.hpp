@@ -68,6 +68,11 @@ struct ForwardOptions {
   const Scalar* h0 = nullptr;             ///< L * D x B x H, as in PyTorch; null: zeros
   const Scalar* c0 = nullptr;             ///< as h0; only for a cell with a cell state
   std::span<const std::uint32_t> keys{};  ///< one per sample, for dropout (core/batch.hpp)
+  /// The steps of each sample, 1 to T; empty: all T. As PyTorch's pack_padded_sequence and
+  /// pad_packed_sequence: outputs of padded steps are 0, the reverse direction begins at a sample's
+  /// own last step, and h_n and c_n are those at its own end. What stands in the padding of x does
+  /// not matter.
+  std::span<const Index> lengths{};
 };
 
 /// Upstream gradients in, input gradients out. A null gradient in is zero; a null gradient out is
@@ -76,12 +81,12 @@ template <class Scalar>
 struct BackwardOptions {
   /// dL/d output: columns of D * H values over (t, b). For Steps::last and
   /// Steps::each_direction_end there is one column per sample. A step_stride of 0 sends the same
-  /// gradient into every step.
+  /// gradient into every step. Columns of padded steps are not read.
   Sequence<const Scalar> dy{};
   Steps steps = Steps::all;
   const Scalar* dh_n = nullptr;  ///< L * D x B x H
   const Scalar* dc_n = nullptr;  ///< dc_n, dc0: only for a cell with a cell state
-  Sequence<Scalar> dx{};         ///< dense, T x B x I
+  Sequence<Scalar> dx{};         ///< dense, T x B x I; 0 in padded steps
   Scalar* dh0 = nullptr;         ///< L * D x B x H
   Scalar* dc0 = nullptr;
 

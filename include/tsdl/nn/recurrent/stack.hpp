@@ -6,7 +6,9 @@
 // direction runs one step, t = T - 1, and the gradient of its recurrent weights is exactly zero.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,6 +24,7 @@
 #include "tsdl/nn/recurrent/checks.hpp"
 #include "tsdl/nn/recurrent/layer.hpp"
 #include "tsdl/nn/recurrent/options.hpp"
+#include "tsdl/nn/recurrent/run_layer.hpp"
 #include "tsdl/nn/recurrent/weight_gradient.hpp"
 
 namespace tsdl {
@@ -64,6 +67,8 @@ class RecurrentStack {
 
   /// One layer in one direction; its packs are current after repack().
   const Layer& layer(Index l, Index d = 0) const noexcept { return at(l, d); }
+  /// The same for a caller that adds to its gradients, and changes no values.
+  Layer& layer_gradients(Index l, Index d = 0) noexcept { return at(l, d); }
 
   /// Calls f(Parameter&) for each tensor in PyTorch's order. Call repack() afterwards, or use
   /// update() (nn/module.hpp) instead. A const stack hands out const parameters.
@@ -104,12 +109,14 @@ class RecurrentStack {
   /// Runs the stack over x, which must stay alive and unchanged until backward has run. Afterwards
   /// encoded(), output() and final_state() read the cache. Shapes: x I x T x B.
   /// Allocates: when the cache must grow. Safe to call concurrently with separate caches.
-  /// Throws: ShapeError when x has no steps, no samples or another number of inputs; OptionError
-  /// when dropout has no key; Error when parameters were visited and not repacked.
+  /// Throws: ShapeError when x has no steps, no samples or another number of inputs, or lengths are
+  /// not one for each sample, 1 to T; OptionError when dropout has no key; Error when parameters
+  /// were visited and not repacked.
   void forward(const Sequence<const Scalar>& x, Cache& cache, const Forward& options = {}) const {
     check_packed();
     internal::check_input(Cell::name, x, shape(), Cell::slots * Layer::W);
     internal::check_cell_state<Cell>("forward", "c0", options.c0);
+    internal::check_lengths(Cell::name, options.lengths, x.steps, x.batch);
     if (drops(options)) internal::check_dropout_key(options.dropout);
     const FloatModeGuard guard;
     prepare(cache, x, options);
@@ -128,9 +135,11 @@ class RecurrentStack {
   Encoded<Scalar> encoded(const Cache& cache) const {
     internal::check_cache(Cell::name, "encoded", cache, shape());
     const Index D = directions();
-    return {
+    Encoded<Scalar> y(
         Sequence<const Scalar>::dense(cache.layers.back().output.data(), width(), cache.T, cache.B),
-        D, options_.hidden_size, width() / D, 1};
+        D, options_.hidden_size, width() / D, 1);
+    y.lengths = cache.lengths.span();
+    return y;
   }
 
   /// The output of the top layer: H values of direction d at (t, b), valid at the steps requested.
@@ -188,6 +197,7 @@ class RecurrentStack {
     for (Index l = L; l-- > 0;) {
       auto& saved = cache.layers[static_cast<std::size_t>(l)];
       const bool top = l + 1 == L;
+      set_padding(cache, l, true);
       for (Index d = 0; d < D; ++d) {
         const Index state = (l * D + d) * B * H;
         at(l, d).start_backward(saved.direction[d], internal::offset(options.dh_n, state),
@@ -198,11 +208,12 @@ class RecurrentStack {
       internal::parallel_for(D * extent.tiles(), work, [&](Index task) noexcept {
         const FloatModeGuard task_guard;
         const Index d = task % D, tile = task / D;
-        const auto [from, to] = top ? options.entry(T, d) : std::pair<Index, Index>{0, T};
+        const bool some = top && (!dy.data || cache.lengths.empty());
+        const auto [from, to] = some ? options.entry(T, d) : std::pair<Index, Index>{0, T};
         Sequence<const Scalar> above = dy;
         above.data = dy.data ? dy.data + d * Hp : nullptr;
         at(l, d).backward_tile(saved.direction[d], columns(saved.output, T, B, d), above, from, to,
-                               tile);
+                               tile, options.dh0 != nullptr);
       });
       for (Index d = 0; d < D; ++d) {
         const Index state = (l * D + d) * B * H;
@@ -210,6 +221,7 @@ class RecurrentStack {
                                   internal::offset(options.dc0, state));
       }
       add_weight_gradients(saved, cache.input_of(x, l, width()), l, T, B);
+      set_padding(cache, l, false);
       if (l > 0) {
         saved.dinput.resize(T * B * width());
         const auto dinput = Sequence<Scalar>::dense(saved.dinput.data(), width(), T, B);
@@ -253,6 +265,7 @@ class RecurrentStack {
     cache.want_h_n = options.want_h_n;
     cache.dropped = drops(options);
     cache.ready = options.training;
+    cache.set_lengths(options.lengths, x, options.training);
     for (Index l = 0; l < L; ++l) {
       auto& saved = cache.layers[static_cast<std::size_t>(l)];
       const Index values = x.steps * x.batch * D * round_up(H, Layer::W);
@@ -263,7 +276,8 @@ class RecurrentStack {
       for (Index d = 0; d < D; ++d) {
         const Index state = (l * D + d) * x.batch * H;
         at(l, d).prepare(saved.direction[d], cache.input_of(x, l, width()),
-                         {x.steps, x.batch, cache.live_steps(l, d), tile}, options.training);
+                         {x.steps, x.batch, cache.live_steps(l, d), tile}, cache.lengths.span(),
+                         options.training);
         if (options.h0 || options.c0)
           at(l, d).set_initial_state(saved.direction[d], internal::offset(options.h0, state),
                                      internal::offset(options.c0, state));
@@ -311,39 +325,21 @@ class RecurrentStack {
     return {buffer.data() + d * Hp, Hp, T, B, B * width(), width()};
   }
 
-  /// Runs all steps of one layer. A thread takes a direction and a tile of samples; if there is
-  /// only one such task, the threads share the units of each step.
+  /// Sets the padded columns of a layer's outputs: to zeros, or to h0 while steps run backward.
+  void set_padding(Cache& cache, Index l, bool to_h0) const noexcept {
+    auto& saved = cache.layers[static_cast<std::size_t>(l)];
+    for (Index d = 0; d < directions() && !cache.lengths.empty(); ++d)
+      at(l, d).set_padding(saved.direction[d], columns(saved.output, cache.T, cache.B, d), to_h0);
+  }
+
+  /// Runs all steps of one layer.
   void run_steps(typename Cache::Layer& saved, const Sequence<const Scalar>& x, Index l,
                  bool use_threads) const {
-    const Index D = directions(), T = x.steps, B = x.batch, panels = at(l, 0).panels();
-    const Index tiles = saved.direction[0].extent.tiles();
+    const Index D = directions(), T = x.steps, B = x.batch;
     const Index inputs = saved.direction[0].columns.count > 0 ? 0 : at(l, 0).inputs().columns();
     const double work = use_threads ? shape().operations(T * B, inputs + options_.hidden_size) : 0;
-    const auto output = [&](Index d) noexcept { return columns(saved.output, T, B, d); };
-    const bool one = tiles == 1 && (D == 1 || saved.direction[1].extent.steps < T);
-    if (!one || work < internal::parallel_threshold ||
-        work < internal::shared_step_threshold * static_cast<double>(D * T)) {
-      internal::parallel_for(D * tiles, work, [&](Index task) noexcept {
-        const FloatModeGuard guard;
-        const Index d = task % D;
-        at(l, d).forward_tile(saved.direction[d], x, output(d), task / D);
-      });
-      return;
-    }
-    const Index units = std::clamp(panels / 2, Index{1}, internal::SharedSteps::most_units);
-    internal::SharedSteps steps[2] = {{saved.direction[0].extent.steps, units},
-                                      {saved.direction[1].extent.steps, units}};
-    internal::parallel_team(units, [&](Index thread, Index threads) noexcept {
-      const FloatModeGuard guard;
-      for (Index d = 0; d < D; ++d) {
-        auto step = at(l, d).steps_of(saved.direction[d], x, output(d), 0);
-        steps[d].run(thread, threads, [&](Index s, Index unit) noexcept {
-          step.first_panel = panels * unit / units;
-          step.panels = panels * (unit + 1) / units;
-          at(l, d).forward_step(step, saved.direction[d], x, output(d), 0, s);
-        });
-      }
-    });
+    internal::run_layer(std::span<const Layer>(&at(l, 0), static_cast<std::size_t>(D)), saved, x,
+                        work, [&](Index d) noexcept { return columns(saved.output, T, B, d); });
   }
 
   void input_gradient(typename Cache::Layer& saved, const Sequence<Scalar>& dx, Index l, Index T) {
