@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <optional>
 #include <span>
@@ -29,14 +28,6 @@ struct Judged {
   std::string name;
   tsdl::ForecastFigures own, scaled;
 };
-
-/// The quantile that stands for the forecast, or 0 of a point forecast.
-inline tsdl::Index point_of(const std::vector<double>& levels) {
-  std::size_t best = 0;
-  for (std::size_t q = 1; q < levels.size(); ++q)
-    if (std::abs(levels[q] - 0.5) < std::abs(levels[best] - 0.5)) best = q;
-  return static_cast<tsdl::Index>(best);
-}
 
 /// The forecasts of a window: H x K each, in the columns' own units.
 struct PanelForecast {
@@ -78,7 +69,8 @@ class ForecastRunner {
   PanelForecast forecast_of(tsdl::Index i, const std::vector<double>& predictions) const {
     PanelForecast forecast;
     const std::size_t Q = std::max<std::size_t>(levels_.size(), 1);
-    const auto middle = static_cast<std::size_t>(levels_.empty() ? 0 : point_of(levels_));
+    const auto middle =
+        static_cast<std::size_t>(levels_.empty() ? 0 : tsdl::internal::nearest_to_median(levels_));
     for (std::size_t at = 0; at < predictions.size(); at += Q) {
       forecast.point.push_back(predictions[at + middle]);
       forecast.low.push_back(predictions[at]);

@@ -104,15 +104,5 @@ struct PanelRecipe {
   }
 };
 
-/// What targets are called, in the order of a forecast: "OT_1" is OT one row ahead.
-template <class = void>
-std::vector<std::string> target_names(const PanelRecipe& recipe) {
-  std::vector<std::string> names;
-  for (Index h = 1; h <= recipe.horizon; ++h)
-    for (const std::string& target : recipe.targets)
-      names.push_back(target + '_' + std::to_string(h));
-  return names;
-}
-
 }  // namespace TSDL_ABI
 }  // namespace tsdl

@@ -42,7 +42,6 @@ struct PanelData {
   std::vector<WindowScale> scales{};  ///< series x K: the scaler's, of the targets
   std::vector<double> naive{};        ///< series x K: the denominator of MASE, in their units
 
-  Index series_count() const noexcept { return std::ssize(starts) - 1; }
   Index series_of(Index row) const noexcept {
     return std::upper_bound(starts.begin(), starts.end(), row) - starts.begin() - 1;
   }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -17,6 +16,7 @@
 #include "tsdl/data/panel_prepare.hpp"
 #include "tsdl/nn/model.hpp"
 #include "tsdl/task/adaptive_conformal.hpp"
+#include "tsdl/task/quantiles.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
@@ -77,7 +77,7 @@ class ForecastStream {
     spreads_.assign(K, 0.0);
     quantiles_ = task_->predictions() / n;
     const Config config = task_->describe();
-    if (config.contains("levels")) middle_ = nearest_to_median(config.numbers("levels"));
+    if (config.contains("levels")) middle_ = internal::nearest_to_median(config.numbers("levels"));
     if (!scores.empty()) intervals_.emplace(scores, recipe.horizon, K, std::move(options));
   }
 
@@ -127,13 +127,6 @@ class ForecastStream {
   }
 
  private:
-  static Index nearest_to_median(const std::vector<double>& levels) {
-    std::size_t best = 0;
-    for (std::size_t q = 1; q < levels.size(); ++q)
-      if (std::abs(levels[q] - 0.5) < std::abs(levels[best] - 0.5)) best = q;
-    return static_cast<Index>(best);
-  }
-
   void read_facts(const StreamedSeries& series) {
     if (series.statics.size() != recipe_.static_columns.size() ||
         series.categories.size() != recipe_.category_columns.size())

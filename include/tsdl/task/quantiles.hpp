@@ -47,6 +47,14 @@ struct Quantiles {
 
 namespace internal {
 
+/// The level that stands for the forecast itself: of two as near to 0.5, the lower one.
+inline Index nearest_to_median(std::span<const double> levels) noexcept {
+  std::size_t best = 0;
+  for (std::size_t j = 1; j < levels.size(); ++j)
+    if (std::abs(levels[j] - 0.5) < std::abs(levels[best] - 0.5)) best = j;
+  return static_cast<Index>(best);
+}
+
 template <class Options>
 class QuantilesTask final : public TaskKind {
  public:
@@ -133,7 +141,7 @@ class QuantilesTask final : public TaskKind {
     const FloatModeGuard guard;
     check(targets);
     const Index K = options_.targets, Q = levels();
-    const std::size_t centre = static_cast<std::size_t>(nearest_to_median());
+    const std::size_t centre = static_cast<std::size_t>(nearest_to_median(options_.levels));
     if (std::ssize(predictions) != std::ssize(targets) * Q)
       throw ShapeError("metrics: ", targets.size(), " numbers with ", predictions.size(),
                        " quantiles of ", Q, " levels");
@@ -159,13 +167,6 @@ class QuantilesTask final : public TaskKind {
   Index levels() const noexcept { return std::ssize(options_.levels); }
   Index middle() const noexcept { return (levels() - 1) / 2; }
   double level(Index j) const noexcept { return options_.levels[static_cast<std::size_t>(j)]; }
-  Index nearest_to_median() const noexcept {
-    Index best = 0;
-    for (Index j = 1; j < levels(); ++j)
-      if (std::abs(level(j) - 0.5) < std::abs(level(best) - 0.5)) best = j;
-    return best;
-  }
-
   /// Turns one target's outputs into its quantiles.
   void stack_up(const double* x, double* q) const noexcept {
     const Index Q = levels(), m = middle();
