@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "tsdl/core/buffer.hpp"
-#include "tsdl/kernels/gemm.hpp"
+#include "tsdl/kernels/product.hpp"
 
 namespace {
 

@@ -1,6 +1,10 @@
 // Matrices to multiply, and their packs.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 #include "support/network.hpp"
 #include "tsdl/core/buffer.hpp"
 #include "tsdl/kernels/pack.hpp"
@@ -23,6 +27,20 @@ tsdl::Buffer<Scalar> packed_by_columns(const tsdl::RowMajorMatrix<Scalar>& b) {
                                   b.rows());
   }
   return packed;
+}
+
+template <class Scalar>
+inline constexpr double unit = std::numeric_limits<Scalar>::epsilon();
+
+/// The largest difference from a reference in double, in units of rounding and of the sum's length.
+template <class Scalar>
+double error_of(const tsdl::RowMajorMatrix<Scalar>& actual, const tsdl::Matrix<double>& expected,
+                Index length) {
+  double top = 0.0;
+  for (Index i = 0; i < actual.rows(); ++i)
+    for (Index j = 0; j < actual.cols(); ++j)
+      top = std::max(top, std::abs(static_cast<double>(actual(i, j)) - expected(i, j)));
+  return top / (unit<Scalar> * static_cast<double>(length + 1));
 }
 
 }  // namespace test

@@ -45,7 +45,7 @@ TEST_CASE_TEMPLATE("the pack functions put every element where packed_offset say
         for (Index k = 0; k < K; ++k) wrong += narrow[(n / W * K + k) * W + n % W] != b(k, n);
       for (Index panel = 0, width = 0; panel < N; panel += width) {
         const Index left = (tsdl::round_up(N, W) - panel) / W;
-        width = (left >= 4 ? 4 : left >= 2 ? 2 : 1) * W;
+        width = (left >= kernels::panel_vectors ? kernels::panel_vectors : left >= 2 ? 2 : 1) * W;
         for (Index k = 0; k < K; ++k)
           for (Index n = panel; n < panel + width; ++n, ++place) {
             wrong += columns[place] != (n < N ? b(k, n) : Scalar{0});

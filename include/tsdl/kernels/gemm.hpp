@@ -1,9 +1,9 @@
-// Matrix products on packed weights (pack.hpp), which every layer's forward and backward pass uses:
+// The inner loops of matrix products on packed weights (pack.hpp), which the steps of cells use:
 //
 //   out[j][n] = start[n] + sum_k a[j][k] * B[k][n]
 //
-// where j runs over samples, k over the dimension that is summed, n over lanes. The products of
-// weight gradients are in outer.hpp.
+// where j runs over samples, k over the dimension that is summed, n over lanes. Products of any
+// size are in product.hpp, those of weight gradients in outer.hpp.
 //
 // B is packed. A register block keeps M rows by V vectors of sums in registers: it reads B strictly
 // forward, one aligned load per vector, and broadcasts a[j][k]. Each out[j][n] is one chain of
@@ -11,7 +11,6 @@
 // depends neither on M nor on V nor on the other rows of the block.
 #pragma once
 
-#include <algorithm>
 #include <type_traits>
 
 #include "tsdl/kernels/bfloat16.hpp"
@@ -240,146 +239,6 @@ TSDL_INLINE void sum_rows(typename Batch::value_type* out, Index out_stride,
     internal::repeat_rows<some, V, Q>(acc, start);
     sum_terms<some, V, Q>(acc, a + m * a_stride, a_stride, panel, K, panel_stride);
     store_all(out + m * out_stride, out_stride, acc);
-  }
-}
-
-/// The left operand of a product. Row j has K = blocks * length values: `blocks` runs of `length`
-/// adjacent values, `block_stride` apart; the first run is at data + j * stride.
-template <class Scalar>
-struct Rows {
-  const Scalar* data;
-  Index stride;
-  Index blocks;
-  Index length;
-  Index block_stride;
-  /// The rows from j on.
-  Rows from(Index j) const noexcept {
-    return {data + j * stride, stride, blocks, length, block_stride};
-  }
-};
-
-/// What a product's accumulators start from.
-enum class Start { zero, bias, previous };
-
-namespace internal {
-
-/// The rows that the accumulators of one panel start from or are stored to, `stride` values apart.
-template <class Value>
-struct PanelRows {
-  Value* data;
-  Index stride;
-  PanelRows from(Index j) const noexcept { return {data + j * stride, stride}; }
-};
-
-/// The row that Start::zero starts every row from.
-template <class Scalar>
-alignas(64) inline constexpr Scalar zeros[panel_width<Scalar>] = {};
-
-/// One register block: M rows of V vectors. `start`, `out`, `a` and `panel` begin at its first row
-/// and vector; a row of the panel has `Row` vectors.
-template <Index M, Index V, Index Row, class Scalar>
-TSDL_INLINE void product_rows(PanelRows<const Scalar> start, PanelRows<Scalar> out,
-                              const Rows<Scalar>& a, const Scalar* panel) noexcept {
-  constexpr Index W = lanes<Scalar>;
-  Block<Vec<Scalar>, M, V> acc;
-  TSDL_UNROLL
-  for (Index m = 0; m < M; ++m) {
-    TSDL_UNROLL
-    for (Index v = 0; v < V; ++v) acc[m][v] = load_unaligned(start.data + m * start.stride + v * W);
-  }
-  for (Index block = 0; block < a.blocks; ++block)
-    for (Index k = 0; k < a.length; ++k) {
-      Array<Vec<Scalar>, V> b;
-      TSDL_UNROLL
-      for (Index v = 0; v < V; ++v)
-        b[v] = load_once<M, Vec<Scalar>>(panel + ((block * a.length + k) * Row + v) * W);
-      add_products<M, V, 1>(acc, 0, a.data + block * a.block_stride + k, a.stride, b);
-    }
-  TSDL_UNROLL
-  for (Index m = 0; m < M; ++m) {
-    TSDL_UNROLL
-    for (Index v = 0; v < V; ++v) store_unaligned(out.data + m * out.stride + v * W, acc[m][v]);
-  }
-}
-
-/// J rows of one panel of V vectors. All rows go through a part of the panel that stays in a cache
-/// before they go on; a panel of four vectors is taken by halves where registers are few, which
-/// leaves room for more rows.
-template <Index V, class Scalar>
-void multiply_panel(PanelRows<const Scalar> start, PanelRows<Scalar> out, Rows<Scalar> rows,
-                    const Scalar* panel, Index J) noexcept {
-  constexpr Index W = lanes<Scalar>, width = vector_registers == 32 || V < 4 ? V : V / 2;
-  constexpr Index most = 256;
-  const bool one = rows.blocks == 1;
-  const Index all = one ? rows.length : rows.blocks;
-  const Index fit = one ? most : std::max(Index{1}, most / rows.length);
-  const Index part = J > rows_of<width> ? fit : all;
-  for (Index done = 0; done < all; done += part) {
-    (one ? rows.length : rows.blocks) = std::min(part, all - done);
-    for (Index v = 0; v < V; v += width)
-      for_each_rows<rows_of<width>>(J, [&](auto M, Index j) noexcept {
-        product_rows<M(), width, V>({start.from(j).data + v * W, start.stride},
-                                    {out.from(j).data + v * W, out.stride}, rows.from(j),
-                                    panel + v * W);
-      });
-    panel += rows.blocks * rows.length * V * W;
-    rows.data += one ? part : part * rows.block_stride;
-    start = {out.data, out.stride};
-  }
-}
-
-/// The same for a panel of `vectors` vectors, at most V.
-template <Index V, class Scalar>
-void multiply_panel(Index vectors, PanelRows<const Scalar> start, PanelRows<Scalar> out,
-                    const Rows<Scalar>& rows, const Scalar* panel, Index J) noexcept {
-  if constexpr (V > 1)
-    if (vectors < V) return multiply_panel<V / 2>(vectors, start, out, rows, panel, J);
-  multiply_panel<V>(start, out, rows, panel, J);
-}
-
-/// The last panel of a product whose rows end inside a vector. It is computed in a buffer of whole
-/// vectors, from which the valid columns are copied.
-template <Index V, class Scalar>
-void multiply_edge(Index vectors, PanelRows<const Scalar> start, PanelRows<Scalar> out,
-                   const Rows<Scalar>& rows, const Scalar* panel, Index J, Index columns) noexcept {
-  constexpr Index at_once = rows_of<1>;
-  alignas(64) Array<Scalar, at_once * V * lanes<Scalar>> whole = {};
-  const PanelRows<Scalar> through{whole, vectors * lanes<Scalar>};
-  for (Index j = 0; j < J; j += at_once) {
-    const Index count = std::min(at_once, J - j);
-    const bool previous = start.data == out.data;
-    for (Index m = 0; previous && m < count; ++m)
-      std::copy_n(start.from(j + m).data, columns, through.from(m).data);
-    multiply_panel<V>(vectors, previous ? PanelRows<const Scalar>{whole, through.stride} : start,
-                      through, rows.from(j), panel, count);
-    for (Index m = 0; m < count; ++m)
-      std::copy_n(through.from(m).data, columns, out.from(j + m).data);
-  }
-}
-
-}  // namespace internal
-
-/// out[j][n] = start + sum_k rows[j][k] * B[k][n].
-/// Shapes: out J rows of N values, `out_stride` apart; packed K x N; bias (Start::bias only) N
-/// values padded to a multiple of W. Memory beyond column N is neither read nor written.
-/// V: vectors in a full panel of the pack, 4, 2 or 1; a smaller V compiles faster.
-template <Index V = panel_vectors, class Scalar>
-void multiply(Start start, Scalar* out, Index out_stride, const Rows<Scalar>& rows,
-              const Scalar* packed, const Scalar* bias, Index J, Index N) noexcept {
-  constexpr Index W = lanes<Scalar>;
-  const Index K = rows.blocks * rows.length;
-  for (Index n = 0; n < N;) {
-    const Index vectors = vectors_of_panel((round_up(N, W) - n) / W, V), columns = N - n;
-    const Scalar* panel = packed + K * n;
-    const internal::PanelRows<Scalar> to{out + n, out_stride};
-    internal::PanelRows<const Scalar> from{internal::zeros<Scalar>, 0};
-    if (start == Start::bias) from.data = bias + n;
-    if (start == Start::previous) from = {to.data, to.stride};
-    if (columns >= vectors * W)
-      internal::multiply_panel<V>(vectors, from, to, rows, panel, J);
-    else
-      internal::multiply_edge<V>(vectors, from, to, rows, panel, J, columns);
-    n += vectors * W;
   }
 }
 

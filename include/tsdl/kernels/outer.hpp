@@ -77,6 +77,21 @@ TSDL_INLINE void outer_rows(Scalar* out, const Columns<Scalar>& a, const Columns
   }
 }
 
+/// Copies `rows` rows of a block of columns: for each register block of M rows, column by column.
+template <Index M, class Scalar>
+void copy_columns(Scalar* copy, const Columns<Scalar>& a, Index steps, Index samples,
+                  Index rows) noexcept {
+  for_each_rows<M>(rows, [&](auto size, Index k) noexcept {
+    constexpr Index block = size();
+    Scalar* to = copy + k * steps * samples;
+    for (Index t = 0; t < steps; ++t)
+      for (Index b = 0; b < samples; ++b, to += block) {
+        const Scalar* from = a.data + t * a.step_stride + b * a.sample_stride + k;
+        for (Index m = 0; m < block; ++m) to[m] = from[m];
+      }
+  });
+}
+
 }  // namespace internal
 
 /// The right operand of a weight gradient, panel by panel, and the sums.
@@ -91,26 +106,35 @@ struct OuterPanels {
 
 /// dB[k][n] += sum over (t, b) of a[t][b][k] * d[t][b][n]. Shapes: a has K adjacent values a
 /// column. All panels use a block of columns before the next block is read, since `a` is far larger
-/// than a cache.
+/// than a cache; where many panels do, some rows of it are copied first into the order in which
+/// register blocks read them.
 template <Index V = panel_vectors, class Scalar>
 void add_outer(const OuterPanels<Scalar>& panels, const Columns<Scalar>& a, Index steps,
                Index samples, Index K) noexcept {
+  constexpr Index some = 64;  // rows of a copy
+  alignas(64) Array<Scalar, some * outer_block> copy;
   const Index steps_at_once = std::max(Index{1}, outer_block / samples);
+  const bool copies = panels.count > 3 && samples <= outer_block;
+  const Index rows = copies ? some : K;
   for (Index t = 0; t < steps; t += steps_at_once)
-    for (Index p = 0; p < panels.count; ++p) {
-      const Index count = std::min(steps_at_once, steps - t);
-      Columns<Scalar> left = a, right = panels.d;
-      left.data += t * left.step_stride;
-      right.data += t * right.step_stride + p * panels.d_stride;
-      if (samples == 1) {  // one loop in place of two
-        left.sample_stride = left.step_stride;
-        right = {right.data, 0, right.step_stride};
+    for (Index k = 0; k < K; k += rows) {
+      const Index count = std::min(steps_at_once, steps - t), height = std::min(rows, K - k);
+      Columns<Scalar> left = a;
+      left.data += t * left.step_stride + k;
+      if (copies) internal::copy_columns<rows_of<V>>(copy, left, count, samples, height);
+      for (Index p = 0; p < panels.count; ++p) {
+        Columns<Scalar> right = panels.d;
+        right.data += t * right.step_stride + p * panels.d_stride;
+        if (samples == 1) right = {right.data, 0, right.step_stride};  // one loop in place of two
+        Scalar* out = panels.out + p * panels.out_stride + k * V * lanes<Scalar>;
+        for_each_rows<rows_of<V>>(height, [&](auto M, Index j) noexcept {
+          Columns<Scalar> some_rows{left.data + j, left.step_stride, left.sample_stride};
+          if (copies) some_rows = {copy + j * count * samples, samples * M, M};
+          if (samples == 1) some_rows.sample_stride = some_rows.step_stride;
+          internal::outer_rows<M(), V>(out + j * V * lanes<Scalar>, some_rows, right,
+                                       samples == 1 ? 1 : count, samples == 1 ? count : samples);
+        });
       }
-      for_each_rows<rows_of<V>>(K, [&](auto M, Index k) noexcept {
-        internal::outer_rows<M(), V>(panels.out + p * panels.out_stride + k * V * lanes<Scalar>,
-                                     {left.data + k, left.step_stride, left.sample_stride}, right,
-                                     samples == 1 ? 1 : count, samples == 1 ? count : samples);
-      });
     }
 }
 

@@ -14,8 +14,9 @@ namespace tsdl {
 inline namespace TSDL_ABI {
 namespace kernels {
 
-/// Vectors in a full panel: the four gates of an LSTM, and enough to hide the latency of a load.
-inline constexpr Index panel_vectors = 4;
+/// Vectors in a full panel: as many as leave registers for rows enough to keep the multipliers
+/// busy.
+inline constexpr Index panel_vectors = vector_registers == 32 ? 4 : 2;
 
 template <class Scalar>
 inline constexpr Index panel_width = panel_vectors* lanes<Scalar>;

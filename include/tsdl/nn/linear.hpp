@@ -8,8 +8,8 @@
 #include "tsdl/core/buffer.hpp"
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/float_mode.hpp"
-#include "tsdl/kernels/gemm.hpp"
 #include "tsdl/kernels/outer.hpp"
+#include "tsdl/kernels/product.hpp"
 #include "tsdl/nn/init.hpp"
 #include "tsdl/nn/parameter.hpp"
 

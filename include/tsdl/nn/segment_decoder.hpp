@@ -29,6 +29,7 @@
 #include "tsdl/core/random.hpp"
 #include "tsdl/kernels/gru_branch.hpp"
 #include "tsdl/kernels/outer.hpp"
+#include "tsdl/kernels/product.hpp"
 #include "tsdl/nn/linear.hpp"
 #include "tsdl/nn/module.hpp"
 #include "tsdl/nn/recurrent/stack.hpp"
@@ -178,7 +179,7 @@ class SegmentDecoder {
   using Activation = Accurate;
   static constexpr Index W = Cell::W, gate_width = Cell::gates * W;
   static constexpr Index unit_run = kernels::panel_width<Scalar>;  ///< units of a backward task
-  static constexpr Index tile = 16;       ///< samples that a thread takes through all segments
+  static constexpr Index tile = 64;       ///< samples that a thread takes through all segments
   static constexpr Index mask_layer = 1;  ///< one past the encoder's layers
   static constexpr Index group = kernels::outer_block;  ///< samples of one chain of a gradient
 
@@ -319,7 +320,7 @@ class SegmentDecoder {
 
   /// dW_ih += dover_x embedded^T, dW_hh += dover_h h^T, and the biases.
   void add_weight_gradients(Layer& layer, const Sequence<const Scalar>& h, Index n, Cache& cache) {
-    constexpr Index run = 128;  // rows of a task
+    constexpr Index run = 128, some = 4;  // rows and panels of a task
     const Index kinds = segments() * channels(), runs = (size() + run - 1) / run;
     cache.dweights.resize(panels() * (size() + 1) * gate_width);
     for (const bool over_h : {false, true}) {
@@ -333,24 +334,32 @@ class SegmentDecoder {
       const auto& slots = over_h ? Cell::h_slot : Cell::x_slot;
       const Index first_slot = over_h ? Cell::slots - Cell::gates : 0;
       internal::parallel_for(
-          panels() * runs, product_operations(columns), [&](Index task) noexcept {
+          (panels() + some - 1) / some * runs, product_operations(columns),
+          [&](Index task) noexcept {
             const FloatModeGuard guard;
-            const Index p = task / runs, k = task % runs * run, count = std::min(run, size() - k);
-            Scalar* rows = cache.dweights.data() + (p * (size() + 1) + k) * gate_width;
+            const Index first = task / runs * some, end = std::min(first + some, panels());
+            const Index k = task % runs * run, count = std::min(run, size() - k);
+            const auto row = [&](Index p, Index r) {
+              return cache.dweights.data() + (p * (size() + 1) + r) * gate_width;
+            };
             kernels::Columns<Scalar> from = left;
             from.data += k;
-            const kernels::Columns<Scalar> right{sums + p * gate_width, sums_size(), 0};
-            std::fill_n(rows, count * gate_width, Scalar{0});
-            kernels::add_outer<Cell::gates, Scalar>({1, rows, 0, right, 0}, from, columns, Index{1},
-                                                    count);
-            layer.packs().add_gradient(weight, k, rows, count, p, slots, first_slot);
-            if (k > 0) return;
-            Scalar* total = cache.dweights.data() + (p * (size() + 1) + size()) * gate_width;
-            std::fill_n(total, gate_width, Scalar{0});
-            for (Index first = 0; first < columns; first += group)
-              kernels::add_rows<Cell::gates>(total, right.data + first * sums_size(), sums_size(),
-                                             std::min(group, columns - first));
-            layer.packs().add_gradient(bias, 0, total, 1, p, slots, first_slot);
+            const kernels::Columns<Scalar> right{sums + first * gate_width, sums_size(), 0};
+            for (Index p = first; p < end; ++p)
+              std::fill_n(row(p, k), count * gate_width, Scalar{0});
+            kernels::add_outer<Cell::gates, Scalar>(
+                {end - first, row(first, k), row(1, 0) - row(0, 0), right, gate_width}, from,
+                columns, Index{1}, count);
+            for (Index p = first; p < end; ++p)
+              layer.packs().add_gradient(weight, k, row(p, k), count, p, slots, first_slot);
+            for (Index p = first; p < end && k == 0; ++p) {
+              Scalar* total = row(p, size());
+              std::fill_n(total, gate_width, Scalar{0});
+              for (Index c = 0; c < columns; c += group)
+                kernels::add_rows<Cell::gates>(total, sums + p * gate_width + c * sums_size(),
+                                               sums_size(), std::min(group, columns - c));
+              layer.packs().add_gradient(bias, 0, total, 1, p, slots, first_slot);
+            }
           });
     }
   }

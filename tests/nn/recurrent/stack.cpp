@@ -107,16 +107,17 @@ Index compare_layouts(const test::Sizes& n, Index T, Index stride) {
 }  // namespace
 
 TEST_CASE("tiles: whole groups, one thread takes the largest, and more threads are not later") {
-  for (const Index directions : {1, 2})
+  for (const auto& [directions, far] :
+       {std::pair{Index{1}, false}, {Index{2}, false}, {Index{1}, true}, {Index{2}, true}})
     for (Index B = 1; B <= 300; ++B) {
       const auto latest = [&](Index threads) {
-        const Index size = tsdl::Extent::best_tile(B, directions, threads);
-        REQUIRE((size == 4 || size == 8 || size == 16));
+        const Index size = tsdl::Extent::best_tile(B, directions, threads, far);
+        REQUIRE((size == 4 || size == 8 || size == 16 || (far && (size == 32 || size == 64))));
         REQUIRE(size % tsdl::kernels::bias_group == 0);
         const Index tasks = directions * ((B + size - 1) / size);
         return (tasks + threads - 1) / threads * std::min(size, B);
       };
-      CHECK(tsdl::Extent::best_tile(B, directions, 1) == 16);
+      CHECK(tsdl::Extent::best_tile(B, directions, 1, far) == (far ? 64 : 16));
       Index before = latest(1), later = 0;
       for (Index threads = 2; threads <= 64; ++threads) {
         const Index now = latest(threads);
@@ -164,6 +165,39 @@ TEST_CASE_TEMPLATE("a window's outputs do not depend on batch, place, or layout,
         }
     }
   }
+}
+
+TEST_CASE_TEMPLATE("wide layers, whose tiles are larger: the same bits for every number of threads",
+                   Cell, tsdl::LSTMCell<float>, tsdl::GRUCell<float>) {
+  const Index T = 3, B = 75;
+  Net<Cell> net(5, 301, 1, false);
+  tsdl::RandomStream random(6);
+  const auto x = test::draw<float>(random, T * B * net.I),
+             dy = test::draw<float>(random, B * net.H);
+  const int threads = tsdl::thread_count();
+  std::vector<std::vector<float>> outputs, dxs;
+  std::vector<std::vector<std::vector<float>>> gradients;
+  for (const int count : {1, 2, 40}) {
+    tsdl::set_thread_count(count);
+    tsdl::StackCache<float> cache;
+    std::vector<float> dx(x.size());
+    net.stack.zero_gradients();
+    net.stack.forward(test::dense(x, net.I, T, B), cache, {.training = true});
+    outputs.push_back(test::outputs(net.stack, cache));
+    net.stack.backward(test::dense(x, net.I, T, B), cache,
+                       {.dy = test::dense(dy, net.H, Index{1}, B),
+                        .steps = tsdl::Steps::last,
+                        .dx = test::dense(dx, net.I, T, B)});
+    gradients.push_back(test::gradients(net.stack));
+    dxs.push_back(dx);
+  }
+  tsdl::set_thread_count(threads);
+  for (std::size_t i = 1; i < outputs.size(); ++i) {
+    CHECK(outputs[i] == outputs[0]);
+    CHECK(dxs[i] == dxs[0]);
+    CHECK(gradients[i] == gradients[0]);
+  }
+  CHECK(test::largest(dxs[0]) > 0.0);
 }
 
 TEST_CASE_TEMPLATE(

@@ -27,24 +27,27 @@ struct InputLayout {
   Index values() const noexcept { return segments * width; }    ///< as PyTorch counts them
 };
 
-/// The size of a pass: T steps of B samples, in tiles of 16, 8 or 4 samples. This direction runs
-/// its first `steps` steps.
+/// The size of a pass: T steps of B samples, in tiles of 16, 8 or 4 samples, or of 64 where the
+/// weights fill no cache of a core's own. This direction runs its first `steps` steps.
 struct Extent {
   Index T = 0, B = 0, steps = 0;
-  Index tile_size = most_samples;
+  Index tile_size = group;
 
-  /// Samples in the largest tile. Sums over samples go by groups of so many, whatever the tiles.
-  static constexpr Index most_samples = 16;
+  /// Sums over samples go by groups of so many, whatever the tiles.
+  static constexpr Index group = 16;
+  static constexpr Index most_samples = 4 * group;
 
   /// The tile size by which `threads` are done first with `directions` tasks a tile. A smaller tile
-  /// reads each weight more often: its samples take longer, as if there were one more.
-  static constexpr Index best_tile(Index B, Index directions, Index threads) noexcept {
-    if (threads <= 1) return most_samples;
+  /// reads each weight more often: its samples take longer, as if there were one more, or two where
+  /// the weights come from far.
+  static constexpr Index best_tile(Index B, Index directions, Index threads, bool far) noexcept {
+    const Index most = far ? most_samples : group;
+    if (threads <= 1) return most;
     Index best = 0, least = 0;
-    for (const Index size : {most_samples, most_samples / 2, most_samples / 4}) {
+    for (Index size = most; size >= group / 4; size /= 2) {
       const Index tasks = directions * ((B + size - 1) / size);
       const Index cost =
-          (tasks + threads - 1) / threads * std::min(size < most_samples ? size + 1 : size, B);
+          (tasks + threads - 1) / threads * std::min(size < most ? size + (far ? 2 : 1) : size, B);
       if (best != 0 && 10 * cost >= 9 * least) continue;  // it must pay
       best = size;
       least = cost;
@@ -118,7 +121,9 @@ struct StackShape {
   /// The size of the tiles of that pass, in which `live` directions run all steps.
   Index tile_size(Index l, Index live, Index T, Index B) const noexcept {
     const bool alone = operations(l, T, B) < internal::parallel_threshold;
-    return Extent::best_tile(B, live, alone ? 1 : thread_count());
+    const Index rows = (l == 0 ? inputs : directions * hidden) + hidden;
+    constexpr Index near = Index{1} << 18;  // weights of one direction: 1 MB of floats
+    return Extent::best_tile(B, live, alone ? 1 : thread_count(), gates * hidden * rows > near);
   }
   /// More than the values that a cache keeps for a column, of `slots` values a unit.
   Index widest(Index slots) const noexcept {

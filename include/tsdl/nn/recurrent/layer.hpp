@@ -26,8 +26,8 @@
 
 #include "tsdl/core/sequence.hpp"
 #include "tsdl/kernels/cell.hpp"
-#include "tsdl/kernels/gemm.hpp"
 #include "tsdl/kernels/outer.hpp"
+#include "tsdl/kernels/product.hpp"
 #include "tsdl/nn/recurrent/weights.hpp"
 
 namespace tsdl {

@@ -41,8 +41,9 @@ class WeightGradient {
     /// Two tasks or more for each thread, where that is possible.
     static Split between(Index threads, const Layer& layer, Index directions) noexcept {
       Split split;
+      if (layer.panels() >= 32) split = {8, 512};
       while (directions * split.tasks(layer) < 2 * threads && split.rows > 32) split.rows /= 2;
-      if (directions * split.tasks(layer) < 2 * threads) split.panels = 1;
+      while (directions * split.tasks(layer) < 2 * threads && split.panels > 1) split.panels /= 2;
       return split;
     }
 
@@ -176,16 +177,17 @@ class WeightGradient {
     if (steps < 0) steps = e.steps - lag;
     if (steps == 0) return;
     const Index tile_stride = layer_.saved(cache_, 1, 0) - layer_.saved(cache_, 0, 0);
-    for (Index b = 0; b < e.B; b += Extent::most_samples) {
+    for (Index b = 0; b < e.B; b += Extent::group) {
       const kernels::Columns<Scalar> a{left.column(layer_.time(e, 0), b) + k,
                                        layer_.is_reverse() ? -left.step_stride : left.step_stride,
                                        left.sample_stride};
       auto d = layer_.gate_columns(cache_, b / e.tile_size, lag, part.begin, slot);
+      d.data += b % e.tile_size * slot_width;
       d.tile = e.tile_size;
       d.tile_stride = tile_stride;
       kernels::add_outer<Cell::gates, Scalar>(
           {part.end - part.begin, row(part.begin, to), panel_stride(), d, e.tile() * slot_width}, a,
-          steps, std::min(Extent::most_samples, e.B - b), count);
+          steps, std::min(Extent::group, e.B - b), count);
     }
   }
 

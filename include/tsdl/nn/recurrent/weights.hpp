@@ -22,8 +22,8 @@
 
 #include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/sequence.hpp"
-#include "tsdl/kernels/gemm.hpp"
 #include "tsdl/kernels/outer.hpp"
+#include "tsdl/kernels/product.hpp"
 #include "tsdl/nn/init.hpp"
 #include "tsdl/nn/parameter.hpp"
 #include "tsdl/nn/recurrent/cache.hpp"
