@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/csv.hpp"
 #include "support/forecast_judge.hpp"
 #include "support/forecast_model.hpp"
 #include "support/forecast_options.hpp"
@@ -79,14 +80,6 @@ std::string forecasts_header(const std::vector<double>& coverages, bool times) {
     text += ",low_" + percent + ",high_" + percent;
   }
   return text + ",truth\n";
-}
-
-/// A field of a CSV file, in quotes where it must be.
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + '"';
 }
 
 /// A line for each step and target of a forecast, whose first step is `row` of a series.

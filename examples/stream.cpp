@@ -19,6 +19,7 @@
 #include "support/predictions.hpp"
 #include "support/program.hpp"
 #include "support/signals.hpp"
+#include "support/validators.hpp"
 
 namespace {
 
@@ -26,6 +27,7 @@ using tsdl::Index;
 
 struct Options {
   std::string model, data = "-", mode = "rerun", histogram, restore, snapshot;
+  std::optional<tsdl::Index> max_steps{};
 };
 
 /// A StreamingPredictor, its predictions on standard output, and its times.
@@ -45,6 +47,9 @@ class Session {
         where, [&] { return stream_.push_features(row); },
         [&] { return time ? tsdl::format_time(*time) : std::to_string(taken_ - 1); });
   }
+  /// Whether the model holds as many rows as it can: it takes no more.
+  bool is_full() const noexcept { return stream_.is_full(); }
+
   /// A line that could not be read: said, and left out.
   void refuse(const std::string& what) {
     ++refused_;
@@ -101,7 +106,7 @@ void replay(Session<Stream>& session, const tsdl::Recipe& recipe, const std::str
   if (!recipe.features.empty()) {
     const tsdl::Candles candles = tsdl::read_candles(path);
     for (const tsdl::Candle& candle : candles.rows) {
-      if (examples::StopSignals::requested()) return;
+      if (examples::StopSignals::requested() || session.is_full()) return;
       session.candle(candle, path + ": ");
     }
     return;
@@ -109,7 +114,7 @@ void replay(Session<Stream>& session, const tsdl::Recipe& recipe, const std::str
   const tsdl::Table table =
       tsdl::read_table(path, {.feature_columns = recipe.columns, .label_column = {}});
   for (Index row = 0; row < table.features.rows; ++row) {
-    if (examples::StopSignals::requested()) return;
+    if (examples::StopSignals::requested() || session.is_full()) return;
     std::optional<std::int64_t> time;
     if (!table.time.empty()) time = table.time[static_cast<std::size_t>(row)];
     session.features({table.features.column(row), recipe.columns.size()}, time, path + ": ");
@@ -122,7 +127,7 @@ void follow(Session<Stream>& session, const tsdl::Recipe& recipe) {
   examples::Lines lines(STDIN_FILENO, [] { return examples::StopSignals::requested() != 0; });
   std::string header, line;
   if (!lines.next(header)) throw tsdl::FormatError("standard input: it is empty");
-  while (lines.next(line)) {
+  while (!session.is_full() && lines.next(line)) {
     if (line.empty()) continue;
     const std::string where = "standard input:" + std::to_string(lines.number()) + ": ";
     try {
@@ -157,8 +162,16 @@ std::vector<std::byte> read_bytes(const std::string& path) {
 
 int stream(const Options& o) {
   auto loaded = tsdl::load_any_model<float>(o.model);
-  const auto mode = o.mode == "carry" ? tsdl::StreamMode::carry : tsdl::StreamMode::rerun;
-  tsdl::StreamingPredictor predictor(std::move(loaded.model), std::move(loaded.recipe), mode);
+  const bool carries = o.mode == "carry";
+  if (o.max_steps && !carries)
+    throw tsdl::OptionError("--max-steps has no effect without --mode carry");
+  if (carries && !o.max_steps && loaded.model.describe().kind == "transformer")
+    throw tsdl::OptionError(
+        "--mode carry: a transformer keeps keys and values of every row: say for how many with "
+        "--max-steps");
+  tsdl::StreamingPredictor predictor(
+      std::move(loaded.model), std::move(loaded.recipe),
+      {carries ? tsdl::StreamMode::carry : tsdl::StreamMode::rerun, o.max_steps.value_or(0)});
   if (!o.restore.empty()) predictor.restore(read_bytes(o.restore));
   const tsdl::FloatModeGuard guard;
   const examples::StopSignals signals;
@@ -176,7 +189,10 @@ int stream(const Options& o) {
     const std::vector<std::byte> bytes = predictor.snapshot();
     tsdl::write_file(o.snapshot, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   }
-  return 0;
+  if (!session.is_full()) return 0;
+  std::fprintf(stderr, "stream: stopped: the model keeps no more than --max-steps %lld rows\n",
+               static_cast<long long>(o.max_steps.value_or(0)));
+  return 1;
 }
 
 }  // namespace
@@ -193,6 +209,10 @@ int main(int argc, char** argv) {
   app.add_option("--mode", options.mode,
                  "rerun: each window anew, as predict; carry: one step a candle")
       ->check(CLI::IsMember({"rerun", "carry"}));
+  app.add_option(
+         "--max-steps", options.max_steps,
+         "Of --mode carry and a transformer: the most rows, whose keys and\nvalues it keeps")
+      ->check(examples::whole_number(1, 1000000000));
   app.add_option("--histogram", options.histogram, "SVG to write: times as a histogram");
   app.add_option("--restore", options.restore, "Snapshot to go on from");
   app.add_option("--snapshot", options.snapshot, "Snapshot to write at the end");

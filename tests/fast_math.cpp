@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "support/training.hpp"
+#include "tsdl/kernels/gelu.hpp"
+#include "tsdl/kernels/softmax.hpp"
 
 namespace {
 
@@ -247,6 +249,24 @@ TEST_CASE("fast math: NaN in one window spoils its own prediction only") {
   };
   check(tsdl::predict(bilstm, toy.windows(10, 30)));
   check(tsdl::predict(gru, toy.windows(10, 30)));
+}
+
+TEST_CASE_TEMPLATE("fast math: NaN in, NaN out of softmax, gelu and relu", Scalar, float, double) {
+  const auto bad = static_cast<Scalar>(not_a_number);
+  const Index padded = tsdl::round_up(11, tsdl::kernels::lanes<Scalar>);
+  for (Index at = 0; at < 11; ++at) {
+    tsdl::Buffer<Scalar> x(padded), y(padded), slope(padded);
+    for (Index i = 0; i < 11; ++i) x[i] = i == at ? bad : static_cast<Scalar>(i - 5);
+    tsdl::kernels::gelu(y.data(), slope.data(), x.data(), padded);
+    for (Index i = 0; i < 11; ++i) {
+      CHECK(tsdl::is_nan(y[i]) == (i == at));
+      CHECK(tsdl::is_nan(slope[i]) == (i == at));
+    }
+    tsdl::kernels::relu(y.data(), static_cast<Scalar*>(nullptr), x.data(), padded);
+    for (Index i = 0; i < 11; ++i) CHECK(tsdl::is_nan(y[i]) == (i == at));
+    tsdl::kernels::softmax(x.data(), Index{11}, padded, Scalar{1});
+    for (Index i = 0; i < 11; ++i) CHECK(tsdl::is_nan(x[i]));
+  }
 }
 
 TEST_CASE("fast math: metrics of what is not a number") {

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source examples/support/packages.sh
-need_packages "${build_packages[@]}" clang doctest-dev doxygen libopenmpi-dev openmpi-bin openssl \
+need_packages "${build_packages[@]}" doctest-dev doxygen libopenmpi-dev openmpi-bin openssl \
   python3-onnx python3-torch python3-yaml universal-ctags
 
 runtime=$PWD/build/onnxruntime  # ONNX files are run in it where node is there

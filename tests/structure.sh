@@ -22,6 +22,7 @@ declare -A below=(
   [nn]="core kernels task"
   [optim]="core kernels task nn"
   [data]="core task"
+  [explain]="core kernels nn task data"
   [train]="core kernels task nn optim data"
   [spread]="core kernels task nn optim data train"
   [select]="core task nn data train spread"
@@ -178,7 +179,7 @@ check_macros() {
 
 # Files, streams and what comes after them take models by their contract. Comments and strings may
 # speak of a concrete one; the factory lists them.
-models='(^|[^[:alnum:]_])((Bi)?(LSTM|GRU)Classifier|(LSTM|GRU)Cell|RecurrentStack|RecurrentNetwork|RecurrentEncoder)($|[^[:alnum:]_])'
+models='(^|[^[:alnum:]_])((Bi)?(LSTM|GRU)Classifier|(LSTM|GRU)Cell|RecurrentStack|RecurrentNetwork|RecurrentEncoder|Transformer(Network|Encoder|Layer))($|[^[:alnum:]_])'
 model_headers='tsdl/nn/(recurrent|transformer)/[a-z_/]*\.hpp'
 check_names() {
   local file code
@@ -255,6 +256,7 @@ plant check_edges "$(first train)" '#include "tsdl/track/tracker.hpp"'
 plant check_edges "$(first train)" '#include "tsdl/spread/communicator.hpp"'
 plant check_edges "$(first spread)" '#include "tsdl/io/json.hpp"'
 plant check_edges "$(first track)" '#include "tsdl/io/json.hpp"'
+plant check_edges "$(first explain)" '#include "tsdl/train/predict.hpp"'
 plant check_edges "$(first track)" '#include "tsdl/select/baselines.hpp"'
 plant check_edges "$(first io)" '#include "tsdl/bilstm.hpp"'
 plant check_edges "$(first io)" '#include "safetensors.hpp"'
@@ -298,7 +300,7 @@ plant check_macros "$(first nn)" '#define NOMINMAX'
 plant check_macros "$(first nn)" '#define tsdl_join(a, b) a##b'
 for model in 'BiLSTMClassifier<float>' 'LSTMClassifier<float>' 'GRUClassifier<double>' 'BiGRUClassifier<T>' \
   'LSTMCell<float>' 'GRUCell<double>' 'RecurrentStack<Cell>' 'RecurrentNetwork<Cell, 2>' \
-  'RecurrentEncoder<Cell, 1>'; do
+  'RecurrentEncoder<Cell, 1>' 'TransformerNetwork<float>' 'TransformerEncoder<T>'; do
   plant check_names "$(first io)" "void use(const $model& model);  // one of them"
   plant check_names tsdl/report/new.hpp "using Any = tsdl::$model;"
 done
@@ -318,9 +320,9 @@ if [[ "$checks" == *check_tags* ]]; then
 fi
 echo "ok: each check finds what is planted"
 
-# Every header compiles alone, without a warning: after other parties' two, which are read once. Not
-# asked for is clang's -Wweak-vtables: it warns of every polymorphic class of a library that has no
-# source files.
+# Every header compiles alone, without a warning. Eigen and xsimd, which most of them include by way
+# of others, are read once: before a header that includes them all the same. Not asked for is clang's
+# -Wweak-vtables: it warns of every polymorphic class of a library that has no source files.
 warnings="-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wdouble-promotion"
 if "$compiler" -dM -E -x c++ /dev/null | grep -q __clang__; then
   warnings+=" -Wfloat-equal"
@@ -331,24 +333,43 @@ if command -v mpicc >/dev/null; then
 else
   echo "skipped: spread/mpi.hpp needs an MPI library to compile"
 fi
-printf '#include <Eigen/Core>\n#include <xsimd/xsimd.hpp>\n' >"$work/parties.hpp"
 suffix=gch
 if "$compiler" -dM -E -x c++ /dev/null | grep -q __clang__; then suffix=pch; fi
-# shellcheck disable=SC2086  # several flags
-"$compiler" -std=c++20 -x c++-header $warnings -isystem "$eigen" "$work/parties.hpp" \
-  -o "$work/parties.hpp.$suffix" || fail "Eigen or xsimd does not compile"
+printf '#include <Eigen/Core>\n' >"$work/eigen.hpp"
+printf '#include <Eigen/Core>\n#include <xsimd/xsimd.hpp>\n' >"$work/both.hpp"
+for parties in eigen both; do
+  # shellcheck disable=SC2086  # several flags
+  "$compiler" -std=c++20 -x c++-header $warnings -isystem "$eigen" "$work/$parties.hpp" \
+    -o "$work/$parties.hpp.$suffix" || fail "Eigen or xsimd does not compile"
+done
+# reaching HEADER: the headers that include it, by way of others too.
+reaching() {
+  awk -v goal="$1" '{ from[NR] = $1; to[NR] = $2 }
+    END { for (reached[goal] = more = 1; more;)
+            for (i = more = 0; ++i <= NR;)
+              if (reached[to[i]] && !reached[from[i]]) reached[from[i]] = more = 1
+          for (header in reached) if (reached[header]) print header }' "$work/edges"
+}
+check_cycles "$include" >/dev/null  # writes the edges
+reaching tsdl/core/types.hpp >"$work/with_eigen"
+reaching tsdl/kernels/simd.hpp >"$work/with_xsimd"
 compile() {
-  local what
+  local what parties=()
+  if grep -qxF "$1" "$work/with_xsimd"; then
+    parties=(-include "$work/both.hpp")
+  elif grep -qxF "$1" "$work/with_eigen"; then
+    parties=(-include "$work/eigen.hpp")
+  fi
   [ -n "$mpi" ] || [ "$1" != tsdl/spread/mpi.hpp ] || return 0
   what=$(echo "#include \"$1\"" | "$compiler" -std=c++20 -fsyntax-only -x c++ $warnings \
-    -Werror -include "$parties" -I "$include" -isystem "$eigen" $mpi -DOMPI_SKIP_MPICXX - 2>&1) ||
+    -Werror "${parties[@]}" -I "$include" -isystem "$eigen" $mpi -DOMPI_SKIP_MPICXX - 2>&1) ||
     {
       printf '%s does not compile alone:\n%s\n' "$1" "$(head -n 20 <<<"$what")"
       return 1
     }
 }
 export -f compile
-export compiler include eigen warnings mpi parties=$work/parties.hpp
+export compiler include eigen warnings mpi work
 headers "$include" | xargs -P 2 -I {} bash -c 'compile {}' >"$work/compiled" ||
   fail "$(cat "$work/compiled")"
 echo "ok: every header compiles alone with $compiler"

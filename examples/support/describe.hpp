@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config.hpp"
+#include "describe_model.hpp"
 #include "names.hpp"
 #include "options.hpp"
 #include "tracking.hpp"
@@ -152,28 +153,6 @@ inline void add_data(CLI::App& app, TrainOptions& o) {
       ->check(number(share));
 }
 
-inline void add_model(CLI::App& app, TrainOptions& o) {
-  app.add_option("--model,--model-type", o.model, "lstm, gru, or both ways: bilstm, bigru")
-      ->check(one_of({"lstm", "gru", "bilstm", "bigru"}));
-  app.add_option("--hidden,--hidden-dim", o.hidden, "Hidden units per direction")
-      ->check(whole_number(1, 1000000));
-  app.add_option("--layers,--num-layers", o.layers, "Stacked layers")->check(whole_number(1, 1000));
-  app.add_option("--dropout", o.dropout, "Dropout between layers")->check(number(share));
-  app.add_option("--head-dropout", o.head_dropout,
-                 o.head_dropout ? "Dropout before the linear layer"
-                                : "Dropout before the linear layer:\n"
-                                  "as --dropout unless given")
-      ->check(number(share))
-      ->default_str(o.head_dropout ? format_exact(*o.head_dropout) : "");
-  app.add_option("--pooling", o.data.pooling,
-                 "What the linear layer reads: last, final, mean,\n"
-                 "or each, a target for every row of a window:\n"
-                 "of lstm and gru")
-      ->check(one_of({"last", "final", "mean", "each"}));
-  app.add_option("--init", o.init, "Initial weights: pytorch or orthogonal")
-      ->check(one_of({"pytorch", "orthogonal"}));
-}
-
 inline void add_training(CLI::App& app, TrainOptions& o) {
   app.add_option("--max-epochs,--epochs", o.max_epochs, "Epochs at most")->check(whole_number(1));
   app.add_option("--batch-size", o.batch_size, "Windows per update")->check(whole_number(1));
@@ -228,6 +207,7 @@ inline void add_training(CLI::App& app, TrainOptions& o) {
 inline void add_output(CLI::App& app, TrainOptions& o) {
   app.add_option("--out", o.out, "Directory for model, history, report and log")->type_name("DIR");
   app.add_flag("--resume", o.resume, "Go on with the run that was cut off in --out");
+  app.add_flag("--explain", o.explain, "A section of the report: what the outputs hang on");
   app.add_option("--details", o.details,
                  "What is printed: short, or full: also the loss\n"
                  "before the first update, and each class")
@@ -346,11 +326,14 @@ inline void check_case_options(const TrainOptions& o) {
     refuse_beside(data, cases, option, "a .ts file, whose samples are whole series");
   refuse_beside(data, cases, "--test", "a .ts file: use --test-data");
   if (cases && data.pooling == "each")
-    throw tsdl::OptionError("--pooling each: whole series have one label each: last, final, mean");
+    throw tsdl::OptionError(
+        "--pooling each: whole series have one label each: last, final, mean, "
+        "attention");
   refuse_beside(data, data.folds > 0, "--test-data",
                 "--case-folds, which tests on what it leaves out");
   refuse_beside(data, data.folds > 0, "--tracking", "--case-folds");
   refuse_beside(data, data.folds > 0, "--resume", "--case-folds");
+  refuse_beside(data, data.folds > 0, "--explain", "--case-folds");
   if (cases && data.validation == 0 && data.folds == 0 && data.test_file.empty())
     throw tsdl::OptionError("--validation 0: expected --test-data, or nothing would be judged");
   if (!cases && data.validation == 0 && data.is_given("--validation"))
@@ -370,6 +353,19 @@ inline void check_options(TrainOptions& o, const CLI::App& app) {
   if (o.optimizer == "adam" && o.weight_decay.value_or(0) > 0)
     throw tsdl::OptionError("--weight-decay belongs to --optimizer adamw");
   o.data.given = given_options(app);
+  for (const char* option : {"--attention-size", "--attention-dropout"})
+    refuse_without(o.data, o.data.pooling == "attention", option, "--pooling attention");
+  for (const char* option :
+       {"--heads", "--feed-forward", "--activation", "--causal", "--norm-first", "--final-norm"})
+    refuse_without(o.data, o.is_transformer(), option, "--model transformer");
+  refuse_beside(o.data, o.is_transformer(), "--input-projection",
+                "--model transformer, which has a linear input of its own");
+  if (o.is_transformer() && o.hidden % o.heads != 0)
+    throw tsdl::OptionError("--heads: expected a number that divides --hidden, and ", o.heads,
+                            " does not divide ", o.hidden);
+  if (o.is_transformer() && o.data.pooling == "each" && !o.causal)
+    throw tsdl::OptionError("--pooling each of --model transformer needs --causal: a row would ",
+                            "else see the targets of earlier rows");
   check_case_options(o);
   check_data_options(o.data);
   check_tracking_options(o.tracking);
@@ -382,7 +378,9 @@ inline std::string apply_options(TrainOptions& o, CLI::App& app) {
   if (o.optimizer == "adamw" && !o.weight_decay) set_applied(app, "--weight-decay", "0.01");
   const bool follows = !o.head_dropout;
   if (follows) set_applied(app, "--head-dropout", format_exact(o.dropout));
-  if (o.layers != 1 || o.dropout == 0) return {};
+  if (o.data.pooling == "attention" && !o.attention_size)
+    set_applied(app, "--attention-size", std::to_string(default_attention_size(o)));
+  if (o.layers != 1 || o.dropout == 0 || o.is_transformer()) return {};
   std::string warning;
   if (!follows && app.count("--dropout") > 0)
     warning = "--dropout " + format_rate(o.dropout) +

@@ -24,6 +24,24 @@ inline tsdl::Task task_of(const TrainOptions& o, const tsdl::Prepared<float>& da
 
 inline Model make_model(const TrainOptions& o, const tsdl::Prepared<float>& data,
                         const tsdl::Task& task) {
+  if (o.is_transformer())
+    return tsdl::TransformerNetwork<float>({.input_size = data.inputs(),
+                                            .hidden_size = o.hidden,
+                                            .heads = o.heads,
+                                            .feed_forward = o.feed_forward,
+                                            .num_layers = o.layers,
+                                            .dropout = o.dropout,
+                                            .activation = tsdl::activation_from(o.activation),
+                                            .norm_first = o.norm_first,
+                                            .causal = o.causal,
+                                            .final_norm = o.final_norm,
+                                            .head_dropout = o.head_dropout.value_or(o.dropout),
+                                            .pooling = tsdl::pooling_from(o.data.pooling),
+                                            .outputs = task->outputs(),
+                                            .init = tsdl::init_from(o.init),
+                                            .attention_size = o.attention_size,
+                                            .attention_dropout = o.attention_dropout},
+                                           o.seed);
   return tsdl::make_classifier<float>(o.model,
                                       {.input_size = data.inputs(),
                                        .hidden_size = o.hidden,
@@ -32,7 +50,10 @@ inline Model make_model(const TrainOptions& o, const tsdl::Prepared<float>& data
                                        .head_dropout = o.head_dropout.value_or(o.dropout),
                                        .pooling = tsdl::pooling_from(o.data.pooling),
                                        .outputs = task->outputs(),
-                                       .init = tsdl::init_from(o.init)},
+                                       .init = tsdl::init_from(o.init),
+                                       .attention_size = o.attention_size,
+                                       .attention_dropout = o.attention_dropout,
+                                       .input_projection = o.input_projection},
                                       o.seed);
 }
 
@@ -51,6 +72,7 @@ inline tsdl::TrainerOptions trainer_options(const TrainOptions& o, const tsdl::T
 inline std::string model_name(const std::string& kind) {
   if (kind == "lstm") return "LSTM";
   if (kind == "gru") return "GRU";
+  if (kind == "transformer") return "Transformer";
   return kind == "bilstm" ? "BiLSTM" : "BiGRU";
 }
 

@@ -51,8 +51,15 @@ struct TrainOptions {
 
   std::string model = "lstm", init = "pytorch";
   tsdl::Index hidden = 64, layers = 2;
-  double dropout = 0.2;                  ///< between layers
-  std::optional<double> head_dropout{};  ///< before the linear layer; without: as dropout
+  tsdl::Index heads = 4, feed_forward = 128;  ///< these and the next four: of a transformer
+  std::string activation = "relu";
+  bool causal = false, norm_first = false, final_norm = false;
+  double dropout = 0.2;                         ///< between layers
+  std::optional<double> head_dropout{};         ///< before the linear layer; without: as dropout
+  std::optional<tsdl::Index> attention_size{};  ///< of attention pooling; without: the library's
+  double attention_dropout = 0;
+  bool input_projection = false;
+  bool is_transformer() const noexcept { return model == "transformer"; }
 
   tsdl::Index max_epochs = 100, batch_size = 32;
   std::string optimizer = "adamw";
@@ -71,6 +78,7 @@ struct TrainOptions {
 
   std::string out = "out";
   bool resume = false;
+  bool explain = false;           ///< a section of the report: what the outputs hang on
   std::string details = "short";  ///< what is printed: short or full
   std::string log_format = "text", log_level = "info";
   TrackingOptions tracking{};

@@ -50,9 +50,9 @@ std::vector<TrackedFigure> baseline_figures(const std::vector<tsdl::Baseline>& b
                                             const tsdl::Windows<float>& windows,
                                             const tsdl::Task& task);
 
-/// tsdl::make_report and tsdl::write_report.
+/// tsdl::make_report, with an explanation where `explain` asks for one, and tsdl::write_report.
 tsdl::Report report_of(const tsdl::AnyModel<float>& model, const tsdl::Prepared<float>& data,
-                       const tsdl::History& history, tsdl::ReportOptions options);
+                       const tsdl::History& history, tsdl::ReportOptions options, bool explain);
 void write_page(const std::filesystem::path& path, const tsdl::Report& report);
 
 /// Says what the trained model is worth, on the terminal and to the tracker, and writes the page.
@@ -70,7 +70,8 @@ Evaluation finish_run(const Trainer& trainer, const tsdl::Prepared<float>& data,
                                    .summary = o.summary,
                                    .settings = settings_of(app),
                                    .test_option = o.test_option,
-                                   .baselines = baselines});
+                                   .baselines = baselines},
+                                  o.explain);
   const Evaluation& e = report.evaluation;
   print_evaluation(e, o.by_class);
   if (!e.tested) say_paragraph(judged_by_validation(o.test_option));

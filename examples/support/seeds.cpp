@@ -152,6 +152,7 @@ int train_seeds(const TrainOptions& o) {
       jobs.push_back({seed, folds > 0 ? fold : Index{-1}});
   if (!o.tracking.target.empty())
     throw tsdl::OptionError("--seeds and --tracking: tune --seeds records its runs");
+  if (o.explain) throw tsdl::OptionError("--explain does not go with --seeds: it is of one model");
   Rows rows;
   tsdl::Prepared<float> data;
   if (o.data.uses_cases()) {

@@ -268,6 +268,8 @@ int run_study_program(const TrainOptions& preset, const TrainOptions& given, con
   check_tracking_options(given.tracking);
   if (!given.tracking.model_name.empty() && !s.then_train)
     throw tsdl::OptionError("--register has no effect without --then-train");
+  if (given.explain && !s.then_train)
+    throw tsdl::OptionError("--explain has no effect without --then-train");
   const StudyRun plan = make_plan(preset, given, s, app);
   if (s.then_train && plan.data.final.test.empty())
     throw tsdl::OptionError("--then-train tests the winner: expected --test above 0");

@@ -40,13 +40,23 @@ using Trainer = tsdl::Trainer<Model, tsdl::ShardedStepper<Model>>;
 
 TextLines summary(const TrainOptions& o, const Data& data, tsdl::Index parameters) {
   TextLines lines = data_summary(o.data, source_of(o), data);
-  std::string dropout = o.layers > 1 ? ", dropout " + format_rate(o.dropout) : "";
+  const bool drops = o.layers > 1 || (o.is_transformer() && o.dropout > 0);
+  std::string dropout = drops ? ", dropout " + format_rate(o.dropout) : "";
   if (const double head = o.head_dropout.value_or(0); head > 0)
     dropout += ", head dropout " + format_rate(head);
+  std::string pooling = o.data.pooling + " pooling";
+  if (o.attention_size) pooling += " of " + std::to_string(*o.attention_size) + " units";
+  if (o.attention_dropout > 0) pooling += ", attention dropout " + format_rate(o.attention_dropout);
+  std::string form = " units";
+  if (o.is_transformer())
+    form = " values, " + std::to_string(o.heads) + " heads, feed-forward " +
+           std::to_string(o.feed_forward) + " (" + o.activation + ")" +
+           (o.causal ? ", causal" : "") + (o.norm_first ? ", norms first" : "") +
+           (o.final_norm ? ", a last norm" : "");
+  if (o.input_projection) form += ", input projection";
   lines.emplace_back("model", model_name(o.model) + ", " + std::to_string(o.layers) + " x " +
-                                  std::to_string(o.hidden) + " units" + dropout + ", " +
-                                  o.data.pooling + " pooling, " + format_count(parameters) +
-                                  " parameters");
+                                  std::to_string(o.hidden) + form + dropout + ", " + pooling +
+                                  ", " + format_count(parameters) + " parameters");
   lines.emplace_back("training",
                      std::string(o.optimizer == "adam" ? "Adam" : "AdamW") + ", rate " +
                          format_rate(o.lr) + ", batch " + std::to_string(o.batch_size) +
@@ -71,6 +81,7 @@ TrainingOptions training_options(const TrainOptions& o, const CLI::App& app, Tex
                       ", seed " + std::to_string(o.seed),
           .summary = std::move(summary),
           .test_option = o.data.uses_cases() ? "--test-data FILE" : "--test 0.15",
+          .explain = o.explain,
           .by_class = o.details == "full",
           .config = app.config_to_str(true)};
 }

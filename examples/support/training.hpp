@@ -48,6 +48,7 @@ struct TrainingOptions {
   std::string subject{}, subtitle{};    ///< what is trained on what, and how, in words
   TextLines summary{};                  ///< of data, model and training
   std::string test_option{};            ///< which option, with a value, keeps windows for the test
+  bool explain = false;                 ///< the report says what the outputs hang on
   bool by_class = false;                ///< each class, and macro F1, are printed at the end
   std::vector<TrackedFigure> beside{};  ///< of baselines on the validation windows
   std::string config{};                 ///< what config.toml shall hold

@@ -40,9 +40,9 @@ inline std::string refusal_of(const std::string& option) {
                                 "stride",
                                 "validation",
                                 "test"};
-  constexpr std::array outside = {"out",        "resume",   "details",  "log-format",
-                                  "log-level",  "threads",  "device",   "tracking",
-                                  "experiment", "run-name", "register", "config"};
+  constexpr std::array outside = {"out",       "resume",   "details", "explain",  "log-format",
+                                  "log-level", "threads",  "device",  "tracking", "experiment",
+                                  "run-name",  "register", "config"};
   const auto is_in = [&](const auto& names) {
     return std::find(names.begin(), names.end(), option) != names.end();
   };

@@ -8,6 +8,8 @@
 #include "tsdl/data/panel_reader.hpp"
 #include "tsdl/data/synthetic.hpp"
 #include "tsdl/data/whole_series.hpp"
+#include "tsdl/explain/attribution_means.hpp"
+#include "tsdl/explain/permutation.hpp"
 #include "tsdl/gru.hpp"
 #include "tsdl/io/checkpoint.hpp"
 #include "tsdl/io/forecaster.hpp"

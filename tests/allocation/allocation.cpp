@@ -56,7 +56,9 @@ struct Network {
                     .dropout = 0.2,
                     .head_dropout = 0.1,
                     .pooling = setting.pooling,
-                    .outputs = setting.outputs})),
+                    .outputs = setting.outputs,
+                    .attention_dropout = setting.pooling == tsdl::Pooling::attention ? 0.1 : 0,
+                    .input_projection = setting.pooling == tsdl::Pooling::attention})),
         trainer(model) {
     toy.length = length;
     windows = toy.windows(length - 1, 3 * batch_size + 7, stride);
@@ -83,8 +85,10 @@ struct Network {
   }
 };
 
-const Setting settings[] = {
-    {tsdl::Pooling::last, 1}, {tsdl::Pooling::mean, 3}, {tsdl::Pooling::each_direction_end, 1}};
+const Setting settings[] = {{tsdl::Pooling::last, 1},
+                            {tsdl::Pooling::mean, 3},
+                            {tsdl::Pooling::each_direction_end, 1},
+                            {tsdl::Pooling::attention, 2}};
 
 template <class Model>
 void check_training(int threads, bool gathered) {

@@ -35,14 +35,16 @@ TEST_CASE("allocation: none for samples of unequal length after the first batch"
   std::vector<Index> order;
   for (Index i = 0; i < windows.size(); ++i) order.push_back(i);
   for (const int threads : {1, 2})
-    for (const tsdl::Pooling pooling : {tsdl::Pooling::last, tsdl::Pooling::mean}) {
+    for (const tsdl::Pooling pooling :
+         {tsdl::Pooling::last, tsdl::Pooling::mean, tsdl::Pooling::attention}) {
       tsdl::set_thread_count(threads);
       Model model({.input_size = 5,
                    .hidden_size = 33,
                    .num_layers = 2,
                    .dropout = 0.2,
                    .head_dropout = 0.1,
-                   .pooling = pooling});
+                   .pooling = pooling,
+                   .input_projection = pooling == tsdl::Pooling::attention});
       model.set_task(tsdl::Binary{});
       tsdl::LocalStepper<Model> stepper(model, {});
       const tsdl::Update update{.learning_rate = 0.01, .dropout = {1, 1}};

@@ -99,13 +99,16 @@ Model made(const tsdl::ClassifierOptions& options) {
 }
 
 template <class Model>
-void check_quiet(const char* set, Index hidden, StreamMode mode) {
+void check_quiet(const char* set, Index hidden, StreamMode mode,
+                 tsdl::Pooling pooling = tsdl::Pooling::last) {
   const test::AllHelpersGuard helpers;
   const tsdl::Candles candles = test::random_candles(1000, 3);
   const tsdl::Recipe recipe = recipe_of(candles, set);
   // Work enough for threads, were it given to them.
-  const Model model =
-      made<Model>({.input_size = std::ssize(recipe.columns), .hidden_size = hidden});
+  const Model model = made<Model>({.input_size = std::ssize(recipe.columns),
+                                   .hidden_size = hidden,
+                                   .pooling = pooling,
+                                   .input_projection = pooling == tsdl::Pooling::attention});
   tsdl::StreamingClassifier stream(model, recipe, mode);
   const auto fresh = stream;
   const long locked = test::locks;
@@ -163,6 +166,13 @@ TEST_CASE("streaming: 10,000 pushes into a model of any type call for nothing") 
 
 TEST_CASE("streaming: 10,000 pushes into a BiLSTM with all features call for nothing") {
   check_quiet<tsdl::BiLSTMClassifier<float>>("hybrid", 48, StreamMode::rerun);
+}
+
+TEST_CASE("streaming: 10,000 pushes into an ALSTM call for nothing") {
+  check_quiet<tsdl::LSTMClassifier<float>>("technical23", 20, StreamMode::carry,
+                                           tsdl::Pooling::attention);
+  check_quiet<tsdl::LSTMClassifier<float>>("technical23", 20, StreamMode::rerun,
+                                           tsdl::Pooling::attention);
 }
 
 TEST_CASE("500 streams of one model hold its weights once") {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "data/helpers.hpp"
@@ -30,6 +31,24 @@ std::vector<std::int64_t> read_times(const std::vector<std::string>& cells) {
 std::int64_t read_one(const std::string& cell) { return read_times({cell}).front(); }
 
 }  // namespace
+
+TEST_CASE("times: one text alone is read as the first of a column") {
+  using tsdl::internal::TimeKind, tsdl::internal::parse_time;
+  for (const auto& [text, expected] :
+       std::vector<std::pair<const char*, TimeKind>>{{"2019-10-17", TimeKind::calendar},
+                                                     {"20191017", TimeKind::compact},
+                                                     {"1571270400", TimeKind::seconds},
+                                                     {"1571270400000", TimeKind::milliseconds}}) {
+    TimeKind kind = TimeKind::unknown;
+    CHECK(parse_time(text, kind) == 1571270400000);
+    CHECK(kind == expected);
+    TimeKind other = expected == TimeKind::calendar ? TimeKind::seconds : TimeKind::calendar;
+    CHECK_FALSE(parse_time(text, other).has_value());
+  }
+  TimeKind kind = TimeKind::unknown;
+  CHECK_FALSE(parse_time("noon", kind).has_value());
+  CHECK(kind == TimeKind::unknown);
+}
 
 TEST_CASE("times are read in every documented form") {
   // 2019-10-17 is day 18186 since the epoch (date -u -d 2019-10-17 +%s gives 1571270400).

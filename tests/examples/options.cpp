@@ -157,3 +157,17 @@ TEST_CASE("options: contradictions, by the names that help lists") {
         "--class-weights does not go with --target, which is of numbers");
   CHECK_THROWS_AS(Parsed({"--dataset", "x.csv", "--synthetic", "100"}), CLI::ExcludesError);
 }
+
+TEST_CASE("options: heads that do not fit, rows that see later ones, what is not explained") {
+  CHECK(refusal(with_data({"--model", "transformer", "--hidden", "8", "--heads", "3"})) ==
+        "--heads: expected a number that divides --hidden, and 3 does not divide 8");
+  CHECK(refusal(with_data({"--model", "transformer", "--pooling", "each"})) ==
+        "--pooling each of --model transformer needs --causal: a row would else see the targets "
+        "of earlier rows");
+  Parsed causal(with_data({"--model", "transformer", "--pooling", "each", "--causal"}));
+  CHECK_NOTHROW(examples::check_options(causal.o, causal.app));
+  Parsed other(with_data({"--model", "gru", "--hidden", "5", "--pooling", "each"}));
+  CHECK_NOTHROW(examples::check_options(other.o, other.app));
+  CHECK(refusal({"--data", "x.ts", "--case-folds", "3", "--explain"}) ==
+        "--explain does not go with --case-folds");
+}

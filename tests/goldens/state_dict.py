@@ -64,19 +64,33 @@ class Classifier(nn.Module):
         super().__init__()
         self.pooling, self.cell = config["pooling"], config["kind"].removeprefix("bi")
         directions = 2 if config["kind"].startswith("bi") else 1
+        inputs, hidden = config["input_size"], config["hidden_size"]
+        if config.get("input_projection"):
+            self.input = nn.Linear(inputs, hidden)
+            inputs = hidden
         self.add_module(self.cell, CELLS[self.cell](
-            config["input_size"], config["hidden_size"], config["num_layers"], batch_first=True,
+            inputs, hidden, config["num_layers"], batch_first=True,
             bidirectional=directions == 2))
-        self.fc = nn.Linear(directions * config["hidden_size"], config["outputs"])
+        width = directions * hidden
+        if self.pooling == "attention":
+            self.attention = nn.Linear(width, config["attention_size"])
+            self.score = nn.Linear(config["attention_size"], 1, bias=False)
+            width *= 2
+        self.fc = nn.Linear(width, config["outputs"])
 
     def forward(self, x):
         layers = getattr(self, self.cell)
+        if hasattr(self, "input"):
+            x = torch.tanh(self.input(x))
         out, last = layers(x)
         h_n = last[0] if self.cell == "lstm" else last
         if self.pooling == "last":
             pooled = out[:, -1, :]
         elif self.pooling == "mean":
             pooled = out.mean(dim=1)
+        elif self.pooling == "attention":
+            weights = torch.softmax(self.score(torch.tanh(self.attention(out))), dim=1)
+            pooled = torch.cat([out[:, -1, :], (weights * out).sum(dim=1)], dim=1)
         elif layers.bidirectional:
             pooled = torch.cat([h_n[-2], h_n[-1]], dim=1)
         else:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What PyTorch computes, as safetensors files that tests/nn/torch.cpp compares with.
+"""What PyTorch computes, as safetensors files that tests/nn/torch.cpp compares with; the random set
+holds those of torch_transformer.py too.
 
     torch_cases.py --committed             rewrites the small set beside this file, in torch/
     torch_cases.py --out DIR [--seed N]    a larger random set for TSDL_TORCH_CASES=DIR
@@ -70,7 +71,8 @@ CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 def layers_of(case):
     c = case.config
-    layers = CELLS[c["cell"]](c["I"], c["H"], c["L"], bidirectional=c["D"] == 2)
+    inputs = c["H"] if c.get("projection") else c["I"]
+    layers = CELLS[c["cell"]](inputs, c["H"], c["L"], bidirectional=c["D"] == 2)
     case.weights(layers, c["cell"] + ".", 1.3 / np.sqrt(c["H"]))
     return layers
 
@@ -98,21 +100,47 @@ def layers_case(random, cell, L, D, I, H, T, B):
 
 
 class Classifier(nn.Module):
+    """The configuration may have `projection` (0 or 1): tanh(Linear(I, H)) before the layers; and,
+    for pooling attention, A."""
+
     def __init__(self, case):
         super().__init__()
         c = case.config
         self.pooling, self.cell = c["pooling"], c["cell"]
+        width = c["D"] * c["H"]
+        if c.get("projection"):
+            self.input = nn.Linear(c["I"], c["H"])
+            case.weights(self.input, "input.", 1.0 / np.sqrt(c["I"]))
         self.add_module(self.cell, layers_of(case))
-        self.fc = nn.Linear(c["D"] * c["H"], c["K"])
-        case.weights(self.fc, "fc.", 1.0 / np.sqrt(c["D"] * c["H"]))
+        if self.pooling == "attention":
+            self.attention = nn.Linear(width, c["A"])
+            self.score = nn.Linear(c["A"], 1, bias=False)
+            case.weights(self.attention, "attention.", 2.0 / np.sqrt(width))
+            case.weights(self.score, "score.", 2.0)
+            width *= 2
+        self.fc = nn.Linear(width, c["K"])
+        case.weights(self.fc, "fc.", 1.0 / np.sqrt(width))
+
+    def project(self, x):
+        return torch.tanh(self.input(x)) if hasattr(self, "input") else x
+
+    def attend(self, out, lengths=None):
+        """sum_t a_t y_t, of each sample's own steps. Shapes: out T x B x E."""
+        scores = self.score(torch.tanh(self.attention(out)))[:, :, 0]
+        if lengths is not None:
+            padding = torch.arange(len(out))[:, None] >= lengths[None, :]
+            scores = scores.masked_fill(padding, float("-inf"))
+        return (torch.softmax(scores, 0)[:, :, None] * out).sum(0)
 
     def forward(self, x):
         layers = getattr(self, self.cell)
-        out, last = layers(x)
+        out, last = layers(self.project(x))
         if self.pooling == "last":
             pooled = out[-1]
         elif self.pooling == "mean":
             pooled = out.mean(0)
+        elif self.pooling == "attention":
+            pooled = torch.cat([out[-1], self.attend(out)], dim=1)
         else:
             h_n = last[0] if self.cell == "lstm" else last
             pooled = torch.cat(list(h_n[-2 if layers.bidirectional else -1:]), dim=1)
@@ -138,10 +166,10 @@ def labels_of(random, loss, K, shape):
     return random.integers(0, max(2, K), shape).astype(np.float32)
 
 
-def classifier_case(random, cell, L, D, I, H, T, B, pooling, loss, K, stride):
+def classifier_case(random, cell, L, D, I, H, T, B, pooling, loss, K, stride, **more):
     """stride 0: x is dense; else x is B windows over one series, `stride` rows apart."""
     case = Case(random, kind="classifier", cell=cell, L=L, D=D, I=I, H=H, T=T, B=B, pooling=pooling,
-                loss=loss, K=K, stride=stride)
+                loss=loss, K=K, stride=stride, **more)
     model = Classifier(case)
     if stride == 0:
         x = case.draw("x", (T, B, I))
@@ -161,12 +189,20 @@ def classifier_case(random, cell, L, D, I, H, T, B, pooling, loss, K, stride):
     return case
 
 
-def training_case(random, cell, L, D, I, H, T, B, pooling, loss, K, decay_biases, steps=10):
+def training_case(random, cell, L, D, I, H, T, B, pooling, loss, K, decay_biases, steps=10,
+                  **more):
     """AdamW with clipping that acts in some steps only, and another rate in each step."""
     case = Case(random, kind="training", cell=cell, L=L, D=D, I=I, H=H, T=T, B=B, pooling=pooling, loss=loss,
                 K=K, steps=steps, decay_biases=int(decay_biases), weight_decay=0.05, beta1=0.8,
-                beta2=0.99, eps=1e-8)
-    model = Classifier(case)
+                beta2=0.99, eps=1e-8, **more)
+    return trained(case, Classifier(case))
+
+
+def trained(case, model):
+    """Trains the model of a training case and keeps its losses, norms and last parameters."""
+    c, random = case.config, case.random
+    T, B, I, K, loss, steps, decay_biases = (
+        c[key] for key in ("T", "B", "I", "K", "loss", "steps", "decay_biases"))
     evaluate = loss_of(case)
     x = case.draw("x", (steps, T, B, I))
     labels = case.keep("labels", labels_of(random, loss, K, (steps, B)))
@@ -180,7 +216,6 @@ def training_case(random, cell, L, D, I, H, T, B, pooling, loss, K, decay_biases
         groups = [{"params": others}, {"params": biases}]
         if not decay_biases:
             groups[1]["weight_decay"] = 0.0
-        c = case.config
         optimizer = torch.optim.AdamW(groups, lr=1.0, betas=(c["beta1"], c["beta2"]), eps=c["eps"],
                                       weight_decay=c["weight_decay"])
         losses, norms = [], []
@@ -275,6 +310,37 @@ def live(directory, random, cell):
             [(L, D, p) for L in (1, 2) for D in (1, 2) for p in POOLINGS])])
 
 
+def write_attention(directory, random, cell, rounds, size):
+    """Attention pooling, with an input projection and without, and a projection alone."""
+    for n in range(rounds):
+        for m, (L, D, projection) in enumerate(
+                [(L, D, p) for L in (1, 2) for D in (1, 2) for p in (0, 1)]):
+            loss, K = LOSSES[int(random.integers(len(LOSSES)))]
+            drawn, count = size(8 * n + m), 8 * n + m
+            classifier_case(random, cell, L, D, **drawn, pooling="attention", loss=loss, K=K,
+                            stride=count % 4, A=int(random.integers(1, drawn["H"] + 2)),
+                            projection=projection).write(
+                directory, f"classifier_{cell}_attention_{count:02}")
+        classifier_case(random, cell, 2, 2 - n % 2, **size(n + 2), pooling="last", loss="mse", K=1,
+                        stride=n % 3, projection=1).write(
+            directory, f"classifier_{cell}_projection_{n:02}")
+    training_case(random, cell, 2, 2, 3, 5, 6, 6, "attention", "ce", 3, True, A=4,
+                  projection=1).write(directory, f"training_{cell}_attention_alstm")
+    training_case(random, cell, 1, 1, 3, 9, 5, 4, "attention", "bce", 1, False, A=5,
+                  projection=0).write(directory, f"training_{cell}_attention_plain")
+
+
+def attention(directory, random, cell, is_live):
+    sizes = [(1, 1, 1, 1), (3, 5, 4, 2), (2, 3, 7, 3), (5, 7, 3, 5), (4, 9, 5, 3), (1, 8, 6, 1)]
+    if not is_live:
+        write_attention(directory, random, cell, 1,
+                        lambda n: dict(zip("IHTB", sizes[n % len(sizes)])))
+        return
+    write_attention(directory, random, cell, 4, lambda n: {
+        key: int(round(top ** random.uniform(0, 1)))
+        for key, top in {"I": 41, "H": 67, "T": 60, "B": 33}.items()})
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--committed", action="store_true", help="rewrite the committed set")
@@ -293,6 +359,12 @@ def main():
     random = np.random.default_rng(options.seed)
     for cell in CELLS:
         (committed if options.committed else live)(directory, random, cell)
+    random = np.random.default_rng([options.seed, 1])
+    for cell in CELLS:
+        attention(directory, random, cell, not options.committed)
+    if options.out:
+        import torch_transformer
+        torch_transformer.live(directory, random)
 
 
 if __name__ == "__main__":

@@ -47,18 +47,21 @@ def layers_case(random, cell, L, D, H):
     return case
 
 
-def classifier_case(random, cell, L, D, H, pooling):
+def classifier_case(random, cell, L, D, H, pooling, **more):
     B, K = len(LENGTHS), 3
-    case = Case(random, cell=cell, L=L, D=D, I=I, H=H, T=T, B=B, K=K, pooling=pooling, loss="ce")
+    case = Case(random, cell=cell, L=L, D=D, I=I, H=H, T=T, B=B, K=K, pooling=pooling, loss="ce",
+                **more)
     lengths = case.keep("lengths", np.array(LENGTHS)).long()
     model = Classifier(case)
     x = case.draw("x", (T, B, I)).requires_grad_()
     labels = case.keep("labels", random.integers(0, K, B).astype(np.float32))
-    out, last = run(getattr(model, cell), x, lengths)
+    out, last = run(getattr(model, cell), model.project(x), lengths)
     if pooling == "last":
         pooled = out[lengths - 1, torch.arange(B)]
     elif pooling == "mean":
         pooled = out.sum(0) / lengths[:, None]
+    elif pooling == "attention":
+        pooled = torch.cat([out[lengths - 1, torch.arange(B)], model.attend(out, lengths)], dim=1)
     else:
         h_n = last[0] if cell == "lstm" else last
         pooled = torch.cat(list(h_n[-D:]), dim=1)
@@ -85,6 +88,11 @@ def main():
             for pooling in POOLINGS:
                 classifier_case(random, cell, L, D, 3, pooling).write(
                     directory, f"classifier_{cell}_{L}{D}_{pooling}")
+    random = np.random.default_rng(1)
+    for cell in CELLS:
+        for L, D, projection in [(1, 1, 1), (1, 2, 0), (2, 1, 0), (2, 2, 1)]:
+            classifier_case(random, cell, L, D, 3, "attention", A=2, projection=projection).write(
+                directory, f"classifier_{cell}_{L}{D}_attention")
 
 
 if __name__ == "__main__":

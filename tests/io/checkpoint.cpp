@@ -46,6 +46,9 @@ void check_same(const tsdl::ClassifierOptions& a, const tsdl::ClassifierOptions&
   CHECK(a.pooling == b.pooling);
   CHECK(a.outputs == b.outputs);
   CHECK(a.init == b.init);
+  CHECK(a.attention_size == b.attention_size);
+  CHECK(a.attention_dropout == b.attention_dropout);
+  CHECK(a.input_projection == b.input_projection);
 }
 
 bool same(const tsdl::Matrix<double>& a, const tsdl::Matrix<double>& b) {
@@ -115,6 +118,20 @@ TEST_CASE("model files: what was saved is loaded, bit for bit") {
   check_round_trip<tsdl::BiGRUClassifier<float>>(
       {.input_size = 5, .hidden_size = 3, .num_layers = 2, .head_dropout = 0.3}, tsdl::RangeLabel{},
       4);
+  check_round_trip<tsdl::BiLSTMClassifier<float>>({.input_size = 5,
+                                                   .hidden_size = 3,
+                                                   .num_layers = 2,
+                                                   .pooling = tsdl::Pooling::attention,
+                                                   .attention_size = 5,
+                                                   .attention_dropout = 0.25,
+                                                   .input_projection = true},
+                                                  tsdl::RangeLabel{}, 4);
+  check_round_trip<tsdl::GRUClassifier<double>>({.input_size = 5,
+                                                 .hidden_size = 4,
+                                                 .num_layers = 1,
+                                                 .pooling = tsdl::Pooling::attention,
+                                                 .attention_size = 2},
+                                                tsdl::RangeLabel{}, 4);
 }
 
 TEST_CASE("model files: a file of any kind is loaded as what it is") {

@@ -211,6 +211,11 @@ void write_models_for_torch(const TemporaryDirectory& directory) {
   write_model_for_torch<tsdl::LSTMClassifier<double>>(directory / "ours/d", final_states);
   write_model_for_torch<tsdl::GRUClassifier<float>>(directory / "ours/e", mean);
   write_model_for_torch<tsdl::BiGRUClassifier<float>>(directory / "ours/f", final_states);
+  auto attention = wide, alstm = mean;
+  attention.pooling = alstm.pooling = tsdl::Pooling::attention;
+  alstm.input_projection = true;
+  write_model_for_torch<tsdl::BiGRUClassifier<double>>(directory / "ours/g", attention);
+  write_model_for_torch<tsdl::LSTMClassifier<double>>(directory / "ours/h", alstm);
   write_model_for_torch<tsdl::BiLSTMClassifier<float>>(directory / "wrong/a", wide, 3e-6);
 }
 

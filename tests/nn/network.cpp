@@ -127,7 +127,7 @@ TEST_CASE_TEMPLATE("pooling reads the steps that it names", Cell, tsdl::LSTMCell
     CHECK(tsdl::pooling_from(tsdl::to_string(pooling)) == pooling);
   }
   CHECK_THROWS_WITH_AS(tsdl::pooling_from("first"),
-                       "pooling: expected one of last, final, mean, each, got 'first'",
+                       "pooling: expected one of last, final, mean, each, attention, got 'first'",
                        tsdl::OptionError);
 }
 
@@ -394,7 +394,7 @@ TEST_CASE("a configuration that is none of a network is refused by what is wrong
   using tsdl::Config;
   CHECK(refused([](Config&) {}).empty());
   CHECK(refused([](Config& c) { c.kind = "rnn"; }) ==
-        "make_model: expected one of lstm, gru, bilstm, bigru, got 'rnn'");
+        "make_model: expected one of lstm, gru, bilstm, bigru, transformer, got 'rnn'");
   CHECK(refused([](Config& c) { c.options.erase("hidden_size"); }) ==
         "lstm: option 'hidden_size' is missing");
   CHECK(refused([](Config& c) { c.options["hidden_size"] = 4.5; }) ==
@@ -402,7 +402,7 @@ TEST_CASE("a configuration that is none of a network is refused by what is wrong
   CHECK(refused([](Config& c) { c.options["heads"] = Index{4}; }) ==
         "lstm: option 'heads' is not known");
   CHECK(refused([](Config& c) { c.options["pooling"] = std::string("max"); }) ==
-        "pooling: expected one of last, final, mean, each, got 'max'");
+        "pooling: expected one of last, final, mean, each, attention, got 'max'");
   CHECK(refused([](Config& c) { c.options["init"] = std::string("zeros"); }) ==
         "init: expected pytorch or orthogonal, got 'zeros'");
   CHECK(refused([](Config& c) { c.options["dropout"] = 1.0; }) ==
@@ -414,7 +414,7 @@ TEST_CASE("a configuration that is none of a network is refused by what is wrong
   tsdl::Config huge = model.describe();
   huge.options["num_layers"] = Index{1} << 40;
   CHECK_THROWS_AS(tsdl::make_model<float>(huge), tsdl::ShapeError);
-  CHECK(tsdl::model_kinds<double>() == "lstm, gru, bilstm, bigru");
+  CHECK(tsdl::model_kinds<double>() == "lstm, gru, bilstm, bigru, transformer");
 }
 
 TEST_CASE("a classifier refuses options and inputs out of range") {

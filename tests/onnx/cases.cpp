@@ -2,8 +2,8 @@
 // what tsdl makes of them, by the name of each output.
 //
 // Usage: tsdl_onnx_cases DIRECTORY
-//          every combination of cell, directions, layers, pooling, scaler and outputs, and every
-//          task
+//          every combination of cell, directions, layers, pooling, scaler and outputs, every task,
+//          and attention pooling with an input projection and without
 //        tsdl_onnx_cases DIRECTORY NAME MODEL CANDLES
 //          for a model file and its two exports, NAME_raw.onnx with the scaler and NAME_scaled.onnx
 //          without, that are already there
@@ -128,6 +128,7 @@ struct Case {
   tsdl::OnnxOptions onnx;
   double clip = 0;
   std::optional<tsdl::Task> task{};  ///< none: classes
+  bool projection = false;
 };
 
 /// Exports a classifier with drawn weights. Raw features lie around 1e9, -3e4, 0.02 and 1e9 again,
@@ -159,12 +160,14 @@ void write_drawn(const std::filesystem::path& directory, const Case& c, std::uin
                                                      .hidden_size = H,
                                                      .num_layers = c.layers,
                                                      .pooling = c.pooling,
-                                                     .outputs = c.outputs});
+                                                     .outputs = c.outputs,
+                                                     .input_projection = c.projection});
   if (c.task) model.set_task(*c.task);
   draw_weights(model, input, random);
   std::string name = c.kind;
   name.append("_").append(std::to_string(c.layers));
   name.append("_").append(to_string(c.pooling));
+  name.append(c.projection ? "_projected" : "");
   name.append("_k").append(std::to_string(c.outputs));
   if (c.task) name.append("_").append((*c.task)->describe().kind);
   name.append(c.onnx.include_scaler ? "_raw" : "_scaled");
@@ -188,6 +191,27 @@ void write_combinations(const std::filesystem::path& directory) {
       write_drawn(directory,
                   {kind, 2, pooling, 3, {.include_scaler = true, .dynamic_length = true}, 0.7},
                   number++);
+}
+
+/// Attention pooling, and an input projection with it and without.
+void write_attention(const std::filesystem::path& directory) {
+  std::uint64_t number = 800;
+  for (const char* kind : {"lstm", "gru", "bilstm", "bigru"})
+    for (const Index layers : {1, 2})
+      for (const bool projection : {false, true})
+        for (const bool any_length : {false, true})
+          write_drawn(directory,
+                      {kind,
+                       layers,
+                       Pooling::attention,
+                       3,
+                       {.include_scaler = layers == 1, .dynamic_length = any_length},
+                       0,
+                       {},
+                       projection},
+                      number++);
+  for (const Pooling pooling : {Pooling::last, Pooling::mean, Pooling::each_direction_end})
+    write_drawn(directory, {"bigru", 2, pooling, 1, {}, 0, {}, true}, number++);
 }
 
 /// Each task, with a price of 1e9 that moves by 1, and a target for every step.
@@ -240,6 +264,7 @@ int main(int argc, char** argv) {
     if (arguments.size() == 1) {
       write_combinations(arguments[0]);
       write_tasks(arguments[0]);
+      write_attention(arguments[0]);
     } else if (arguments.size() == 4)
       write_trained(arguments[0], arguments[1], arguments[2], arguments[3]);
     else

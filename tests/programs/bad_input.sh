@@ -222,6 +222,15 @@ refuse_option --batch-size -32 "batch-size.*whole number.*-32"
 refuse_option --patience -1 "patience.*whole number.*-1"
 refuse_option --reduce-lr-patience -1 "reduce-lr-patience.*whole number.*-1"
 refuse_option --head-dropout 1 "--head-dropout: expected a number of at least 0 and below 1, got '1'"
+refuse_option --attention-size 4 "--attention-size has no effect without --pooling attention"
+refuse_option --attention-dropout 0.5 "--attention-dropout has no effect without --pooling attention"
+refuse_training "--attention-size 0" "--attention-size: expected a whole number from 1 to 1000000, got '0'" \
+  --data good.csv --pooling attention --attention-size 0
+refuse_training "--heads 3" "--heads: expected a number that divides --hidden, and 3 does not divide 8" \
+  --data good.csv --model transformer --heads 3
+refuse_training "each of a transformer" "--pooling each of --model transformer needs --causal" \
+  --data good.csv --model transformer --pooling each
+refuse_training "--explain of seeds" "--explain does not go with --seeds" --data good.csv --seeds 1,2 --explain
 refuse_option --details all "--details: expected one of short, full"
 refuse_option --max-epochs 0 "--max-epochs: expected a whole number of 1 or more, got '0'"
 refuse_option --stride 0 "--stride: expected a whole number of 1 or more, got '0'"

@@ -168,7 +168,7 @@ refuse_config "out of range" "1: key 'learning-rate': expected a number above 0,
   'learning-rate = 0'
 refuse_config "out of range in a table" "2: key 'dropout': expected a number of at least 0 and below 1, got '1'" \
   '[deep_learning]' 'dropout = 1'
-refuse_config "a model that is not known" "2: key 'model_type': expected one of lstm, gru, bilstm, bigru, got 'rnn'" \
+refuse_config "a model that is not known" "2: key 'model_type': expected one of lstm, gru, bilstm, bigru, transformer, got 'rnn'" \
   '[deep_learning]' 'model_type = "rnn"'
 refuse_config "cuda in a file" "1: key 'device': this build is CPU only" 'device = "cuda"'
 refuse_config "a line that is no setting" "1: key 'garbage': expected key = value" 'garbage'

@@ -83,6 +83,8 @@ refused "every step" "--pooling each: whole series have one label each" \
   "$train" --data train.ts --model gru "${options[@]}" --pooling each --out none
 refused "folds and a test file" "--test-data does not go with --case-folds" \
   "$train" "${small[@]}" --case-folds 3 --test-data test.ts --out none
+refused "folds explained" "--explain does not go with --case-folds" \
+  "$train" "${small[@]}" --case-folds 3 --explain --out none
 refused "folds of candles" "--case-folds has no effect without a .ts file" \
   "$train" --data candles.csv --case-folds 3 --out none
 refused "nothing to judge by" "--validation 0: expected --test-data" \

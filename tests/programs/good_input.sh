@@ -39,6 +39,30 @@ awk -F, 'NR > 1 && !($2 > 0 && $2 < 1) { exit 1 }' reference.predictions ||
 [ "$(head -n 1 reference.predictions)" = time,probability ] || fail "the header of predictions"
 passed "predictions: times and probabilities"
 
+# ALSTM: the weights of each window, oldest row first, sum to 1; the summary and the page name the parts.
+run_training alstm alstm --data reference.csv --model lstm --pooling attention --attention-dropout 0.1 --input-projection
+grep -qE '^model +LSTM, 2 x 8 units, input projection, dropout 0.2, attention pooling of 4 units, attention dropout 0.1,' \
+  stdout || fail "the summary of ALSTM: $(cat stdout)"
+grep -q "<h2>Attention over price</h2>" alstm/report.html || fail "the report of ALSTM draws no weights"
+! grep -q "<h2>Attention over price</h2>" reference/report.html || fail "the report of a BiLSTM draws weights"
+grep -qx 'attention-size = 4' alstm/config.toml || fail "config.toml: $(grep attention alstm/config.toml)"
+run_prediction alstm alstm.predictions --data reference.csv --model alstm/best.safetensors --attention weights.csv
+grep -qx 'attention weights in weights.csv' stdout || fail "nothing tells where the weights are: $(cat stdout)"
+[ "$(head -n 1 weights.csv)" = time,lag_9,lag_8,lag_7,lag_6,lag_5,lag_4,lag_3,lag_2,lag_1,lag_0 ] ||
+  fail "the header of weights: $(head -n 1 weights.csv)"
+cut -d, -f1 weights.csv >found
+same "the times of weights" expected found
+awk -F, 'NR > 1 { sum = 0; for (i = 2; i <= NF; ++i) { if (!($i > 0)) exit 1; sum += $i }
+                  if (NF != 11 || sum < .999999 || sum > 1.000001) exit 1 }' weights.csv || fail "weights sum to 1"
+refused "weights of a BiLSTM" "--attention: the model of reference/best.safetensors has no attention pooling" \
+  "$predict" --data reference.csv --model reference/best.safetensors --out never --attention never.csv
+refused "weights in the predictions" "--attention: ./never is also --out" \
+  "$predict" --data reference.csv --model alstm/best.safetensors --out never --attention ./never
+refused "no such directory" "none/weights.csv: cannot be written" \
+  "$predict" --data reference.csv --model alstm/best.safetensors --out never --attention none/weights.csv
+[ ! -e never ] && [ ! -e never.csv ] || fail "a refused prediction wrote a file"
+passed "attention: weights, report and summary"
+
 # same_as_reference NAME FILE: trains and predicts on FILE.
 same_as_reference() {
   rm -rf run

@@ -112,6 +112,23 @@ grep -q '^600 rows' said || fail "after SIGTERM: $(cat said)"
 exec 3>&- 4<&-
 passed "live"
 
+# --- a Transformer keeps as many rows as it is told, and then stops
+"$train" --data candles.csv --model transformer --causal --hidden 8 --heads 2 --feed-forward 8 --layers 1 \
+  --seq-len 20 --max-epochs 1 --out attends >/dev/null 2>&1 || fail "train a Transformer"
+attends=attends/best.safetensors
+status=0
+"$stream" --model "$attends" --data candles.csv --mode carry >out.csv 2>said || status=$?
+[ $status -eq 2 ] && grep -q -- '--max-steps' said || fail "without --max-steps: $status: $(cat said)"
+status=0
+"$stream" --model "$attends" --data candles.csv --mode carry --max-steps 60 >out.csv 2>said || status=$?
+[ $status -eq 1 ] && grep -q 'no more than --max-steps 60 rows' said || fail "full: $status: $(cat said)"
+[ "$(wc -l <out.csv)" -eq 42 ] || fail "60 rows: $(wc -l <out.csv) lines"  # the first at row 20
+succeed "predict" "$predict" --model "$attends" --data candles.csv --out expected.csv
+[ "$(sed -n 2p expected.csv)" = "$(sed -n 2p out.csv)" ] || fail "the first window: $(sed -n 2p out.csv)"
+run out.csv --model "$attends" --data candles.csv
+same "replay of a Transformer" expected.csv out.csv
+passed "a Transformer"
+
 # --- a table of one's own columns
 awk -F, 'NR == 1 { print "date,a,b,y"; next }
          { print $1 "," $5 / $2 "," $3 / $4 "," ($5 > $2 ? 1 : 0) }' candles.csv >table.csv

@@ -141,6 +141,8 @@ passed "several seeds"
 
 # What is refused, without a change to what is there.
 before=$(contents one)
+refused "an explanation of no model" '--explain has no effect without --then-train' "$tune" "${data[@]}" --max-epochs 3 \
+  --explain --study unexplained
 refused "another study" 'study.json: another study: batch-size was 32, and is 16' \
   study one --resume --batch-size 16
 refused "a study that is there" 'holds results of this study already' study one

@@ -36,7 +36,7 @@ struct Fitted {
   tsdl::Recipe recipe;
   Model model;
 
-  explicit Fitted(const std::string& set, tsdl::ClassifierOptions options, double clip = 5)
+  explicit Fitted(const std::string& set, typename Model::Options options, double clip = 5)
       : recipe(tsdl::prepare<float>(candles,
                                     {.features = set,
                                      .length = length,
@@ -51,7 +51,7 @@ struct Fitted {
   }
 
  private:
-  Model drawn(tsdl::ClassifierOptions& options) const {
+  Model drawn(typename Model::Options& options) const {
     options.input_size = std::ssize(recipe.columns);
     Model made(options, 4);
     tsdl::RandomStream random(7);
@@ -106,14 +106,16 @@ struct Setting {
 constexpr Setting settings[] = {{7, 1, 1, tsdl::Pooling::last},
                                 {20, 2, 3, tsdl::Pooling::each_direction_end},
                                 {17, 3, 1, tsdl::Pooling::mean},
-                                {33, 2, 1, tsdl::Pooling::last}};
+                                {33, 2, 1, tsdl::Pooling::last},
+                                {19, 2, 3, tsdl::Pooling::attention}};
 
 tsdl::ClassifierOptions options_of(const Setting& setting) {
   return {.hidden_size = setting.hidden,
           .num_layers = setting.layers,
           .dropout = 0.3,
           .pooling = setting.pooling,
-          .outputs = setting.outputs};
+          .outputs = setting.outputs,
+          .input_projection = setting.pooling == tsdl::Pooling::attention};
 }
 
 /// `count` columns as one sequence.
@@ -196,6 +198,60 @@ TEST_CASE_TEMPLATE("streaming: a state that is carried has the bits of one long 
   }
 }
 
+TEST_CASE_TEMPLATE("streaming: a causal Transformer keeps keys and values, and refuses when full",
+                   Model, tsdl::TransformerNetwork<float>, tsdl::TransformerNetwork<double>) {
+  for (const auto pooling : {tsdl::Pooling::last, tsdl::Pooling::mean, tsdl::Pooling::attention}) {
+    CAPTURE(static_cast<int>(pooling));
+    const Fitted<Model> fitted(
+        "technical23",
+        {.hidden_size = 12, .heads = 3, .feed_forward = 9, .causal = true, .pooling = pooling});
+    const auto windows = fitted.windows();
+    const auto& series = windows.series();
+    const Index first = windows.end_row(0) - length + 1, most = 50;
+    const tsdl::AnyModel<typename Model::Scalar> any(fitted.model);
+    tsdl::StreamingPredictor stream(any, fitted.recipe, {StreamMode::carry, most});
+    typename Model::Cache cache;
+    double expected = 0;
+    Index wrong = 0, ready = 0;
+    for (Index row = 0; row < first + most; ++row) {
+      REQUIRE(!stream.is_full());
+      if (row == first + 20) {  // goes on from a snapshot
+        const auto bytes = stream.snapshot();
+        stream = tsdl::StreamingPredictor(any, fitted.recipe, {StreamMode::carry, most});
+        stream.restore(bytes);
+        CHECK_THROWS_AS(tsdl::StreamingPredictor(any, fitted.recipe, {StreamMode::carry, most + 1})
+                            .restore(bytes),
+                        tsdl::FormatError);
+      }
+      const auto prediction = stream.push(fitted.candles[row]);
+      if (!prediction) continue;
+      const auto outputs = fitted.model.forward(sequence(series, first, row - first + 1), cache);
+      const std::vector<double> wide(outputs.data(), outputs.data() + outputs.size());
+      fitted.model.task()->decode(wide.data(), &expected);
+      wrong += !same_bits(prediction.values[0], expected);
+      ++ready;
+    }
+    CHECK(wrong == 0);
+    CHECK(ready == most - length + 1);
+    CHECK(stream.is_full());
+    const auto bytes = stream.snapshot();
+    CHECK(stream.push(fitted.candles[first + most]).status == Status::refused);
+    CHECK(stream.fault() ==
+          "the model holds the 50 rows that max_steps made room for: reset() the stream, or make "
+          "one with more");
+    CHECK(stream.snapshot() == bytes);
+    stream.reset();
+    CHECK(stream.push(fitted.candles[0]).status == Status::warming_up);
+  }
+  const Fitted<Model> both("ohlcv", {.hidden_size = 4, .heads = 2, .feed_forward = 3});
+  CHECK_THROWS_AS(tsdl::StreamingPredictor(both.model, both.recipe, {StreamMode::carry, 9}),
+                  tsdl::OptionError);
+  const Fitted<Model> causal("ohlcv",
+                             {.hidden_size = 4, .heads = 2, .feed_forward = 3, .causal = true});
+  CHECK_THROWS_AS(tsdl::StreamingPredictor(causal.model, causal.recipe, StreamMode::carry),
+                  tsdl::ShapeError);
+}
+
 TEST_CASE("streaming: sizes known when compiling change no bit, weights of half the width do") {
   using Model = tsdl::LSTMClassifier<float>;
   const Fitted<Model> fitted("technical23", options_of({16, 1, 1, tsdl::Pooling::last}));
@@ -242,7 +298,7 @@ TEST_CASE_TEMPLATE("streaming: a snapshot goes on to the same bits, wherever it 
                    tsdl::BiLSTMClassifier<float>) {
   for (const StreamMode mode : {StreamMode::rerun, StreamMode::carry}) {
     if (Model::kind().starts_with("bi") && mode == StreamMode::carry) continue;
-    for (const Setting& setting : {settings[1], settings[2]}) {
+    for (const Setting& setting : {settings[1], settings[2], settings[4]}) {
       const Fitted<Model> fitted("hybrid", options_of(setting));
       const auto made = [&] {
         return tsdl::StreamingClassifier(fitted.model, fitted.recipe, mode);

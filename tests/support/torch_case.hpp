@@ -42,6 +42,7 @@ class Case {
   const std::string& text(const std::string& key) const { return file_.metadata_at(key); }
   Index number(const std::string& key) const { return std::stoll(text(key)); }
   double real(const std::string& key) const { return std::stod(text(key)); }
+  bool is_set(const std::string& key) const { return file_.metadata.contains(key); }
   bool has(const std::string& tensor) const { return file_.contains(tensor); }
 
   template <class As = Scalar>
@@ -119,11 +120,14 @@ tsdl::Loss loss_of(Case<Scalar>& c) {
 
 template <class Scalar>
 tsdl::ClassifierOptions options_of(const Case<Scalar>& c) {
-  return {.input_size = c.number("I"),
-          .hidden_size = c.number("H"),
-          .num_layers = c.number("L"),
-          .pooling = tsdl::pooling_from(c.text("pooling")),
-          .outputs = c.number("K")};
+  tsdl::ClassifierOptions options{.input_size = c.number("I"),
+                                  .hidden_size = c.number("H"),
+                                  .num_layers = c.number("L"),
+                                  .pooling = tsdl::pooling_from(c.text("pooling")),
+                                  .outputs = c.number("K")};
+  if (options.pooling == tsdl::Pooling::attention) options.attention_size = c.number("A");
+  options.input_projection = c.is_set("projection") && c.number("projection") == 1;
+  return options;
 }
 
 }  // namespace test

@@ -41,6 +41,7 @@ std::string trained(int threads, bool shuffle, tsdl::Pooling pooling) {
   tsdl::set_thread_count(threads);
   tsdl::ClassifierOptions options = architecture;
   options.pooling = pooling;
+  options.input_projection = pooling == tsdl::Pooling::attention;
   Model model(options, 21);
   tsdl::TrainerOptions training;
   training.max_epochs = 2;
@@ -83,6 +84,7 @@ void check_predictions(Index outputs, tsdl::Pooling pooling) {
   tsdl::ClassifierOptions options = architecture;
   options.outputs = outputs;
   options.pooling = pooling;
+  options.input_projection = pooling == tsdl::Pooling::attention;
   const Model model(options, 22);
   const auto toy = data<Scalar>();
   const auto windows = toy.windows(7, 150);
@@ -131,6 +133,7 @@ TEST_CASE("determinism: one, two and four threads train the same weights") {
   check_threads<tsdl::BiLSTMClassifier<double>>(false, tsdl::Pooling::each_direction_end);
   check_threads<tsdl::LSTMClassifier<double>>(true, tsdl::Pooling::last);
   check_threads<tsdl::BiGRUClassifier<float>>(true, tsdl::Pooling::last);
+  check_threads<tsdl::BiGRUClassifier<float>>(false, tsdl::Pooling::attention);
 }
 
 TEST_CASE("determinism: the comparison notices another order of the windows") {
@@ -143,4 +146,5 @@ TEST_CASE("determinism: a window's prediction depends on no other window and on 
   check_predictions<tsdl::BiLSTMClassifier<double>>(3, tsdl::Pooling::mean);
   check_predictions<tsdl::BiGRUClassifier<float>>(3, tsdl::Pooling::mean);
   check_predictions<tsdl::LSTMClassifier<float>>(2, tsdl::Pooling::each_direction_end);
+  check_predictions<tsdl::BiLSTMClassifier<float>>(2, tsdl::Pooling::attention);
 }

@@ -181,6 +181,52 @@ inline std::optional<std::int64_t> compact_date_ms(std::string_view text) noexce
   return days_ms(*year, *month, *day);
 }
 
+/// How the times of a column are written.
+enum class TimeKind { unknown, calendar, compact, seconds, milliseconds };
+
+/// Epoch seconds, below 1e11 in magnitude, or milliseconds, from there to below 1e14.
+inline std::optional<std::int64_t> epoch_ms(std::string_view text, TimeKind& kind) noexcept {
+  std::int64_t whole = 0;
+  const char* end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, whole);
+  if (parsed.ec != std::errc()) return {};
+  std::int64_t fraction = 0;
+  if (parsed.ptr != end) {
+    Scanner scan(text.substr(static_cast<std::size_t>(parsed.ptr - text.data())));
+    const std::optional<int> part = scan.accept('.') ? scan.milliseconds() : std::nullopt;
+    if (!part || !scan.done()) return {};
+    fraction = text.front() == '-' ? -*part : *part;
+  }
+  constexpr std::int64_t first_millisecond = 100'000'000'000;
+  constexpr std::int64_t too_large = 100'000'000'000'000;
+  if (whole <= -too_large || whole >= too_large) return {};
+  const bool seconds = whole > -first_millisecond && whole < first_millisecond;
+  const TimeKind found = seconds ? TimeKind::seconds : TimeKind::milliseconds;
+  if (kind != TimeKind::unknown && kind != found) return {};
+  kind = found;
+  return seconds ? whole * second_ms + fraction : whole;
+}
+
+/// The time that a text says, as every reader takes it: of this kind or, where it is unknown, of
+/// the one that is then set: a calendar date, YYYYMMDD, epoch seconds or milliseconds.
+inline std::optional<std::int64_t> parse_time(std::string_view text, TimeKind& kind) noexcept {
+  if (kind == TimeKind::unknown || kind == TimeKind::calendar) {
+    if (const auto time = calendar_ms(text)) {
+      kind = TimeKind::calendar;
+      return time;
+    }
+    if (kind == TimeKind::calendar) return {};
+  }
+  if (kind == TimeKind::unknown || kind == TimeKind::compact) {
+    if (const auto time = compact_date_ms(text)) {
+      kind = TimeKind::compact;
+      return time;
+    }
+    if (kind == TimeKind::compact) return {};
+  }
+  return epoch_ms(text, kind);
+}
+
 }  // namespace internal
 
 /// A time (milliseconds since the epoch, UTC) as YYYY-MM-DD when it is midnight, else as
@@ -224,9 +270,9 @@ class TimeColumn {
   /// first, DataError when it repeats or is not in order, naming both lines.
   std::int64_t read(const CsvReader& csv, Index i) {
     const std::string_view text = trimmed(csv.field(i).text);
-    const Kind first_kind = kind_;
-    const std::optional<std::int64_t> time = parse(text);
-    if (!time && first_kind == Kind::unknown)
+    const TimeKind first_kind = kind_;
+    const std::optional<std::int64_t> time = parse_time(text, kind_);
+    if (!time && first_kind == TimeKind::unknown)
       csv.fail_field<FormatError>(i, "expected a date, a date and time, or epoch seconds or ",
                                   "milliseconds, found ", excerpt(text));
     if (!time)
@@ -242,59 +288,17 @@ class TimeColumn {
   bool descending() const noexcept { return count_ > 1 && descending_; }
 
  private:
-  enum class Kind { unknown, calendar, compact, seconds, milliseconds };
-
-  static const char* kind_name(Kind kind) noexcept {
+  static const char* kind_name(TimeKind kind) noexcept {
     switch (kind) {
-      case Kind::compact:
+      case TimeKind::compact:
         return "a date as YYYYMMDD";
-      case Kind::seconds:
+      case TimeKind::seconds:
         return "epoch seconds";
-      case Kind::milliseconds:
+      case TimeKind::milliseconds:
         return "epoch milliseconds";
       default:
         return "a calendar date";
     }
-  }
-
-  std::optional<std::int64_t> parse(std::string_view text) {
-    if (kind_ == Kind::unknown || kind_ == Kind::calendar) {
-      if (const auto time = calendar_ms(text)) {
-        kind_ = Kind::calendar;
-        return time;
-      }
-      if (kind_ == Kind::calendar) return {};
-    }
-    if (kind_ == Kind::unknown || kind_ == Kind::compact) {
-      if (const auto time = compact_date_ms(text)) {
-        kind_ = Kind::compact;
-        return time;
-      }
-      if (kind_ == Kind::compact) return {};
-    }
-    return parse_epoch(text);
-  }
-
-  std::optional<std::int64_t> parse_epoch(std::string_view text) {
-    std::int64_t whole = 0;
-    const char* end = text.data() + text.size();
-    const auto parsed = std::from_chars(text.data(), end, whole);
-    if (parsed.ec != std::errc()) return {};
-    std::int64_t fraction = 0;
-    if (parsed.ptr != end) {
-      Scanner scan(text.substr(static_cast<std::size_t>(parsed.ptr - text.data())));
-      const std::optional<int> part = scan.accept('.') ? scan.milliseconds() : std::nullopt;
-      if (!part || !scan.done()) return {};
-      fraction = text.front() == '-' ? -*part : *part;
-    }
-    constexpr std::int64_t first_millisecond = 100'000'000'000;
-    constexpr std::int64_t too_large = 100'000'000'000'000;
-    if (whole <= -too_large || whole >= too_large) return {};
-    const bool seconds = whole > -first_millisecond && whole < first_millisecond;
-    const Kind kind = seconds ? Kind::seconds : Kind::milliseconds;
-    if (kind_ != Kind::unknown && kind != kind_) return {};
-    kind_ = kind;
-    return seconds ? whole * second_ms + fraction : whole;
   }
 
   void check_order(const CsvReader& csv, Index i, std::int64_t time) {
@@ -309,7 +313,7 @@ class TimeColumn {
                                 " in a file whose times ", descending_ ? "descend" : "ascend");
   }
 
-  Kind kind_ = Kind::unknown;
+  TimeKind kind_ = TimeKind::unknown;
   bool descending_ = false;
   std::int64_t previous_ = 0;
   Index previous_line_ = 0;

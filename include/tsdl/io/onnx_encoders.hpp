@@ -28,12 +28,19 @@ struct OnnxCell {
 
 /// Recurrent layers:
 ///
+///   MatMul, Add, Tanh                     [T, batch, H]     with an input projection
 ///   LSTM or GRU, each layer               Y [T, D, batch, H], Y_h [D, batch, H]
 ///   Transpose, Reshape between layers     [T, batch, D * H]
 ///   last: Gather Y at T - 1; final: Y_h; mean: ReduceMean of Y over T
 ///                                         [D, batch, H]
 ///   Transpose, Reshape                    [batch, D * H]
 ///   each: Transpose, Reshape of Y         [batch, T, D * H]
+///
+/// Attention, of y [T, batch, E]:
+///
+///   MatMul, Add, Tanh, MatMul, Softmax    [T, batch, 1]     the weights, over T
+///   Mul with y, ReduceSum over T          [batch, E]
+///   Concat with Gather of y at T - 1      [batch, 2 E]
 class OnnxRecurrent {
  public:
   OnnxRecurrent(OnnxWriter& writer, OnnxCell cell, Index directions)
@@ -47,16 +54,22 @@ class OnnxRecurrent {
   std::string add(const std::string& windows) {
     const Index L = writer_.model().index("num_layers");
     std::string x = writer_.transpose(windows, {1, 0, 2}, "by_step");
+    if (is_projected()) x = add_tanh(x, "input", H_, writer_.model().index("input_size"));
     for (Index l = 0; l + 1 < L; ++l) x = add_joined(add_layer(l, x, true), l);
     return add_pooling(add_layer(L - 1, x, pooling_ != "final"));
   }
 
  private:
+  bool is_projected() const {
+    const Config& model = writer_.model();
+    return model.contains("input_projection") && model.flag("input_projection");
+  }
+
   /// Adds a layer's weights, with its directions stacked, and its operator. Returns the name of Y,
   /// every step's output, or of Y_h, each direction's last output.
   std::string add_layer(Index l, const std::string& x, bool every_step) {
     const Index gates = std::ssize(cell_.gates), rows = gates * H_;
-    const Index in = l == 0 ? writer_.model().index("input_size") : D_ * H_;
+    const Index in = l > 0 ? D_ * H_ : is_projected() ? H_ : writer_.model().index("input_size");
     const std::string name = cell_.prefix + std::string("_l") + std::to_string(l);
     std::vector<float> W, R, B;
     for (Index d = 0; d < D_; ++d) {
@@ -91,9 +104,39 @@ class OnnxRecurrent {
                               {swapped, writer_.integers(name + "_shape", {0, 0, D_ * H_})}, name);
   }
 
+  /// tanh of the linear layer `name` of `out` rows, on columns of `in` values.
+  std::string add_tanh(const std::string& x, const std::string& name, Index out, Index in) {
+    OnnxGraph& graph = writer_.graph;
+    std::vector<float> bias;
+    writer_.append_rows(bias, name + ".bias", 0, out);
+    const std::string product =
+        graph.node("MatMul", {x, writer_.transposed(name, out, in)}, name + "_product");
+    const std::string sum =
+        graph.node("Add", {product, graph.constant(name + "_bias", {out}, bias)}, name + "_sum");
+    return graph.node("Tanh", {sum}, name + "_tanh");
+  }
+
+  std::string add_attention(const std::string& Y) {
+    OnnxGraph& graph = writer_.graph;
+    const Index A = writer_.model().index("attention_size");
+    const std::string y = add_joined(Y, writer_.model().index("num_layers") - 1);
+    const std::string units = add_tanh(y, "attention", A, D_ * H_);
+    const std::string scores =
+        graph.node("MatMul", {units, writer_.transposed("score", 1, A)}, "attention_scores");
+    const std::string weights =
+        graph.node("Softmax", {scores}, "attention_weights", {{"axis", std::int64_t{0}}});
+    const std::string weighted = graph.node("Mul", {weights, y}, "weighted_steps");
+    const std::string sum = graph.node("ReduceSum", {weighted, writer_.integers("over_steps", {0})},
+                                       "weighted_sum", {{"keepdims", std::int64_t{0}}});
+    const std::string last = graph.node("Gather", {y, writer_.integer("last", -1)}, "last_step",
+                                        {{"axis", std::int64_t{0}}});
+    return graph.node("Concat", {last, sum}, "pooled", {{"axis", std::int64_t{1}}});
+  }
+
   /// Turns the top layer's output into one row per sample or, for pooling each, one per step.
   std::string add_pooling(std::string y) {
     OnnxGraph& graph = writer_.graph;
+    if (pooling_ == "attention") return add_attention(y);
     if (pooling_ == "each") {
       y = writer_.transpose(y, {2, 0, 1, 3}, "steps_by_sample");
       return graph.node("Reshape", {y, writer_.integers("pooled_shape", {0, 0, D_ * H_})},

@@ -2,6 +2,7 @@
 // configuration and tensors by name.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -44,6 +45,14 @@ class OnnxWriter {
     out.insert(out.end(), from, from + count * tensor.cols);
   }
 
+  /// The weight of a linear layer, [out, in], as the constant [in, out] that MatMul reads.
+  std::string transposed(const std::string& layer, Index out, Index in) {
+    std::vector<float> rows, columns;
+    append_rows(rows, layer + ".weight", 0, out);
+    for (Index k = 0; k < in; ++k)
+      for (Index n = 0; n < out; ++n) columns.push_back(rows[static_cast<std::size_t>(n * in + k)]);
+    return graph.constant(layer + "_weight", {in, out}, columns);
+  }
   std::string constant(const std::string& name, const std::vector<Index>& shape,
                        const std::vector<double>& values) {
     return graph.constant(name, shape, values);

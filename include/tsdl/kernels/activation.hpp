@@ -124,6 +124,18 @@ TSDL_INLINE V keep_nan(const V& f, [[maybe_unused]] const V& x) noexcept {
 #endif
 }
 
+/// In place: exp(x) of N vectors, x <= 0; 0 below the normal numbers. NaN in, NaN out.
+template <std::size_t N, class V>
+TSDL_INLINE void exp_of_negative(V (&x)[N]) noexcept {
+  using C = ExpConstants<typename V::value_type>;
+  V bounded[N], scale[N], t[N];
+  TSDL_UNROLL
+  for (std::size_t j = 0; j < N; ++j) bounded[j] = at_least(V(C::vanishing), x[j]);
+  exponential<false, N>(bounded, scale, t, C::accurate_exp);
+  TSDL_UNROLL
+  for (std::size_t j = 0; j < N; ++j) x[j] = keep_nan(multiply_add(scale[j], t[j], scale[j]), x[j]);
+}
+
 }  // namespace kernels::internal
 
 /// The logistic function and the hyperbolic tangent, by one exponential each, and one division for

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "tsdl/kernels/simd.hpp"
 
@@ -24,6 +25,22 @@ inline constexpr Index panel_width = panel_vectors* lanes<Scalar>;
 /// Vectors in the next panel when `left` vectors are left, in a pack whose full panels have `most`.
 constexpr Index vectors_of_panel(Index left, Index most) noexcept {
   return left >= most ? most : left >= 2 ? std::min<Index>(most, 2) : 1;
+}
+
+/// Calls f(V, first vector) for the panels of N columns, V a std::integral_constant.
+template <class Scalar, class F>
+TSDL_INLINE void for_each_panel(Index N, const F& f) noexcept {
+  const Index all = (N + lanes<Scalar> - 1) / lanes<Scalar>;
+  for (Index first = 0; first < all;) {
+    const Index vectors = vectors_of_panel(all - first, panel_vectors);
+    if (vectors == 1)
+      f(std::integral_constant<Index, 1>{}, first);
+    else if (vectors == 2)
+      f(std::integral_constant<Index, 2>{}, first);
+    else if constexpr (panel_vectors == 4)
+      f(std::integral_constant<Index, 4>{}, first);
+    first += vectors;
+  }
 }
 
 /// Values in the pack of a K x N matrix.

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "tsdl/core/types.hpp"
 
@@ -246,6 +248,44 @@ TSDL_INLINE V at_least(const V& bound, const V& x) noexcept {
 #else
   return xsimd::select(bound > x, bound, x);
 #endif
+}
+
+/// Whether each lane's number is below `count`.
+template <class V>
+TSDL_INLINE auto first_lanes(Index count) noexcept {
+  using Scalar = typename V::value_type;
+  constexpr auto numbers = []<std::size_t... I>(std::index_sequence<I...>) {
+    return std::array<Scalar, sizeof...(I)>{static_cast<Scalar>(I)...};
+  };
+  alignas(64) static constexpr auto number = numbers(std::make_index_sequence<V::size>{});
+  return load_as<V>(number.data()) < V(static_cast<Scalar>(count));
+}
+
+/// The sum of a vector's lanes, by halves: ((x0 + x4) + (x2 + x6)) + ((x1 + x5) + (x3 + x7)) of
+/// eight.
+template <class V>
+TSDL_INLINE typename V::value_type sum_of_lanes(const V& v) noexcept {
+  alignas(64) typename V::value_type lane[V::size];
+  store(lane, v);
+  TSDL_UNROLL
+  for (std::size_t half = V::size / 2; half > 0; half /= 2) {
+    TSDL_UNROLL
+    for (std::size_t i = 0; i < half; ++i) lane[i] += lane[i + half];
+  }
+  return lane[0];
+}
+
+/// The largest of a vector's lanes, none of which is NaN.
+template <class V>
+TSDL_INLINE typename V::value_type largest_of_lanes(const V& v) noexcept {
+  alignas(64) typename V::value_type lane[V::size];
+  store(lane, v);
+  TSDL_UNROLL
+  for (std::size_t half = V::size / 2; half > 0; half /= 2) {
+    TSDL_UNROLL
+    for (std::size_t i = 0; i < half; ++i) lane[i] = std::max(lane[i], lane[i + half]);
+  }
+  return lane[0];
 }
 
 /// The same value, hidden from the optimiser: -ffast-math would cancel a constant that is added and

@@ -85,13 +85,20 @@ class AnyModel {
   Outputs<Scalar> forward(const Batch<Scalar>& batch, Cache& cache, const Pass& pass = {}) const {
     return held().forward(batch, cache, pass);
   }
-  void backward(const Batch<Scalar>& batch, Cache& cache, const Scalar* doutputs) {
-    held().backward(batch, cache, doutputs);
+  /// Throws: also OptionError when `dx` is given, and the held model has no gradients of inputs.
+  void backward(const Batch<Scalar>& batch, Cache& cache, const Scalar* doutputs,
+                const Sequence<Scalar>& dx = {}) {
+    held().backward(batch, cache, doutputs, dx);
   }
+  /// Whether the held model's backward takes a dx.
+  bool has_input_gradients() const { return held().has_input_gradients(); }
   Config describe() const { return held().describe(); }
   Index inputs() const { return held().inputs(); }
   Index outputs() const { return held().outputs(); }
   Index target_steps(Index T) const { return held().target_steps(T); }
+  /// The attention weights of the last forward with this cache, [B][T]; empty for a model without
+  /// attention pooling (nn/network.hpp).
+  std::span<const Scalar> attention(Cache& cache) const { return held().attention(cache); }
   Task task() const { return held().task(); }
   void set_task(Task task) { held().set_task(std::move(task)); }
   Index parameter_count() const { return tsdl::parameter_count(*this); }
@@ -127,8 +134,10 @@ class AnyModel {
                   "sizes and weights are those of a model whose type is known when compiling");
 
    public:
-    /// Throws: ShapeError when the model cannot carry its state.
-    explicit Carried(const AnyModel& model) : held_(model.held().carried()) {}
+    /// max_steps: the most rows, for a model that keeps something of each. Throws: ShapeError when
+    /// the model cannot carry its state, or not so many rows; OptionError when it is not causal.
+    explicit Carried(const AnyModel& model, Index max_steps = 0)
+        : held_(model.held().carried(max_steps)) {}
     Carried(const Carried& other) : held_(other.held_->clone()) {}
     Carried(Carried&&) noexcept = default;
     Carried& operator=(const Carried& other) {
@@ -143,6 +152,8 @@ class AnyModel {
       return held_->run(*model.held_);
     }
     void prepare(const AnyModel& model) noexcept { held_->prepare(*model.held_); }
+    /// Whether it holds max_steps rows: push() then returns nothing, and changes nothing.
+    bool is_full() const noexcept { return held_->is_full(); }
     void reset() noexcept { held_->reset(); }
     void state(StateBytes& bytes) { held_->state(bytes); }
     void restore(const AnyModel& model) noexcept { held_->restore(*model.held_); }
@@ -170,15 +181,17 @@ class AnyModel {
     virtual void repack() = 0;
     virtual void zero_gradients() = 0;
     virtual Outputs<Scalar> forward(const Batch<Scalar>&, Cache&, const Pass&) const = 0;
-    virtual void backward(const Batch<Scalar>&, Cache&, const Scalar*) = 0;
+    virtual void backward(const Batch<Scalar>&, Cache&, const Scalar*, const Sequence<Scalar>&) = 0;
+    virtual bool has_input_gradients() const = 0;
     virtual Config describe() const = 0;
     virtual Index inputs() const = 0;
     virtual Index outputs() const = 0;
     virtual Index target_steps(Index T) const = 0;
+    virtual std::span<const Scalar> attention(Cache&) const = 0;
     virtual Task task() const = 0;
     virtual void set_task(Task task) = 0;
     virtual std::unique_ptr<HeldStream> window(Index T) const = 0;
-    virtual std::unique_ptr<HeldStream> carried() const = 0;
+    virtual std::unique_ptr<HeldStream> carried(Index max_steps) const = 0;
   };
 
   struct HeldStream {
@@ -187,6 +200,7 @@ class AnyModel {
     virtual void push(const Held& model, const Scalar* x) noexcept = 0;
     virtual std::span<const Scalar> run(const Held& model) noexcept = 0;
     virtual void prepare(const Held&) noexcept {}
+    virtual bool is_full() const noexcept { return false; }
     virtual void reset() noexcept = 0;
     virtual void state(StateBytes& bytes) = 0;
     virtual void restore(const Held& model) noexcept = 0;
@@ -204,20 +218,40 @@ class AnyModel {
                             const Pass& pass) const override {
       return model.forward(batch, cache.template as<typename M::Cache>(), pass);
     }
-    void backward(const Batch<Scalar>& batch, Cache& cache, const Scalar* doutputs) override {
-      model.backward(batch, cache.template as<typename M::Cache>(), doutputs);
+    void backward(const Batch<Scalar>& batch, Cache& cache, const Scalar* doutputs,
+                  const Sequence<Scalar>& dx) override {
+      auto& its = cache.template as<typename M::Cache>();
+      if (!dx.data) return model.backward(batch, its, doutputs);
+      if constexpr (GivesInputGradients<M>)
+        model.backward(batch, its, doutputs, dx);
+      else
+        throw OptionError("AnyModel: a model of kind ", model.describe().kind,
+                          " has no gradients of its inputs");
+    }
+    bool has_input_gradients() const override {
+      if constexpr (requires { model.has_input_gradients(); })
+        return model.has_input_gradients();
+      else
+        return GivesInputGradients<M>;
     }
     Config describe() const override { return model.describe(); }
     Index inputs() const override { return model.inputs(); }
     Index outputs() const override { return model.outputs(); }
     Index target_steps(Index T) const override { return tsdl::target_steps(model, T); }
+    std::span<const Scalar> attention([[maybe_unused]] Cache& cache) const override {
+      if constexpr (requires(typename M::Cache & its) { model.attention(its); })
+        return model.attention(cache.template as<typename M::Cache>());
+      else
+        return {};
+    }
     Task task() const override { return model.task(); }
     void set_task(Task task) override { model.set_task(std::move(task)); }
     std::unique_ptr<HeldStream> window(Index T) const override {
       return std::make_unique<WindowHolder<M>>(WindowOf<M>(model, T));
     }
-    std::unique_ptr<HeldStream> carried() const override {
-      return std::make_unique<CarriedHolder<M>>(CarriedOf<M>(model));
+    std::unique_ptr<HeldStream> carried(Index max_steps) const override {
+      return std::make_unique<CarriedHolder<M>>(
+          internal::make_carried<CarriedOf<M>>(model, max_steps));
     }
     M model;
   };
@@ -257,6 +291,7 @@ class AnyModel {
     void prepare(const Held& model) noexcept override {
       if constexpr (requires { stream.prepare(of(model)); }) stream.prepare(of(model));
     }
+    bool is_full() const noexcept override { return internal::is_full(stream); }
     void reset() noexcept override { stream.reset(); }
     void state(StateBytes& bytes) override { stream.state(bytes); }
     void restore(const Held& model) noexcept override { stream.restore(of(model)); }

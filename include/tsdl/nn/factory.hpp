@@ -12,18 +12,24 @@
 #include "tsdl/core/error.hpp"
 #include "tsdl/nn/any_model.hpp"
 #include "tsdl/nn/recurrent/encoder.hpp"
+#include "tsdl/nn/transformer/encoder.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
 
-/// A list of model types for make_model.
+/// A list of model types for make_model, and the list with more of them.
 template <class... Models>
-struct ModelList {};
+struct ModelList {
+  template <class... More>
+  using And = ModelList<Models..., More...>;
+};
 
-/// The library's models.
+/// The library's recurrent networks, and all its models.
 template <class Scalar>
-using Models = ModelList<LSTMClassifier<Scalar>, GRUClassifier<Scalar>, BiLSTMClassifier<Scalar>,
-                         BiGRUClassifier<Scalar>>;
+using RecurrentModels = ModelList<LSTMClassifier<Scalar>, GRUClassifier<Scalar>,
+                                  BiLSTMClassifier<Scalar>, BiGRUClassifier<Scalar>>;
+template <class Scalar>
+using Models = typename RecurrentModels<Scalar>::template And<TransformerNetwork<Scalar>>;
 
 namespace internal {
 
@@ -53,7 +59,7 @@ std::string kinds_of(ModelList<Models...>) {
 
 }  // namespace internal
 
-/// The names that make_model accepts: "lstm, gru, bilstm, bigru".
+/// The names that make_model accepts: "lstm, gru, bilstm, bigru, transformer".
 template <class Scalar>
 std::string model_kinds() {
   return internal::kinds_of(Models<Scalar>{});
@@ -78,15 +84,11 @@ template <class Scalar>
 AnyModel<Scalar> make_classifier(std::string_view kind, const ClassifierOptions& options,
                                  std::uint64_t seed = 0) {
   std::optional<AnyModel<Scalar>> made;
-  if (!internal::with_kind(
-          Models<Scalar>{}, kind,
-          [&]<class M>(internal::ModelType<M>) {
-            if constexpr (std::is_constructible_v<M, const ClassifierOptions&, std::uint64_t>)
-              made.emplace(M(options, seed));
-          }) ||
-      !made)
-    throw OptionError("make_classifier: expected one of ", model_kinds<Scalar>(), ", got '", kind,
-                      "'");
+  if (!internal::with_kind(RecurrentModels<Scalar>{}, kind, [&]<class M>(internal::ModelType<M>) {
+        made.emplace(M(options, seed));
+      }))
+    throw OptionError("make_classifier: expected one of ",
+                      internal::kinds_of(RecurrentModels<Scalar>{}), ", got '", kind, "'");
   return *std::move(made);
 }
 

@@ -1,6 +1,7 @@
 // Options of a Network's head: the pooling and the linear layer above its encoder.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "tsdl/core/config.hpp"
@@ -17,9 +18,21 @@ struct HeadOptions {
   Pooling pooling = Pooling::last;  ///< unused by a network with your own pooling
   double head_dropout = 0.0;        ///< before the linear layer, in training only
   Init init = Init::pytorch;
+  std::optional<Index> attention_size{};  ///< of Pooling::attention; without: E / 2, rounded up
+  double attention_dropout = 0.0;         ///< of Pooling::attention: before tanh, in training only
 
-  /// Throws: OptionError when head_dropout is outside [0, 1).
+  /// The options of Pooling::attention.
+  AttentionOptions attention() const noexcept {
+    return {.size = attention_size, .dropout = attention_dropout, .init = init};
+  }
+
+  /// Throws: OptionError when an option is out of range, or belongs to another pooling.
   void check() const {
+    if (pooling == Pooling::attention)
+      attention().check();
+    else if (attention_size || attention_dropout != 0)
+      throw OptionError("Network: ", attention_size ? "attention_size" : "attention_dropout",
+                        " needs pooling attention, and this is ", to_string(pooling));
     if (!(is_finite(head_dropout) && head_dropout >= 0.0 && head_dropout < 1.0))
       throw OptionError("Network: head_dropout must be at least 0 and below 1, not ", head_dropout);
   }

@@ -121,10 +121,12 @@ class Linear {
     apply(y, x, B);
   }
   /// forward() without the check, for a caller that has called check_packed().
-  void apply(Scalar* y, const Scalar* x, Index B) const noexcept {
+  void apply(Scalar* y, const Scalar* x, Index B) const noexcept { apply(y, x, in_, B); }
+  /// The same for rows of x that are `stride` values apart.
+  void apply(Scalar* y, const Scalar* x, Index stride, Index B) const noexcept {
     const FloatModeGuard guard;
-    kernels::multiply<out_vectors>(kernels::Start::bias, y, out_, {x, in_, 1, in_, 0}, pack_.data(),
-                                   bias_pack_.data(), B, out_);
+    kernels::multiply<out_vectors>(kernels::Start::bias, y, out_, {x, stride, 1, in_, 0},
+                                   pack_.data(), bias_pack_.data(), B, out_);
   }
 
   /// The backward pass. Accumulates: the gradients of weight and bias. Assigns: dx, which may be

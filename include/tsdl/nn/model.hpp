@@ -41,6 +41,7 @@ class ModelBase {
 /// Optional members:
 ///   explicit M(const Config&, seed)     needed to load the model from a file
 ///   static tensors(const Config&)       names and shapes, checked before anything is allocated
+///   backward(..., doutputs, dx)         gradients of inputs (GivesInputGradients), to be explained
 ///   target_steps(T)                     T where every step has a target; 1 if absent
 ///   Window, Carried                     how it is streamed; RerunWindow if Window is absent
 template <class M>
@@ -55,6 +56,14 @@ concept Model = Module<M> &&
   { fixed.outputs() } -> std::convertible_to<Index>;
   { fixed.task() } -> std::convertible_to<Task>;
   model.set_task(task);
+};
+
+/// A Model whose backward also takes a dense dx, I x T x B, and assigns the gradient of the inputs.
+template <class M>
+concept GivesInputGradients = Model<M> &&
+    requires(M& model, const Batch<typename M::Scalar>& batch, typename M::Cache& cache,
+             const typename M::Scalar* doutputs, const Sequence<typename M::Scalar>& dx) {
+  model.backward(batch, cache, doutputs, dx);
 };
 
 /// The number of steps, out of T, that have a target: 1 (the last) unless the model defines it.

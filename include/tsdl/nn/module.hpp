@@ -89,6 +89,13 @@ struct EncoderPass {
   std::span<const Index> lengths{};       ///< as in Batch
 };
 
+/// What the forward pass of a pooling may read beside the columns.
+struct PoolingPass {
+  Pass pass{};
+  std::span<const std::uint32_t> keys{};  ///< as in Batch
+  Index layer = 0;                        ///< the layer number of its dropout masks
+};
+
 /// The gradient of an encoder's columns: dL/d column, of output_size() values each.
 template <class Scalar>
 struct Upstream {
@@ -153,7 +160,12 @@ concept Encoder = Module<E> &&
 ///
 /// Optional members:
 ///   visit, repack, zero_gradients    if it has parameters: it is then a Module
-///   P(const Config&, Index width)    needed to load it; width: the encoder's output_size()
+///   P(const Config&, Index width)    needed to load it; width: the encoder's output_size(). A seed
+///                                    may follow
+///   forward(rows, y, cache, PoolingPass)   if it drops units in training; dropout() is then their
+///                                    probability
+///   check_packed()                   if it has packs; throws Error when they are not current
+///   check_backward(y, cache)         throws before any gradient has changed
 ///   rows(T)                          T if it returns one row per step, [T][B]; 1 if absent
 ///   static takes_lengths = true      if it reads Encoded::lengths; a Network refuses them
 ///   otherwise

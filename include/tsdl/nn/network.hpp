@@ -2,7 +2,8 @@
 //
 //   x         I x T x B      a window's rows
 //   y         E x T x B      the encoder's columns, E = output_size()
-//   pooled    E x B          the pooling's rows; E x (T B) where every step is read
+//   pooled    P x B          the pooling's rows; P x (T B) where every step is read. P is E, or 2 E
+//                            where the pooling is attention
 //   outputs   K x B          W pooled + b
 //
 // Template arguments: the encoder, and a pooling of your own; all else is chosen at run time.
@@ -18,12 +19,11 @@
 #include <vector>
 
 #include "tsdl/core/float_mode.hpp"
-#include "tsdl/core/state.hpp"
 #include "tsdl/nn/head_options.hpp"
 #include "tsdl/nn/linear.hpp"
 #include "tsdl/nn/model.hpp"
+#include "tsdl/nn/network_streams.hpp"
 #include "tsdl/nn/pooling.hpp"
-#include "tsdl/nn/window.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
@@ -46,8 +46,7 @@ struct NetworkOptionsOf<E> {
 
 /// An encoder, a pooling and a linear layer. The parameters are the encoder's, the pooling's if it
 /// has any, and those of a torch.nn.Linear named `fc`.
-template <Encoder EncoderType,
-          PoolingModule PoolingType = StandardPooling<typename EncoderType::Scalar>>
+template <Encoder EncoderType, PoolingModule PoolingType>
 class Network : public ModelBase<typename EncoderType::Scalar> {
  public:
   using typename ModelBase<typename EncoderType::Scalar>::Scalar;
@@ -72,8 +71,9 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
   /// read of an encoder that is not causal, because it would see the targets of earlier steps.
   Network(EncoderType encoder, const HeadOptions& head,
           std::uint64_t seed = 0) requires(is_standard)
-      : Network(std::move(encoder), head, seed,
-                [&](Index width) { return PoolingType(head.pooling, width); }) {}
+      : Network(std::move(encoder), head, seed, [&](Index width) {
+          return PoolingType(head.pooling, width, head.attention(), seed);
+        }) {}
 
   /// With your own pooling.
   Network(EncoderType encoder, PoolingType pooling, const HeadOptions& head, std::uint64_t seed = 0)
@@ -87,8 +87,12 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
   /// From what describe() made. Throws: also OptionError when an option is missing or unknown.
   explicit Network(const Config& config, std::uint64_t seed = 0) requires
       std::constructible_from<EncoderType, const Config&, std::uint64_t>
-      : Network(EncoderType(config, seed), HeadOptions::from(config), seed,
-                [&](Index width) { return PoolingType(config, width); }) {}
+      : Network(EncoderType(config, seed), HeadOptions::from(config), seed, [&](Index width) {
+        if constexpr (std::constructible_from<PoolingType, const Config&, Index, std::uint64_t>)
+          return PoolingType(config, width, seed);
+        else
+          return PoolingType(config, width);
+      }) {}
 
   const EncoderType& encoder() const noexcept { return encoder_; }
   const PoolingType& pooling() const noexcept { return pooling_; }
@@ -126,7 +130,9 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
   }) {
     std::vector<TensorShape> all = EncoderType::tensors(config);
     const Index K = config.index("outputs"), width = EncoderType::output_size(config);
-    all.push_back({"fc.weight", {K, width}});
+    for (TensorShape& tensor : PoolingType::tensors(config, width))
+      all.push_back(std::move(tensor));
+    all.push_back({"fc.weight", {K, PoolingType::output_size(config, width)}});
     all.push_back({"fc.bias", {K}});
     return all;
   }
@@ -171,8 +177,10 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
   Outputs<Scalar> forward(const Batch<Scalar>& batch, Cache& cache, const Pass& pass = {}) const {
     const FloatModeGuard guard;
     const bool drops = pass.training && head_.head_dropout > 0;
-    if (drops) internal::check_dropout_key(pass.dropout);
+    if (drops || (pass.training && pooling_dropout() > 0))
+      internal::check_dropout_key(pass.dropout);
     linear_.check_packed();
+    if constexpr (requires { pooling_.check_packed(); }) pooling_.check_packed();
     internal::check_takes_lengths<EncoderType, PoolingType>(batch, target_steps(batch.past.steps));
     const EncoderPass wanted{pooling_.steps(), pass, batch.keys, batch.lengths};
     const Encoded<Scalar> y = encoder_.forward(batch.past, cache.encoder, wanted);
@@ -182,7 +190,13 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
     const Index rows = target_steps(batch.past.steps) * batch.size(), K = head_.outputs;
     cache.pooled.resize(rows * linear_.in());
     cache.outputs.resize(rows * K);
-    pooling_.forward(cache.pooled.data(), y, cache.pooling);
+    const PoolingPass pooling_pass{pass, batch.keys, mask_layer() + 1};
+    if constexpr (requires {
+                    pooling_.forward(cache.pooled.data(), y, cache.pooling, pooling_pass);
+                  })
+      pooling_.forward(cache.pooled.data(), y, cache.pooling, pooling_pass);
+    else
+      pooling_.forward(cache.pooled.data(), y, cache.pooling);
     if (drops) drop(cache, pass.dropout, batch, rows);
     linear_.apply(cache.outputs.data(), cache.pooled.data(), rows);
     return {cache.outputs.data(), K, rows};
@@ -206,6 +220,8 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
                     encoder_.check_backward(batch.past, cache.encoder, dy, dx);
                   })
       encoder_.check_backward(batch.past, cache.encoder, {}, dx);
+    if constexpr (requires { pooling_.check_backward(cache.encoded, cache.pooling); })
+      pooling_.check_backward(cache.encoded, cache.pooling);
     cache.ready = false;
     linear_.backward(cache.dpooled.data(), doutputs, cache.pooled.data(), rows, cache.linear);
     if (head_.head_dropout > 0)
@@ -213,6 +229,19 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
                                  cache.dpooled.size());
     encoder_.backward(batch.past, cache.encoder,
                       pooling_.backward(cache.dpooled.data(), cache.encoded, cache.pooling), dx);
+  }
+
+  /// The attention weights of the last forward, [B][T]: how much of each step the head read; 0 in
+  /// padded steps. Empty for another pooling. Units: a sample's weights sum to 1.
+  std::span<const Scalar> attention(const Cache& cache) const noexcept {
+    if constexpr (requires { cache.pooling.weights.span(); }) {
+      // A cache that served a network with attention holds that network's weights.
+      if constexpr (is_standard)
+        if (!pooling_.attention()) return {};
+      return cache.pooling.weights.span();
+    } else {
+      return {};
+    }
   }
 
  private:
@@ -226,7 +255,13 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
         encoder_(std::move(encoder)),
         pooling_(make_pooling(encoder_.output_size())),
         linear_(pooling_.output_size(), head.outputs, seed, "fc.", head.init, linear_stream) {
-    if constexpr (is_standard) head_.pooling = pooling_.kind();  // of a file, from its options
+    if constexpr (is_standard) {  // of a file, from its options
+      head_.pooling = pooling_.kind();
+      if (const auto* attention = pooling_.attention()) {
+        head_.attention_size = attention->size();
+        head_.attention_dropout = attention->dropout();
+      }
+    }
     if (target_steps(2) != 1 && !encoder_.is_causal())
       throw OptionError(
           "Network: pooling each needs a causal encoder, and this one reads the rows after a step");
@@ -240,10 +275,18 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
                        encoder_.output_size(), ", T = ", x.steps, ", B = ", x.batch);
   }
 
-  /// The layer number of the head's dropout masks: one past the encoder's layers.
+  /// The layer number of the head's dropout masks: one past the encoder's layers. The pooling's is
+  /// the next one.
   Index mask_layer() const noexcept {
     if constexpr (requires { encoder_.dropout_layers(); })
       return encoder_.dropout_layers();
+    else
+      return 0;
+  }
+
+  double pooling_dropout() const noexcept {
+    if constexpr (requires { pooling_.dropout(); })
+      return pooling_.dropout();
     else
       return 0;
   }
@@ -265,136 +308,6 @@ class Network : public ModelBase<typename EncoderType::Scalar> {
   PoolingType pooling_;
   Linear<Scalar> linear_;
 };
-
-/// The window of a network whose encoder has a Window: it runs the last T rows of a live series
-/// again after each new row. The outputs are those of forward for the same rows.
-template <class EncoderType, class PoolingType>
-class NetworkWindow {
- public:
-  using Scalar = typename EncoderType::Scalar;
-  using Model = Network<EncoderType, PoolingType>;
-
-  /// Allocates: only here.
-  /// Throws: ShapeError when T is below 1; Error when parameters were visited and not repacked.
-  NetworkWindow(const Model& model, Index T)
-      : encoder_(model.encoder(), T, live(model).steps()),
-        pooled_(model.linear().in()),
-        outputs_(model.outputs()) {
-    model.linear().check_packed();
-  }
-
-  /// Takes the next row; the oldest row leaves the window. Shapes: x I.
-  void push(const Model& model, const Scalar* x) noexcept { encoder_.push(model.encoder(), x); }
-
-  /// Returns the last step's outputs, valid until the next call. T rows must have been pushed.
-  std::span<const Scalar> run(const Model& model) noexcept {
-    const FloatModeGuard guard;
-    const Encoded<Scalar> y = encoder_.run(model.encoder());
-    live(model).forward(pooled_.data(), y, pooling_);
-    model.linear().apply(outputs_.data(), pooled_.data(), 1);
-    return std::as_const(outputs_).span();
-  }
-
-  /// Does nothing: the T rows that must be pushed before the next run replace all earlier rows.
-  void reset() noexcept {}
-  void state(StateBytes& bytes) { encoder_.state(bytes); }
-  /// To be called after state() has read a saved state.
-  void restore(const Model& model) noexcept { encoder_.restore(model.encoder()); }
-
- private:
-  static decltype(auto) live(const Model& model) noexcept {
-    if constexpr (requires { model.pooling().live(); })
-      return model.pooling().live();
-    else
-      return (model.pooling());
-  }
-  typename EncoderType::Window encoder_;
-  typename PoolingType::Cache pooling_;
-  Buffer<Scalar> pooled_, outputs_;
-};
-
-/// Carries the state of a causal network with a standard pooling from row to row. The outputs are
-/// those of forward for all rows so far. Template arguments: those of the encoder's Carried.
-template <class EncoderType, class Weight, Index Input, Index Hidden>
-class NetworkCarried {
- public:
-  using Scalar = typename EncoderType::Scalar;
-  using Model = Network<EncoderType>;
-
-  /// Throws: ShapeError when the encoder cannot carry its state, or has other sizes than Input and
-  /// Hidden; Error when parameters were visited and not repacked.
-  explicit NetworkCarried(const Model& model)
-      : encoder_(Stream::borrowing(model.encoder())),
-        pooled_(model.linear().in()),
-        outputs_(model.outputs()),
-        sum_(model.linear().in()) {
-    model.linear().check_packed();
-  }
-
-  /// Takes the next row, x of I values, and returns the outputs, valid until the next call.
-  std::span<const Scalar> push(const Model& model, const Scalar* x) noexcept {
-    const FloatModeGuard guard;
-    const std::span<const Scalar> h = encoder_.push(model.encoder(), x);
-    ++rows_;
-    if (model.pooling().kind() != Pooling::mean)
-      std::copy(h.begin(), h.end(), pooled_.begin());
-    else
-      for (Index i = 0; i < sum_.size(); ++i) {
-        const auto value = static_cast<double>(h[static_cast<std::size_t>(i)]);
-        sum_[i] = (rows_ == 1 ? 0.0 : sum_[i]) + value;
-        pooled_[i] = internal::mean_of<Scalar>(sum_[i], rows_);
-      }
-    model.linear().apply(outputs_.data(), pooled_.data(), 1);
-    return std::as_const(outputs_).span();
-  }
-
-  /// Does what the next push can do before its row is known, where the encoder has such a part.
-  void prepare(const Model& model) noexcept {
-    if constexpr (requires { encoder_.prepare(model.encoder()); })
-      encoder_.prepare(model.encoder());
-  }
-
-  void reset() noexcept {
-    rows_ = 0;
-    encoder_.reset();
-  }
-  void state(StateBytes& bytes) {
-    bytes.count(rows_);
-    bytes.finite(sum_);
-    bytes(encoder_);
-  }
-  void restore(const Model&) noexcept {}
-
- private:
-  using Stream = typename EncoderType::template Carried<Weight, Input, Hidden>;
-  Stream encoder_;
-  Index rows_ = 0;
-  Buffer<Scalar> pooled_, outputs_;
-  Buffer<double> sum_;
-};
-
-namespace internal {
-
-template <class P>
-concept gives_one_row_live = requires(const P& pooling) {
-  pooling.live();
-}
-|| !requires(const P& pooling) { pooling.rows(Index{1}); };
-
-template <class E, class P>
-requires(gives_one_row_live<P>&& requires {
-  typename E::Window;
-}) struct WindowType<Network<E, P>> {
-  using type = NetworkWindow<E, P>;
-};
-
-template <class E, class Weight, Index Input, Index Hidden>
-requires requires { typename E::template Carried<Weight, Input, Hidden>; }
-struct CarriedType<Network<E>, Weight, Input, Hidden> {
-  using type = NetworkCarried<E, Weight, Input, Hidden>;
-};
-
-}  // namespace internal
 
 }  // namespace TSDL_ABI
 }  // namespace tsdl

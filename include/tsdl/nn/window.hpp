@@ -104,6 +104,24 @@ struct NoCarried {
   void restore(const M&) noexcept {}
 };
 
+/// Makes C from a model; `max_steps` is for one that keeps something of every row.
+template <class C, class M>
+C make_carried(const M& model, Index max_steps) {
+  if constexpr (std::constructible_from<C, const M&, Index>)
+    return C(model, max_steps);
+  else
+    return C(model);
+}
+
+/// Whether the next push of a stream will be refused, because it is full.
+template <class C>
+bool is_full(const C& stream) noexcept {
+  if constexpr (requires { stream.is_full(); })
+    return stream.is_full();
+  else
+    return false;
+}
+
 template <class M, class Weight, Index Input, Index Hidden>
 struct CarriedType {
   using type = NoCarried<M>;

@@ -11,6 +11,7 @@
 #include "tsdl/core/types.hpp"
 #include "tsdl/report/backtest.hpp"
 #include "tsdl/report/evaluation.hpp"
+#include "tsdl/report/explanation.hpp"
 #include "tsdl/report/loss_chart.hpp"
 
 namespace tsdl {
@@ -35,6 +36,13 @@ struct PartContents {
   bool empty() const noexcept { return ends.empty(); }
 };
 
+/// How much of each row attention pooling read, by lag: a window's last row first.
+struct AttentionContents {
+  Index end = 0;               ///< the last row of one window
+  std::vector<double> window;  ///< the weights of that window
+  std::vector<double> mean;    ///< over all windows that judge the model
+};
+
 }  // namespace report
 
 /// Everything on the page of a run; make_report fills it.
@@ -49,8 +57,10 @@ struct Report {
   std::vector<double> closes{};        ///< of every row; empty for a table
   std::vector<std::string> classes{};  ///< the label of each class; empty for numbers
   Index horizon = 1;                   ///< rows from a window's last one to its target
-  std::optional<report::BacktestContents> backtest{};  ///< where predictions are directions
-  report::TextLines summary{};                         ///< of the data, the model and the training
+  std::optional<report::BacktestContents> backtest{};    ///< where predictions are directions
+  std::optional<report::AttentionContents> attention{};  ///< of a model with attention pooling
+  std::optional<report::Explanation> explanation{};      ///< of the model, where it was asked for
+  report::TextLines summary{};  ///< of the data, the model and the training
   std::vector<report::SettingsGroup> settings{};
   std::string built{};  ///< what with: the library's version and instruction set
 };

@@ -1,6 +1,7 @@
 // What a caller may say on the page of a run.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,8 @@ struct ReportOptions {
   std::vector<report::SettingsGroup> settings{};  ///< else what describes model and task
   /// Where no windows are kept for a test the page says what would keep them apart.
   std::string test_option = "a test part of SplitFractions";
-  double cost_bps = 1;                ///< of what the backtest trades, in hundredths of a percent
+  double cost_bps = 1;  ///< of what the backtest trades, in hundredths of a percent
+  std::optional<report::Explanation> explanation{};  ///< a section of the page
   std::vector<Baseline> baselines{};  ///< fitted already; without any they are fitted here
   std::string built{};                ///< what with; else the version and the instruction set
 };

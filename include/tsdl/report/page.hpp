@@ -18,9 +18,11 @@
 #include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/types.hpp"
 #include "tsdl/data/time.hpp"
+#include "tsdl/report/attention_section.hpp"
 #include "tsdl/report/backtest_page.hpp"
 #include "tsdl/report/contents.hpp"
 #include "tsdl/report/evaluation.hpp"
+#include "tsdl/report/explanation_page.hpp"
 #include "tsdl/report/figures.hpp"
 #include "tsdl/report/format.hpp"
 #include "tsdl/report/html.hpp"
@@ -84,8 +86,10 @@ class ReportPage : ReportParts {
       if (shown) page_.close();
     }
     timeline();
+    if (run_.attention) write_attention(*this, *run_.attention);
     numbers_ ? numbers_->write() : metrics();
     if (run_.backtest) write_backtest(*this, *run_.backtest, true);
+    if (run_.explanation) write_explanation(*this, *run_.explanation);
     data();
     settings();
     page_.markup({"</main>\n</body>\n</html>\n"});
@@ -354,6 +358,12 @@ inline void check_rows(const Report& contents) {
     for (const Index end : *ends)
       if (rows > 0 && (end < 0 || end >= rows))
         throw ShapeError("report: a window ends at row ", end, ", and ", rows, " rows have a time");
+  if (!contents.attention) return;
+  const AttentionContents& a = *contents.attention;
+  const Index T = std::ssize(a.window);
+  if (T < 1 || std::ssize(a.mean) != T || a.end < T - 1 || a.end >= closes)
+    throw ShapeError("report: attention weights of ", T, " and ", a.mean.size(),
+                     " rows, of a window that ends at row ", a.end, " of ", closes);
 }
 
 }  // namespace internal

@@ -6,8 +6,10 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/file.hpp"
@@ -45,6 +47,26 @@ report::TextLines summary_of(const M& model, const Prepared<typename M::Scalar>&
   return lines;
 }
 
+/// Of the windows that judge the model, the last one for itself; nothing without attention pooling
+/// or without prices.
+template <class M>
+std::optional<report::AttentionContents> attention_of(const M& model,
+                                                      const Prepared<typename M::Scalar>& data) {
+  const auto& windows = data.test.empty() ? data.validation : data.test;
+  if (data.closes.empty()) return {};
+  report::AttentionContents contents{windows.ends().back(), {}, {}};
+  std::vector<double>& sums = contents.mean;
+  const bool attends = for_each_attention(model, windows, [&](Index i, const auto& weights) {
+    sums.resize(weights.size(), 0.0);
+    for (std::size_t lag = 0; lag < weights.size(); ++lag)
+      sums[lag] += static_cast<double>(weights[weights.size() - 1 - lag]);
+    if (i + 1 == windows.size()) contents.window.assign(weights.rbegin(), weights.rend());
+  });
+  if (!attends) return {};
+  for (double& sum : sums) sum /= static_cast<double>(windows.size());
+  return contents;
+}
+
 }  // namespace internal
 
 /// Judges a trained model on the test windows, or where there are none on the validation windows,
@@ -80,8 +102,10 @@ Report make_report(const M& model, const Prepared<typename M::Scalar>& data, con
   result.classes = class_names(data.recipe);
   result.horizon = horizon(data.recipe.label);
   result.backtest = report::backtest_of(data, result.evaluation, options.cost_bps);
+  result.attention = internal::attention_of(model, data);
   result.summary = options.summary.empty() ? internal::summary_of(model, data, result.evaluation)
                                            : std::move(options.summary);
+  result.explanation = std::move(options.explanation);
   result.settings = std::move(options.settings);
   if (result.settings.empty())
     result.settings = {report::settings_of("Model", model.describe()),

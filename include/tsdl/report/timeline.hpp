@@ -26,6 +26,7 @@ struct TimelinePanel {
   std::string name;
   std::vector<double> values;  ///< one for each window
   double baseline = 0;         ///< what a constant answer would give
+  std::string short_name{};    ///< where there is no room for the name; empty: the name
 };
 
 /// What timeline_figure draws. Times ascend, milliseconds since the epoch.
@@ -33,7 +34,9 @@ struct Timeline {
   std::span<const std::int64_t> times;  ///< of the candles
   std::span<const double> closes;       ///< one for each of them
   std::vector<std::int64_t> window_times;
-  std::vector<TimelinePanel> panels;  ///< probabilities
+  std::vector<TimelinePanel> panels;          ///< shares from 0 to 1
+  std::string_view what = "the probability";  ///< that the panels show
+  bool own_axes = false;  ///< each panel's axis ends above its own largest value
 };
 
 namespace internal {
@@ -50,8 +53,19 @@ inline Axis probability_axis(std::span<const TimelinePanel> panels) {
   return axis;
 }
 
+/// An axis from 0 to just above the largest value of a panel, and its baseline.
+inline Axis own_axis(const TimelinePanel& panel) {
+  double largest = panel.baseline;
+  for (const double value : panel.values) largest = std::max(largest, value);
+  const Axis axis = linear_axis(0, largest);
+  Axis few{axis.low, axis.high, {}};  // the panels are low: every second label
+  for (std::size_t i = 0; i < axis.ticks.size(); i += 2) few.ticks.push_back(axis.ticks[i]);
+  return few;
+}
+
 struct TimelineLayout {
   double left, width, price_height, panel_height;
+  bool is_narrow = false;
 };
 
 inline double timeline_height(const TimelineLayout& o, std::size_t panels) {
@@ -74,14 +88,18 @@ inline void draw_timeline(ChartWriter& chart, const Timeline& t, const TimelineL
   price.binary = false;
   Panel panel{o.left, 24, o.width, o.price_height, x_axis, linear_axis(price.low, price.high)};
   draw(panel, "close", "price", price, t.times, t.panels.empty());
-  const Axis y_axis = probability_axis(t.panels);
+  const Axis shared = probability_axis(t.panels);
   for (std::size_t i = 0; i < t.panels.size(); ++i) {
+    const TimelinePanel& shown = t.panels[i];
+    const Axis y_axis = t.own_axes ? own_axis(shown) : shared;
+    const std::string& name =
+        o.is_narrow && !shown.short_name.empty() ? shown.short_name : shown.name;
     panel.top += panel.height + 30, panel.height = o.panel_height, panel.y_axis = y_axis;
-    Trace trace = make_trace(t.panels[i].name, t.panels[i].values);
+    Trace trace = make_trace(name, shown.values);
     trace.low = 0, trace.high = y_axis.high, trace.binary = false;
-    draw(panel, xml_text(t.panels[i].name, 40), "c" + std::to_string(i % line_styles), trace,
-         t.window_times, i + 1 == t.panels.size());
-    const double base = t.panels[i].baseline;
+    draw(panel, xml_text(name, 40), "c" + std::to_string(i % line_styles), trace, t.window_times,
+         i + 1 == t.panels.size());
+    const double base = shown.baseline;
     chart.text(panel.left + panel.width, panel.top - 8, "tick", "end",
                "baseline " + format_percent(base));
     for (const char* style : {"under", "baseline"})  // the first keeps the dashes off the curve
@@ -98,8 +116,8 @@ inline Figure timeline_figure(const Timeline& timeline) {
   using namespace internal;
   const bool one = timeline.panels.size() == 1;
   const TimelineLayout wide{60, 754, 220, one ? 150.0 : 84.0};
-  const TimelineLayout narrow{48, 306, 170, one ? 120.0 : 70.0};
-  std::string label = "Close price over time, below it the probability";
+  const TimelineLayout narrow{48, 306, 170, one ? 120.0 : 70.0, true};
+  std::string label = "Close price over time, below it " + std::string(timeline.what);
   if (!timeline.times.empty())
     label += ", from " + format_time(timeline.times.front()) + " to " +
              format_time(timeline.times.back());
@@ -107,8 +125,7 @@ inline Figure timeline_figure(const Timeline& timeline) {
   for (const TimelineLayout& layout : {wide, narrow}) {
     ChartWriter chart;
     draw_timeline(chart, timeline, layout);
-    const bool is_wide = same_value(layout.width, wide.width);
-    figure.svg += page_svg(is_wide ? "wide" : "narrow", is_wide ? 840 : 380,
+    figure.svg += page_svg(layout.is_narrow ? "narrow" : "wide", layout.is_narrow ? 380 : 840,
                            timeline_height(layout, timeline.panels.size()), label, chart.take());
   }
   return figure;

@@ -25,39 +25,11 @@
 #include "tsdl/kernels/simd.hpp"
 #include "tsdl/nn/model.hpp"
 #include "tsdl/nn/window.hpp"
+#include "tsdl/serve/prediction.hpp"
 #include "tsdl/serve/snapshot.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
-
-/// What the model reads for a prediction. The two modes give different numbers.
-enum class StreamMode : std::uint8_t {
-  /// The last T candles from a zero state, where T is the recipe's length: as in training and in
-  /// predict(). The only mode for a model that is not causal, such as a bidirectional network,
-  /// whose reverse direction begins at the newest candle.
-  rerun,
-  /// All candles since the start, with the state carried from one to the next: one step per candle,
-  /// about T times less work. The model then reads longer sequences than in training.
-  carry
-};
-
-/// The result of a push.
-struct Prediction {
-  enum class Status : std::uint8_t {
-    warming_up,  ///< accepted; indicators or window are not full yet
-    ready,       ///< accepted, and there is a prediction
-    refused,     ///< not accepted, nothing changed (see fault())
-    not_finite,  ///< accepted, but a feature is not finite (see fault()): the window restarts
-  };
-  Status status = Status::warming_up;
-  /// The prediction of the model's task, as from predict(): the probability of class 1 or of each
-  /// class, numbers, or quantiles. Empty unless ready. Valid until the next push.
-  std::span<const double> values{};
-  /// The same values, under the name for classifiers.
-  std::span<const double> probabilities = values;
-
-  explicit operator bool() const noexcept { return status == Status::ready; }
-};
 
 /// Runs a trained model on a live series. Its predictions have the bits of predict() on the window
 /// that ends at the same candle (StreamMode::rerun), or of one forward pass over all candles since
@@ -87,24 +59,23 @@ class StreamingPredictor {
   /// go to push_features().
   /// Throws: DataError when the recipe is not fitted, or its feature set is unknown; ShapeError
   /// when model and recipe do not match, the recipe's length is out of range, or the mode is carry
-  /// and the model cannot carry its state; Error when memory is not enough for a window.
-  StreamingPredictor(M model, Recipe recipe, StreamMode mode = StreamMode::rerun)
+  /// and the model cannot carry its state, or not max_steps rows; OptionError when the mode is
+  /// carry and a Transformer is not causal; Error when memory is not enough.
+  StreamingPredictor(M model, Recipe recipe, StreamOptions options = {})
       : StreamingPredictor(std::make_shared<const M>(std::move(model)), std::move(recipe), nullptr,
-                           mode) {}
-  StreamingPredictor(std::shared_ptr<const M> model, Recipe recipe,
-                     StreamMode mode = StreamMode::rerun)
-      : StreamingPredictor(std::move(model), std::move(recipe), nullptr, mode) {}
+                           options) {}
+  StreamingPredictor(std::shared_ptr<const M> model, Recipe recipe, StreamOptions options = {})
+      : StreamingPredictor(std::move(model), std::move(recipe), nullptr, options) {}
 
   /// For a recipe of candles with your own feature set.
   /// Throws: also DataError when the recipe names another set, or one of this name with other
   /// indicators or periods.
-  StreamingPredictor(M model, Recipe recipe, const FeatureSet& set,
-                     StreamMode mode = StreamMode::rerun)
+  StreamingPredictor(M model, Recipe recipe, const FeatureSet& set, StreamOptions options = {})
       : StreamingPredictor(std::make_shared<const M>(std::move(model)), std::move(recipe), &set,
-                           mode) {}
+                           options) {}
   StreamingPredictor(std::shared_ptr<const M> model, Recipe recipe, const FeatureSet& set,
-                     StreamMode mode = StreamMode::rerun)
-      : StreamingPredictor(std::move(model), std::move(recipe), &set, mode) {}
+                     StreamOptions options = {})
+      : StreamingPredictor(std::move(model), std::move(recipe), &set, options) {}
 
   const M& model() const noexcept { return *model_; }
   const Recipe& recipe() const noexcept { return recipe_; }
@@ -126,6 +97,7 @@ class StreamingPredictor {
       fault_.candle = candle;
       return refuse(Fault::Kind::time);
     }
+    if (is_full()) return refuse(Fault::Kind::full);
     time_ = candle.time;
     has_time_ = true;
     features_->push(candle, row_);
@@ -146,9 +118,13 @@ class StreamingPredictor {
     fault_ = {};
     if (!model_ || row_.empty()) return refuse(Fault::Kind::moved_from);
     if (row.size() != row_.size()) return refuse(Fault::Kind::size);
+    if (is_full()) return refuse(Fault::Kind::full);
     std::copy(row.begin(), row.end(), row_.begin());
     return take_row();
   }
+
+  /// Whether the model holds max_steps rows: pushes are refused until reset().
+  bool is_full() const noexcept { return carried_ && internal::is_full(*carried_); }
 
   /// The model's outputs for the last prediction: logits, or the numbers of a regression.
   std::span<const Scalar> outputs() const noexcept { return outputs_.span(); }
@@ -168,6 +144,9 @@ class StreamingPredictor {
         return "the recipe reads the columns of a table, not candles";
       case Fault::Kind::size:
         return "expected a row of " + std::to_string(row_.size()) + " features";
+      case Fault::Kind::full:
+        return "the model holds the " + std::to_string(rows_) +
+               " rows that max_steps made room for: reset() the stream, or make one with more";
       case Fault::Kind::feature:
         return "feature " + recipe_.columns[static_cast<std::size_t>(fault_.feature)] +
                " is not finite, or too large once scaled";
@@ -222,8 +201,19 @@ class StreamingPredictor {
   }
 
  private:
+  using Carry = CarriedOf<M, Weight, Input, Hidden>;
+
   struct Fault {
-    enum class Kind : std::uint8_t { none, candle, time, not_candles, size, feature, moved_from };
+    enum class Kind : std::uint8_t {
+      none,
+      candle,
+      time,
+      not_candles,
+      size,
+      full,
+      feature,
+      moved_from
+    };
     Kind kind = Kind::none;
     Candle candle{};
     internal::CandleFault in_candle{};
@@ -231,7 +221,7 @@ class StreamingPredictor {
   };
 
   StreamingPredictor(std::shared_ptr<const M> model, Recipe recipe, const FeatureSet* set,
-                     StreamMode mode)
+                     StreamOptions options)
       : model_(std::move(model)), recipe_(std::move(recipe)), task_(checked(model_).task()) {
     if (recipe_.whole_series) throw DataError("StreamingPredictor: a recipe of whole series");
     internal::check_window(recipe_.length, recipe_.stride);
@@ -254,8 +244,8 @@ class StreamingPredictor {
       needs_volume_ = !set->volume_names().empty();
     }
     internal::with_memory("StreamingPredictor", [&] {
-      if (mode == StreamMode::carry)
-        carried_.emplace(*model_);
+      if (options.mode == StreamMode::carry)
+        carried_.emplace(internal::make_carried<Carry>(*model_, options.max_steps));
       else
         window_.emplace(*model_, recipe_.length);
     });
@@ -264,7 +254,7 @@ class StreamingPredictor {
     column_.assign(I, Scalar{0});
     outputs_.assign(K, Scalar{0});
     wide_.assign(K, 0.0);
-    made_for_ = fingerprint_of(mode);
+    made_for_ = fingerprint_of(options);
   }
 
   static const M& checked(const std::shared_ptr<const M>& model) {
@@ -335,7 +325,7 @@ class StreamingPredictor {
   }
 
   /// A digest of everything that a state depends on, except what the features compute.
-  std::uint64_t fingerprint_of(StreamMode mode) const {
+  std::uint64_t fingerprint_of(const StreamOptions& options) const {
     Fingerprint print;
     print.add_text(TSDL_TEXT(TSDL_ABI)).add_text(recipe_.features);
     for (const std::string& column : recipe_.columns) print.add_text(column);
@@ -347,11 +337,13 @@ class StreamingPredictor {
                               static_cast<double>(sizeof(Weight)),
                               static_cast<double>(Input),
                               static_cast<double>(Hidden),
-                              static_cast<double>(mode == StreamMode::carry),
+                              static_cast<double>(options.mode == StreamMode::carry),
                               static_cast<double>(recipe_.length),
                               static_cast<double>(recipe_.regression),
                               recipe_.scaler.options().clip};
     print.add(std::span<const double>(numbers));
+    const auto most = static_cast<double>(options.max_steps);
+    if (options.max_steps != 0) print.add(std::span(&most, 1));
     model_->visit([&](const Parameter<Scalar>& parameter) { print.add(parameter.value.span()); });
     return print.value();
   }
@@ -363,7 +355,7 @@ class StreamingPredictor {
   std::vector<double> probe_;                      ///< what the features compute
   bool needs_volume_ = false;
   std::optional<WindowOf<M>> window_;  ///< either this or carried_
-  std::optional<CarriedOf<M, Weight, Input, Hidden>> carried_;
+  std::optional<Carry> carried_;
   std::vector<double> row_, values_;
   Buffer<Scalar> column_, outputs_;
   Buffer<double> wide_;  ///< the outputs in double
@@ -377,7 +369,7 @@ class StreamingPredictor {
 template <class M>
 StreamingPredictor(std::shared_ptr<const M>, Recipe) -> StreamingPredictor<M>;
 template <class M>
-StreamingPredictor(std::shared_ptr<const M>, Recipe, StreamMode) -> StreamingPredictor<M>;
+StreamingPredictor(std::shared_ptr<const M>, Recipe, StreamOptions) -> StreamingPredictor<M>;
 
 /// The former name of StreamingPredictor, from when it was for classifiers only.
 template <Model M, class Weight = typename M::Scalar, Index Input = Eigen::Dynamic,
@@ -389,11 +381,11 @@ class StreamingClassifier : public StreamingPredictor<M, Weight, Input, Hidden> 
 template <Model M>
 StreamingClassifier(M, Recipe) -> StreamingClassifier<M>;
 template <Model M>
-StreamingClassifier(M, Recipe, StreamMode) -> StreamingClassifier<M>;
+StreamingClassifier(M, Recipe, StreamOptions) -> StreamingClassifier<M>;
 template <Model M>
 StreamingClassifier(M, Recipe, const FeatureSet&) -> StreamingClassifier<M>;
 template <Model M>
-StreamingClassifier(M, Recipe, const FeatureSet&, StreamMode) -> StreamingClassifier<M>;
+StreamingClassifier(M, Recipe, const FeatureSet&, StreamOptions) -> StreamingClassifier<M>;
 
 }  // namespace TSDL_ABI
 }  // namespace tsdl

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <utility>
@@ -69,6 +70,30 @@ inline void decode_last(const Task& task, const Buffer<double>& outputs, Index c
     task->decode(last + b * task->outputs(), out + b * task->predictions());
 }
 
+/// Calls use(i, weights) for each sample i in turn, with the attention weights of its own steps,
+/// the oldest first. Returns whether the model has attention pooling; if not, nothing is called.
+template <class M, class Set, class Use>
+bool for_each_attention(const M& model, const Set& samples, const Use& use) {
+  if constexpr (requires(typename M::Cache & cache) { model.attention(cache); }) {
+    PredictionWorkspace<M> workspace;
+    for (Index first = 0; first < samples.size(); first += prediction_batch) {
+      const Index count = std::min(prediction_batch, samples.size() - first);
+      const auto batch = samples.inputs_of(Samples{first, count, {}}, workspace.scratch);
+      model.forward(batch, workspace.cache, Pass{});
+      const auto weights = model.attention(workspace.cache);
+      if (weights.empty()) return false;
+      const Index T = batch.past.steps;
+      for (Index b = 0; b < count; ++b)
+        use(first + b,
+            weights.subspan(static_cast<std::size_t>(b * T),
+                            static_cast<std::size_t>(sample_length(batch.lengths, b, T))));
+    }
+    return true;
+  } else {
+    return false;
+  }
+}
+
 }  // namespace internal
 
 /// The prediction of the model's task for every window: the probability of class 1 or of each
@@ -91,6 +116,23 @@ Matrix<double> predict(const M& model, const Set& samples) {
             samples.restore(
                 b, {result.data() + b * result.rows(), static_cast<std::size_t>(result.rows())});
       });
+  return result;
+}
+
+/// How much of each row of every window a model with attention pooling reads, by lag: the weight of
+/// a window's last row first; 0 before the first row of a window that is shorter. Units: the
+/// weights of a window sum to 1. Shapes: T x N; 0 x 0 for a model without attention pooling.
+/// Throws: ShapeError when the samples have another number of inputs than the model.
+template <Model M, SampleSet Set>
+Matrix<double> attention_weights(const M& model, const Set& samples) {
+  const FloatModeGuard guard;
+  Matrix<double> result;
+  internal::for_each_attention(model, samples, [&](Index i, const auto& weights) {
+    if (i == 0) result.setZero(samples.length(), samples.size());
+    const Index length = std::ssize(weights);
+    for (Index lag = 0; lag < length; ++lag)
+      result(lag, i) = static_cast<double>(weights[static_cast<std::size_t>(length - 1 - lag)]);
+  });
   return result;
 }
 

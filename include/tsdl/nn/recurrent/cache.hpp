@@ -27,8 +27,9 @@ struct InputLayout {
   Index values() const noexcept { return segments * width; }    ///< as PyTorch counts them
 };
 
-/// The size of a pass: T steps of B samples, in tiles of 16, 8 or 4 samples, or of 64 where the
-/// weights fill no cache of a core's own. This direction runs its first `steps` steps.
+/// The size of a pass: T steps of B samples, in tiles of 16, 8 or 4 samples, and of 64 or 32 too
+/// where the weights are larger than a core's own cache. This direction runs its first `steps`
+/// steps.
 struct Extent {
   Index T = 0, B = 0, steps = 0;
   Index tile_size = group;
@@ -39,15 +40,16 @@ struct Extent {
 
   /// The tile size by which `threads` are done first with `directions` tasks a tile. A smaller tile
   /// reads each weight more often: its samples take longer, as if there were one more, or two where
-  /// the weights come from far.
-  static constexpr Index best_tile(Index B, Index directions, Index threads, bool far) noexcept {
-    const Index most = far ? most_samples : group;
+  /// the weights are larger than a core's own cache.
+  static constexpr Index best_tile(Index B, Index directions, Index threads,
+                                   bool weights_are_far) noexcept {
+    const Index most = weights_are_far ? most_samples : group;
     if (threads <= 1) return most;
     Index best = 0, least = 0;
     for (Index size = most; size >= group / 4; size /= 2) {
       const Index tasks = directions * ((B + size - 1) / size);
-      const Index cost =
-          (tasks + threads - 1) / threads * std::min(size < most ? size + (far ? 2 : 1) : size, B);
+      const Index cost = (tasks + threads - 1) / threads *
+                         std::min(size < most ? size + (weights_are_far ? 2 : 1) : size, B);
       if (best != 0 && 10 * cost >= 9 * least) continue;  // it must pay
       best = size;
       least = cost;

@@ -11,7 +11,6 @@
 #include <algorithm>
 
 #include "tsdl/core/sequence.hpp"
-#include "tsdl/kernels/gemm.hpp"
 #include "tsdl/kernels/outer.hpp"
 #include "tsdl/nn/recurrent/weights.hpp"
 

@@ -1,0 +1,34 @@
+// The positions that a Transformer adds to its rows.
+#pragma once
+
+#include <cmath>
+
+#include "tsdl/core/buffer.hpp"
+#include "tsdl/kernels/simd.hpp"
+
+namespace tsdl {
+inline namespace TSDL_ABI {
+namespace internal {
+
+/// Position t: sin(t w_i) in column 2 i and cos(t w_i) in column 2 i + 1, w_i = 10000^(-2 i / d),
+/// as far as there are columns. Shapes: positions [T][dp], 0 beyond d. Does nothing where it holds
+/// T positions of d columns already. Allocates: when it must grow. Source: Vaswani et al. 2017,
+/// section 3.5.
+template <class Scalar>
+void fill_positions(Buffer<Scalar>& positions, Index T, Index d) {
+  const Index dp = round_up(d, kernels::lanes<Scalar>);
+  if (positions.size() >= T * dp) return;
+  positions.assign(T * dp, Scalar{0});
+  for (Index i = 0; i < d; ++i) {
+    const double exponent = static_cast<double>(i / 2 * 2) / static_cast<double>(d);
+    const double frequency = std::exp(-std::log(10000.0) * exponent);
+    for (Index t = 0; t < T; ++t) {
+      const double angle = static_cast<double>(t) * frequency;
+      positions[t * dp + i] = static_cast<Scalar>(i % 2 == 0 ? std::sin(angle) : std::cos(angle));
+    }
+  }
+}
+
+}  // namespace internal
+}  // namespace TSDL_ABI
+}  // namespace tsdl
