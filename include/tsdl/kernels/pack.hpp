@@ -3,7 +3,7 @@
 //
 // A K x N matrix is packed once per update into panels of V vectors, narrower where fewer are left:
 //   [panel][k][vector][W],   column n = (first vector of the panel + vector) * W + lane,
-// so that a product (gemm.hpp) reads it strictly forward, one aligned load per vector.
+// so that a product (gemm.hpp, product.hpp) reads it strictly forward, one aligned load per vector.
 #pragma once
 
 #include <algorithm>
