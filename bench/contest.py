@@ -11,10 +11,10 @@ import subprocess
 import sys
 import time
 
-NETWORKS = [f"{kind}_{network}" for kind in ["train", "infer"] for network in "abg"]
+NETWORKS = [f"{kind}_{network}" for kind in ["train", "infer"] for network in ["a", "b", "g", "t", "tm"]]
 STREAMS = [f"stream_{h}" for h in [8, 16, 32, 64, 128]]
 PAUSED = [f"{name}_paused" for name in STREAMS]  # with other work before each step
-WINDOWS = ["window_a", "window_b"]
+WINDOWS = ["window_a", "window_b", "window_t", "window_tm"]
 WORK = NETWORKS + WINDOWS + STREAMS + PAUSED
 OURS = "tsdl"
 TOLERANCE = 1e-4

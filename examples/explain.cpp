@@ -11,6 +11,7 @@
 
 #include "support/explain_data.hpp"
 #include "support/explain_results.hpp"
+#include "support/models.hpp"
 #include "support/program.hpp"
 #include "support/report.hpp"
 #include "support/validators.hpp"

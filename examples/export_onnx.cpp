@@ -5,6 +5,7 @@
 #include <tsdl/io/checkpoint.hpp>
 #include <tsdl/io/onnx.hpp>
 
+#include "support/models.hpp"
 #include "support/program.hpp"
 
 namespace {

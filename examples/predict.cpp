@@ -9,6 +9,7 @@
 #include <tsdl/train/predict.hpp>
 #include <vector>
 
+#include "support/models.hpp"
 #include "support/predictions.hpp"
 #include "support/program.hpp"
 

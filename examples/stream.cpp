@@ -16,6 +16,7 @@
 
 #include "support/latency.hpp"
 #include "support/lines.hpp"
+#include "support/models.hpp"
 #include "support/predictions.hpp"
 #include "support/program.hpp"
 #include "support/signals.hpp"

@@ -43,7 +43,7 @@ void add(const std::string& name, const Work& work, int most) {
 void register_benchmarks() {
   // One window is the same view as a dense batch.
   for (const char* kind : {"train_", "infer_", "window_"})
-    for (const char* network : {"a", "b", "g"})
+    for (const char* network : {"a", "b", "g", "t", "tm"})
       for (const char* input : {"", "_dense"}) {
         const std::string name = std::string(kind) + network + input;
         const Work work = peers::find_work(name).value();

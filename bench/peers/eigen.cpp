@@ -9,19 +9,22 @@
 
 #include "contest.hpp"
 #include "eigen_network.hpp"
+#include "eigen_transformer.hpp"
 
 namespace {
 
 using Eigen::MatrixXf;
 using peers::Index, peers::Job, peers::Kind, peers::Work;
-using peers::plain_eigen::ConstMap, peers::plain_eigen::Recurrent, peers::plain_eigen::RowMajor;
+using peers::plain_eigen::ConstMap, peers::plain_eigen::Recurrent, peers::plain_eigen::RowMajor,
+    peers::plain_eigen::Transformer;
 
+template <class Model>
 class NetworkJob : public Job {
  public:
   explicit NetworkJob(const Work& work)
       : work_(work),
-        network_(work.network, work.batch),
-        windows_(peers::windows(work.network, work.batch)),
+        network_(work),
+        windows_(Model::input(work)),
         labels_(peers::labels(work.network, work.batch)) {}
 
   void call() override {
@@ -41,7 +44,7 @@ class NetworkJob : public Job {
 
  private:
   Work work_;
-  Recurrent network_;
+  Model network_;
   std::vector<float> windows_;
   std::vector<int> labels_;
   double loss_ = 0, norm_ = 0;
@@ -110,7 +113,8 @@ class Stream : public Job {
 
 std::unique_ptr<Job> make(const Work& work) {
   if (work.dense) return nullptr;
-  if (work.kind != Kind::stream) return std::make_unique<NetworkJob>(work);
+  if (work.network.transformer()) return std::make_unique<NetworkJob<Transformer>>(work);
+  if (work.kind != Kind::stream) return std::make_unique<NetworkJob<Recurrent>>(work);
   switch (work.network.hidden) {
     case 8:
       return std::make_unique<Stream<8>>(work);

@@ -62,8 +62,9 @@ struct Direction {
 
 class Recurrent {
  public:
-  Recurrent(const Network& n, Index B) : n_(n), B_(B), TB_(n.steps * B) {
-    const Index H = n.hidden, D = n.directions, rows = n.gates() * H, K = n.outputs;
+  explicit Recurrent(const Work& work) : n_(work.network), B_(work.batch), TB_(n_.steps * B_) {
+    const Network& n = n_;
+    const Index B = B_, H = n.hidden, D = n.directions, rows = n.gates() * H, K = n.outputs;
     Index size = K * (D * H + 1);
     for (Index l = 0; l < n.layers; ++l) size += D * Tensors::size(n.layer_inputs(l), H, rows);
     parameters.allocate(size);
@@ -97,6 +98,8 @@ class Recurrent {
     logits.resize(K, B);
     dlogits.resize(K, B);
   }
+
+  static std::vector<float> input(const Work& work) { return windows(work.network, work.batch); }
 
   void forward(const ConstMap& x, bool training) {
     const Index D = n_.directions, H = n_.hidden, K = n_.outputs;

@@ -128,7 +128,7 @@ class NetworkJob : public Job {
 };
 
 std::unique_ptr<Job> make(const Work& work) {
-  if (work.dense) return nullptr;
+  if (work.dense || work.network.transformer()) return nullptr;
   if (work.network.gru) return std::make_unique<NetworkJob<onednn::GRU>>(work);
   return std::make_unique<NetworkJob<onednn::LSTM>>(work);
 }

@@ -28,6 +28,8 @@ const networks = {
   a: {inputs: 86, steps: 50, outputs: 1},
   b: {inputs: 23, steps: 60, outputs: 3},
   g: {inputs: 23, steps: 60, outputs: 3},
+  t: {inputs: 23, steps: 60, outputs: 3, sampleFirst: true},
+  tm: {inputs: 23, steps: 60, outputs: 3, sampleFirst: true},
 };
 const streamInputs = 23, streamColumns = 64;
 
@@ -41,11 +43,12 @@ function series(inputs, columns) {
   });
 }
 
-function windows({inputs, steps}, batch) {
+function windows({inputs, steps, sampleFirst}, batch) {
   const from = series(inputs, steps + batch - 1);
   const out = new Float32Array(steps * batch * inputs);
-  for (let t = 0; t < steps; ++t)
-    out.set(from.subarray(t * inputs, (t + batch) * inputs), t * batch * inputs);
+  const [rows, columns] = sampleFirst ? [batch, steps] : [steps, batch];
+  for (let row = 0; row < rows; ++row)
+    out.set(from.subarray(row * inputs, (row + columns) * inputs), row * columns * inputs);
   return out;
 }
 
@@ -67,7 +70,8 @@ function load(file, threads) {
 function inference(name, batch, threads) {
   const network = networks[name];
   const session = load(batch === 1 ? `${name}_1.onnx` : `${name}.onnx`, threads);
-  const x = tensor(windows(network, batch), [network.steps, batch, network.inputs]);
+  const {steps, inputs, sampleFirst} = network;
+  const x = tensor(windows(network, batch), [...(sampleFirst ? [batch, steps] : [steps, batch]), inputs]);
   const logits = new Float32Array(batch * network.outputs);
   const feeds = {x}, fetches = {logits: tensor(logits, [batch, network.outputs])};
   return {call: () => session.run(feeds, fetches, {}), result: () => logits};

@@ -1,7 +1,6 @@
-// PyTorch as a contestant, through libtorch: nn::LSTM or nn::GRU over steps, then nn::Linear.
-//
-// Sequences have the step first, which is what its layers work in; inference runs in
-// InferenceMode. PyTorch calls the BLAS that the system has: OpenBLAS, where compare installs it.
+// PyTorch as a contestant, through libtorch: nn::LSTM, nn::GRU or nn::TransformerEncoder over
+// steps, then nn::Linear. Inference runs in InferenceMode. PyTorch calls the BLAS that the system
+// has: OpenBLAS, where compare installs it.
 #include <torch/torch.h>
 
 #include <memory>
@@ -27,31 +26,97 @@ std::size_t load(torch::nn::Module& module, const Network& n, std::size_t first)
   return first;
 }
 
+/// Recurrent layers and a linear layer over the last step's outputs. Sequences have the step first.
 template <class Recurrent, class Options>
-Recurrent make_recurrent(const Work& work) {
-  const Network& n = work.network;
-  return Recurrent(Options(n.inputs, n.hidden)
-                       .num_layers(n.layers)
-                       .bidirectional(n.directions == 2)
-                       .dropout(n.layers > 1 ? work.dropout() : 0.0));
-}
+class RecurrentModel {
+ public:
+  explicit RecurrentModel(const Work& work)
+      : recurrent_(Options(work.network.inputs, work.network.hidden)
+                       .num_layers(work.network.layers)
+                       .bidirectional(work.network.directions == 2)
+                       .dropout(work.network.layers > 1 ? work.dropout() : 0.0)),
+        fc_(work.network.directions * work.network.hidden, work.network.outputs) {
+    load(*fc_, work.network, load(*recurrent_, work.network, 0));
+    recurrent_->train(work.kind == Kind::train);
+  }
+  static torch::Tensor input(const Work& work) {
+    const Network& n = work.network;
+    return copy(peers::windows(n, work.batch), {n.steps, work.batch, n.inputs});
+  }
+  std::vector<torch::nn::Module*> modules() { return {recurrent_.get(), fc_.get()}; }
+  torch::Tensor forward(const torch::Tensor& x) { return fc_(std::get<0>(recurrent_(x))[-1]); }
 
-template <class Recurrent, class Options>
+ private:
+  Recurrent recurrent_;
+  torch::nn::Linear fc_;
+};
+
+/// A linear layer, positions, nn::TransformerEncoder, and a linear layer over the last step or the
+/// mean of all. Training has the step first, which is what the encoder's layers work in. Inference
+/// has the sample first, for the fused function of one layer, which PyTorch's Python module calls.
+class TransformerModel {
+ public:
+  explicit TransformerModel(const Work& work)
+      : n_(work.network),
+        training_(work.kind == Kind::train),
+        input_(n_.inputs, n_.hidden),
+        encoder_(torch::nn::TransformerEncoderOptions(
+            torch::nn::TransformerEncoderLayerOptions(n_.hidden, n_.heads)
+                .dim_feedforward(n_.feed_forward)
+                .dropout(work.dropout()),
+            n_.layers)),
+        fc_(n_.hidden, n_.outputs),
+        positions_(copy(peers::positions(n_), {n_.steps, n_.hidden})) {
+    load(*fc_, n_, load(*encoder_, n_, load(*input_, n_, 0)));
+    encoder_->train(training_);
+    if (training_) positions_ = positions_.unsqueeze(1);
+  }
+  static torch::Tensor input(const Work& work) {
+    const Network& n = work.network;
+    if (work.kind == Kind::train)
+      return copy(peers::windows(n, work.batch), {n.steps, work.batch, n.inputs});
+    return copy(peers::samples(n, work.batch), {work.batch, n.steps, n.inputs});
+  }
+  std::vector<torch::nn::Module*> modules() { return {input_.get(), encoder_.get(), fc_.get()}; }
+  torch::Tensor forward(const torch::Tensor& x) {
+    const torch::Tensor h = input_(x) + positions_;
+    const torch::Tensor y = training_ ? encoder_(h) : infer(h);
+    const int step = training_ ? 0 : 1;
+    return fc_(n_.mean ? y.mean(step) : y.select(step, -1));
+  }
+
+ private:
+  torch::Tensor infer(torch::Tensor h) {
+    for (const auto& module : *encoder_->layers) {
+      auto& layer = *module->as<torch::nn::TransformerEncoderLayer>();
+      const auto& attention = layer.self_attn;
+      const auto &norm1 = layer.norm1, &norm2 = layer.norm2;
+      h = torch::_transformer_encoder_layer_fwd(
+          h, n_.hidden, n_.heads, attention->in_proj_weight, attention->in_proj_bias,
+          attention->out_proj->weight, attention->out_proj->bias, false, false, 1e-5, norm1->weight,
+          norm1->bias, norm2->weight, norm2->bias, layer.linear1->weight, layer.linear1->bias,
+          layer.linear2->weight, layer.linear2->bias);
+    }
+    return h;
+  }
+
+  Network n_;
+  bool training_;
+  torch::nn::Linear input_;
+  torch::nn::TransformerEncoder encoder_;
+  torch::nn::Linear fc_;
+  torch::Tensor positions_;
+};
+
+template <class Model>
 class NetworkJob : public Job {
  public:
-  explicit NetworkJob(const Work& work)
-      : work_(work),
-        recurrent_(make_recurrent<Recurrent, Options>(work)),
-        fc_(work.network.directions * work.network.hidden, work.network.outputs) {
-    const Network& n = work.network;
-    load(*fc_, n, load(*recurrent_, n, 0));
-    x_ = copy(peers::windows(n, work.batch), {n.steps, work.batch, n.inputs});
-    const auto labels = peers::labels(n, work.batch);
+  explicit NetworkJob(const Work& work) : work_(work), model_(work), x_(Model::input(work)) {
+    const auto labels = peers::labels(work.network, work.batch);
     labels_ = torch::tensor(std::vector<std::int64_t>(labels.begin(), labels.end()));
-    if (n.outputs == 1) labels_ = labels_.to(torch::kFloat32).unsqueeze(1);
-    recurrent_->train(work.kind == Kind::train);
-    parameters_ = recurrent_->parameters();
-    for (const torch::Tensor& parameter : fc_->parameters()) parameters_.push_back(parameter);
+    if (work.network.outputs == 1) labels_ = labels_.to(torch::kFloat32).unsqueeze(1);
+    for (torch::nn::Module* module : model_.modules())
+      for (const torch::Tensor& parameter : module->parameters()) parameters_.push_back(parameter);
     optimizer_ = std::make_unique<torch::optim::AdamW>(
         parameters_, torch::optim::AdamWOptions(work.learning_rate()));
   }
@@ -59,11 +124,11 @@ class NetworkJob : public Job {
   void call() override {
     if (work_.kind == Kind::infer) {
       const c10::InferenceMode inference;
-      logits_ = forward();
+      logits_ = model_.forward(x_);
       return;
     }
     for (torch::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
-    const torch::Tensor logits = forward();
+    const torch::Tensor logits = model_.forward(x_);
     const torch::Tensor loss =
         work_.network.outputs == 1
             ? torch::nn::functional::binary_cross_entropy_with_logits(logits, labels_)
@@ -71,7 +136,7 @@ class NetworkJob : public Job {
     loss.backward();
     norm_ = torch::nn::utils::clip_grad_norm_(parameters_, 1.0);
     optimizer_->step();
-    loss_ = loss.item<double>();
+    loss_ = loss.template item<double>();
   }
 
   std::vector<double> result() override {
@@ -81,11 +146,8 @@ class NetworkJob : public Job {
   }
 
  private:
-  torch::Tensor forward() { return fc_(std::get<0>(recurrent_(x_))[-1]); }
-
   Work work_;
-  Recurrent recurrent_;
-  torch::nn::Linear fc_;
+  Model model_;
   torch::Tensor x_, labels_, logits_;
   std::vector<torch::Tensor> parameters_;
   std::unique_ptr<torch::optim::AdamW> optimizer_;
@@ -126,9 +188,12 @@ class Stream : public Job {
 std::unique_ptr<Job> make(const Work& work) {
   if (work.dense) return nullptr;
   if (work.kind == Kind::stream) return std::make_unique<Stream>(work);
+  if (work.network.transformer()) return std::make_unique<NetworkJob<TransformerModel>>(work);
   if (work.network.gru)
-    return std::make_unique<NetworkJob<torch::nn::GRU, torch::nn::GRUOptions>>(work);
-  return std::make_unique<NetworkJob<torch::nn::LSTM, torch::nn::LSTMOptions>>(work);
+    return std::make_unique<NetworkJob<RecurrentModel<torch::nn::GRU, torch::nn::GRUOptions>>>(
+        work);
+  return std::make_unique<NetworkJob<RecurrentModel<torch::nn::LSTM, torch::nn::LSTMOptions>>>(
+      work);
 }
 
 void start() {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <span>
 #include <tsdl/bilstm.hpp>
+#include <tsdl/nn/transformer/encoder.hpp>
+#include <type_traits>
 #include <vector>
 
 namespace peers {
@@ -38,14 +40,23 @@ class Input {
   tsdl::Sequence<const float> view_;
 };
 
+using Transformer = tsdl::TransformerNetwork<float>;
+
 template <class Model>
 Model make_model(const Work& work) {
-  Model model({.input_size = work.network.inputs,
-               .hidden_size = work.network.hidden,
-               .num_layers = work.network.layers,
-               .dropout = work.dropout(),
-               .outputs = work.network.outputs});
-  load(model, work.network);
+  const Network& n = work.network;
+  typename Model::Options options{.input_size = n.inputs,
+                                  .hidden_size = n.hidden,
+                                  .num_layers = n.layers,
+                                  .dropout = work.dropout(),
+                                  .outputs = n.outputs};
+  options.pooling = n.mean ? tsdl::Pooling::mean : tsdl::Pooling::last;
+  if constexpr (std::is_same_v<Model, Transformer>) {
+    options.heads = n.heads;
+    options.feed_forward = n.feed_forward;
+  }
+  Model model(options);
+  load(model, n);
   return model;
 }
 
@@ -149,6 +160,7 @@ std::unique_ptr<Job> make_tsdl(const Work& work) {
     if (network.gru) return make_stream<tsdl::GRUCell<float>>(work);
     return make_stream<tsdl::LSTMCell<float>>(work);
   }
+  if (network.transformer()) return make_for<Transformer>(work);
   if (network.gru) return make_for<tsdl::GRUClassifier<float>>(work);
   if (network.directions == 2) return make_for<tsdl::BiLSTMClassifier<float>>(work);
   return make_for<tsdl::LSTMClassifier<float>>(work);

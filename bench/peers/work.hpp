@@ -15,11 +15,16 @@ namespace peers {
 
 using Index = std::ptrdiff_t;
 
-/// Recurrent layers of one size and, over the last step's outputs, a linear layer.
+/// Recurrent layers of one size and, over the last step's outputs, a linear layer. Or with heads, a
+/// linear layer, sinusoidal positions and the layers of a Transformer encoder, with PyTorch's
+/// defaults: relu, and layer norms after each block.
 struct Network {
   Index inputs, hidden, layers, directions, steps, outputs;  ///< outputs 0: no linear layer
   bool gru = false;
+  Index heads = 0, feed_forward = 0;  ///< of a Transformer
+  bool mean = false;                  ///< the linear layer is over the mean of all steps
 
+  bool transformer() const { return heads > 0; }
   Index gates() const { return gru ? 3 : 4; }
   Index layer_inputs(Index layer) const { return layer == 0 ? inputs : directions * hidden; }
 };
@@ -27,6 +32,8 @@ struct Network {
 inline constexpr Network network_a{86, 128, 2, 2, 50, 1};
 inline constexpr Network network_b{23, 64, 2, 1, 60, 3};
 inline constexpr Network network_g{23, 64, 2, 1, 60, 3, true};
+inline constexpr Network network_t{23, 64, 2, 1, 60, 3, false, 4, 128};
+inline constexpr Network network_tm{23, 64, 2, 1, 60, 3, false, 4, 128, true};
 inline constexpr Network stream(Index hidden) { return {23, hidden, 1, 1, 1, 0}; }
 
 enum class Kind {
@@ -47,7 +54,8 @@ struct Work {
   bool paused = false;      ///< only the step itself is timed, not the pause before it
   bool check = false;       ///< to be compared with the other contestants, not timed
 
-  /// Between the layers, in training. Off where numbers are compared.
+  /// Between the layers, in training, and where a Transformer's layers have it. Off where numbers
+  /// are compared.
   double dropout() const { return check ? 0.0 : 0.2; }
   /// Small where time is measured, so that the loss, and with it the gradients, do not vanish.
   double learning_rate() const { return check ? 1e-3 : 1e-5; }
@@ -101,6 +109,10 @@ inline std::optional<Work> find_work(std::string_view name) {
     work.network = network_b;
   else if (name == "g")
     work.network = network_g;
+  else if (name == "t")
+    work.network = network_t;
+  else if (name == "tm")
+    work.network = network_tm;
   else
     return std::nullopt;
   return work;
@@ -130,7 +142,9 @@ struct Tensor {
 };
 
 /// A network's tensors in the order and layout of PyTorch's state_dict: of each layer and direction
-/// weight_ih, weight_hh, bias_ih, bias_hh, with gates i f g o or r z n; then the linear layer's.
+/// weight_ih, weight_hh, bias_ih, bias_hh, with gates i f g o or r z n; then the linear layer's. Of
+/// a Transformer weight and bias of its input, and of each layer in_proj, out_proj, linear1,
+/// linear2, norm1 and norm2; then the linear layer's. The weights of norms are about 1.
 inline std::vector<Tensor> tensors(const Network& n) {
   std::vector<Tensor> out;
   const auto add = [&](Index rows, Index cols) {
@@ -138,6 +152,27 @@ inline std::vector<Tensor> tensors(const Network& n) {
     const double scale = 1.0 / std::sqrt(static_cast<double>(n.hidden));
     out.push_back({rows, cols, numbers(stream, rows * cols, scale)});
   };
+  const auto add_linear = [&](Index rows, Index cols) {
+    add(rows, cols);
+    add(rows, 1);
+  };
+  if (n.transformer()) {
+    const Index d = n.hidden, F = n.feed_forward;
+    add_linear(d, n.inputs);
+    for (Index l = 0; l < n.layers; ++l) {
+      add_linear(3 * d, d);
+      add_linear(d, d);
+      add_linear(F, d);
+      add_linear(d, F);
+      for (int norm = 0; norm < 2; ++norm) {
+        add(d, 1);
+        for (float& value : out.back().values) value += 1.0f;
+        add(d, 1);
+      }
+    }
+    add_linear(n.outputs, d);
+    return out;
+  }
   const Index rows = n.gates() * n.hidden;
   for (Index l = 0; l < n.layers; ++l)
     for (Index d = 0; d < n.directions; ++d) {
@@ -146,10 +181,7 @@ inline std::vector<Tensor> tensors(const Network& n) {
       add(rows, 1);
       add(rows, 1);
     }
-  if (n.outputs > 0) {
-    add(n.outputs, n.directions * n.hidden);
-    add(n.outputs, 1);
-  }
+  if (n.outputs > 0) add_linear(n.outputs, n.directions * n.hidden);
   return out;
 }
 
@@ -165,6 +197,29 @@ inline std::vector<float> windows(const Network& n, Index batch) {
   out.reserve(static_cast<std::size_t>(n.steps * batch * n.inputs));
   for (Index t = 0; t < n.steps; ++t)
     out.insert(out.end(), from.begin() + t * n.inputs, from.begin() + (t + batch) * n.inputs);
+  return out;
+}
+
+/// The same windows one after the other. Shapes: [batch][steps][inputs].
+inline std::vector<float> samples(const Network& n, Index batch) {
+  const std::vector<float> from = series(n, n.steps + batch - 1);
+  std::vector<float> out;
+  out.reserve(static_cast<std::size_t>(n.steps * batch * n.inputs));
+  for (Index b = 0; b < batch; ++b)
+    out.insert(out.end(), from.begin() + b * n.inputs, from.begin() + (b + n.steps) * n.inputs);
+  return out;
+}
+
+/// The positions that a Transformer adds to its columns: sin(t w_i) and cos(t w_i) by turns, with
+/// w_i = 10000^(-2 i / d). Shapes: [steps][d].
+inline std::vector<float> positions(const Network& n) {
+  std::vector<float> out;
+  for (Index t = 0; t < n.steps; ++t)
+    for (Index i = 0; i < n.hidden; ++i) {
+      const double exponent = static_cast<double>(i / 2 * 2) / static_cast<double>(n.hidden);
+      const double angle = static_cast<double>(t) * std::exp(-std::log(10000.0) * exponent);
+      out.push_back(static_cast<float>(i % 2 == 0 ? std::sin(angle) : std::cos(angle)));
+    }
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -86,6 +87,12 @@ inline Source read_source(const TrainOptions& o, const tsdl::Recipe& recipe) {
 /// The file, or what stands in its place.
 inline std::string source_of(const TrainOptions& o) {
   return o.synthetic > 0 ? "synthetic, seed " + std::to_string(o.seed) : o.data.file;
+}
+
+/// The same in a title: the file's name without its folder.
+inline std::string source_name(const TrainOptions& o) {
+  if (o.synthetic > 0) return "synthetic candles";
+  return std::filesystem::path(o.data.file).filename().string();
 }
 
 inline tsdl::Dataset make_dataset(const Source& source, const tsdl::Recipe& recipe) {

@@ -1,4 +1,4 @@
-// The options of a training program on the command line and in a file: names, help, checks.
+// The options of a training program on the command line and in a file: names, help.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -167,6 +167,10 @@ inline void add_training(CLI::App& app, TrainOptions& o) {
                  "balanced: each class counts the same in the loss;\n"
                  "none: each window does")
       ->check(one_of({"balanced", "none"}));
+  app.add_flag("--calibrate", o.calibrate,
+               "Afterwards divide logits by a temperature, with\n"
+               "which probabilities lose least on the validation\n"
+               "windows");
   app.add_option("--patience", o.patience,
                  "Epochs without improvement before stopping;\n"
                  "0: no early stopping")
@@ -195,9 +199,9 @@ inline void add_training(CLI::App& app, TrainOptions& o) {
       ->type_name("SEEDS")
       ->default_str("");
   app.add_option("--workers", o.workers,
-                 "Models at a time, of --seeds and tune, each on one\n"
-                 "thread; 0: as many as cores. The result does not\n"
-                 "depend on it")
+                 "Models at a time, of --seeds, --ensemble and tune,\n"
+                 "each on one thread; 0: as many as cores. The\n"
+                 "result does not depend on it")
       ->check(whole_number(0, 1024));
   app.add_option("--threads", o.threads, "0: all cores; the result does not depend on it")
       ->check(whole_number(0, 1024));
@@ -257,136 +261,6 @@ inline void describe(CLI::App& app, TrainOptions& o) {
   app.option_defaults()->group("Output");
   internal::add_output(app, o);
   add_tracking(app, o.tracking);
-}
-
-/// The names of the options that were given, on the command line or in a file. A file may hold
-/// every option, as config.toml does: there a default says nothing.
-inline std::vector<std::string> given_options(const CLI::App& app) {
-  const bool file = app.get_config_ptr() && app.get_config_ptr()->count() > 0;
-  std::vector<std::string> names;
-  for (const CLI::Option* option : app.get_options()) {
-    if (option->count() == 0 || option->get_lnames().empty()) continue;
-    if (file && option->results() == std::vector<std::string>{option->get_default_str()}) continue;
-    names.push_back("--" + option->get_lnames().front());
-  }
-  return names;
-}
-
-/// Throws: tsdl::OptionError when an option was given that has no effect here.
-inline void refuse_without(const DataOptions& o, bool effective, const char* option,
-                           const char* needs) {
-  if (!effective && o.is_given(option))
-    throw tsdl::OptionError(option, " has no effect without ", needs);
-}
-inline void refuse_beside(const DataOptions& o, bool conflict, const char* option,
-                          const char* other) {
-  if (conflict && o.is_given(option)) throw tsdl::OptionError(option, " does not go with ", other);
-}
-
-/// Refuses options that contradict each other, or would be without effect. Completes the task.
-/// Throws: tsdl::OptionError.
-inline void check_data_options(DataOptions& o) {
-  if (o.task.empty())
-    o.task = !o.quantiles.empty() ? "quantiles" : o.numbers() ? "regression" : "classes";
-  const bool classes = o.task == "classes";
-  if (!o.quantiles.empty() && o.task != "quantiles")
-    throw tsdl::OptionError("--quantiles asks for --task quantiles, not ", o.task);
-  if (o.task == "quantiles" && o.quantiles.empty())
-    throw tsdl::OptionError("--task quantiles: expected --quantiles, as in 0.1,0.5,0.9");
-  if (!classes && !o.numbers())
-    throw tsdl::OptionError("--task ", o.task, ": expected --target COLUMN");
-  if (classes && o.numbers())
-    throw tsdl::OptionError("--target is of numbers: --task regression or quantiles");
-  const char* numbers = "--target, which is of numbers";
-  refuse_beside(o, o.numbers(), "--label", numbers);
-  refuse_beside(o, o.numbers(), "--horizon", "--target: use --ahead");
-  refuse_beside(o, o.numbers(), "--label-column", numbers);
-  refuse_beside(o, o.numbers(), "--class-weights", numbers);
-  refuse_without(o, o.numbers(), "--ahead", "--target");
-  refuse_without(o, o.numbers(), "--refuse-missing-targets", "--target");
-  refuse_without(o, o.task == "regression", "--loss", "--task regression");
-  refuse_without(o, !o.label_column.empty(), "--label-offset", "--label-column");
-  refuse_beside(o, !o.label_column.empty(), "--label", "--label-column");
-  refuse_beside(o, !o.label_column.empty(), "--horizon", "--label-column: use --label-offset");
-  refuse_beside(o, o.uses_table(), "--features", "--feature-columns");
-  if (o.uses_table() && (o.feature_columns.empty() || (o.label_column.empty() && !o.numbers())))
-    throw tsdl::OptionError("--feature-columns and --label-column, or --target, go together");
-}
-
-/// Refuses what does not go with whole series, or is only for them.
-inline void check_case_options(const TrainOptions& o) {
-  const DataOptions& data = o.data;
-  const bool cases = data.uses_cases();
-  refuse_without(data, cases, "--test-data", "a .ts file as --data");
-  refuse_without(data, cases, "--case-folds", "a .ts file as --data");
-  for (const char* option :
-       {"--features", "--feature-columns", "--label", "--horizon", "--label-column",
-        "--label-offset", "--task", "--target", "--ahead", "--quantiles", "--loss",
-        "--refuse-missing-targets", "--refuse-gaps", "--seq-len", "--stride", "--shuffle-batches"})
-    refuse_beside(data, cases, option, "a .ts file, whose samples are whole series");
-  refuse_beside(data, cases, "--test", "a .ts file: use --test-data");
-  if (cases && data.pooling == "each")
-    throw tsdl::OptionError(
-        "--pooling each: whole series have one label each: last, final, mean, "
-        "attention");
-  refuse_beside(data, data.folds > 0, "--test-data",
-                "--case-folds, which tests on what it leaves out");
-  refuse_beside(data, data.folds > 0, "--tracking", "--case-folds");
-  refuse_beside(data, data.folds > 0, "--resume", "--case-folds");
-  refuse_beside(data, data.folds > 0, "--explain", "--case-folds");
-  if (cases && data.validation == 0 && data.folds == 0 && data.test_file.empty())
-    throw tsdl::OptionError("--validation 0: expected --test-data, or nothing would be judged");
-  if (!cases && data.validation == 0 && data.is_given("--validation"))
-    throw tsdl::OptionError("--validation: expected a number above 0 and below 1, got '0'");
-}
-
-/// Refuses options that contradict each other, or would be without effect; completes the task.
-/// `app` has parsed them. Throws: tsdl::OptionError.
-inline void check_options(TrainOptions& o, const CLI::App& app) {
-  if (app.count("--synthetic") == 0) o.synthetic = 0;  // of a file, when --data wins
-  if (app.count("--data") == 0) o.data.file.clear();
-  if (o.synthetic == 0 && o.data.file.empty())
-    throw tsdl::OptionError("expected --data FILE or --synthetic N (--help lists the options)");
-  if (o.synthetic > 0 && o.data.uses_table())
-    throw tsdl::OptionError(
-        "--synthetic makes candles: --feature-columns and --label-column are for --data");
-  if (o.optimizer == "adam" && o.weight_decay.value_or(0) > 0)
-    throw tsdl::OptionError("--weight-decay belongs to --optimizer adamw");
-  o.data.given = given_options(app);
-  for (const char* option : {"--attention-size", "--attention-dropout"})
-    refuse_without(o.data, o.data.pooling == "attention", option, "--pooling attention");
-  for (const char* option :
-       {"--heads", "--feed-forward", "--activation", "--causal", "--norm-first", "--final-norm"})
-    refuse_without(o.data, o.is_transformer(), option, "--model transformer");
-  refuse_beside(o.data, o.is_transformer(), "--input-projection",
-                "--model transformer, which has a linear input of its own");
-  if (o.is_transformer() && o.hidden % o.heads != 0)
-    throw tsdl::OptionError("--heads: expected a number that divides --hidden, and ", o.heads,
-                            " does not divide ", o.hidden);
-  if (o.is_transformer() && o.data.pooling == "each" && !o.causal)
-    throw tsdl::OptionError("--pooling each of --model transformer needs --causal: a row would ",
-                            "else see the targets of earlier rows");
-  check_case_options(o);
-  check_data_options(o.data);
-  check_tracking_options(o.tracking);
-}
-
-/// Puts what is applied in the place of what was left open or has no effect, in the options and in
-/// `app`, so that files, trackers and reports tell it. Returns what a user has to be told, or
-/// nothing.
-inline std::string apply_options(TrainOptions& o, CLI::App& app) {
-  if (o.optimizer == "adamw" && !o.weight_decay) set_applied(app, "--weight-decay", "0.01");
-  const bool follows = !o.head_dropout;
-  if (follows) set_applied(app, "--head-dropout", format_exact(o.dropout));
-  if (o.data.pooling == "attention" && !o.attention_size)
-    set_applied(app, "--attention-size", std::to_string(default_attention_size(o)));
-  if (o.layers != 1 || o.dropout == 0 || o.is_transformer()) return {};
-  std::string warning;
-  if (!follows && app.count("--dropout") > 0)
-    warning = "--dropout " + format_rate(o.dropout) +
-              " has no effect with --layers 1: it is between layers";
-  set_applied(app, "--dropout", "0");
-  return warning;
 }
 
 }  // namespace examples

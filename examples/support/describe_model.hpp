@@ -10,8 +10,8 @@
 namespace examples {
 
 /// The units of attention pooling where none are given: as the library's.
-inline tsdl::Index default_attention_size(const TrainOptions& o) {
-  const tsdl::Index width = (o.model.starts_with("bi") ? 2 : 1) * o.hidden;
+inline tsdl::Index default_attention_size(const std::string& model, tsdl::Index hidden) {
+  const tsdl::Index width = (model.starts_with("bi") ? 2 : 1) * hidden;
   return (width + 1) / 2;
 }
 
@@ -22,6 +22,17 @@ inline void add_model(CLI::App& app, TrainOptions& o) {
                  "lstm, gru, or both ways: bilstm, bigru;\n"
                  "or transformer")
       ->check(one_of({"lstm", "gru", "bilstm", "bigru", "transformer"}));
+  app.add_option("--ensemble", o.ensemble,
+                 "Train one of each of these kinds instead, with\n"
+                 "--seeds of each seed, and average what they\n"
+                 "predict: lstm,gru,transformer")
+      ->delimiter(',')
+      ->check(one_of({"lstm", "gru", "bilstm", "bigru", "transformer"}))
+      ->type_name("KINDS")
+      ->default_str("");
+  app.add_option("--ensemble-weights", o.ensemble_weights,
+                 "fitted on the validation windows, or equal")
+      ->check(one_of({"fitted", "equal"}));
   app.add_option("--hidden,--hidden-dim", o.hidden,
                  "Hidden units per direction; of a transformer,\n"
                  "the values of a step")

@@ -62,12 +62,12 @@ inline Explanation explanation_of(const tsdl::AttributionMeans& means,
       .shares = true};
   result.window_measure = output + ", beside " + baseline;
   const double total = means.total();
-  const auto share = [&](double value) { return total > 0 ? value / total : 0.0; };
+  const auto of_total = [&](double value) { return total > 0 ? value / total : 0.0; };
   for (std::size_t i = 0; i < means.columns.size(); ++i)
-    result.columns.push_back({.name = columns[i], .value = share(means.columns[i])});
+    result.columns.push_back({.name = columns[i], .value = of_total(means.columns[i])});
   for (std::size_t lag = 0; lag < means.lags.size(); ++lag) {
     const auto at = static_cast<tsdl::Index>(lag);
-    result.lags.push_back({.first_lag = at, .last_lag = at, .value = share(means.lags[lag])});
+    result.lags.push_back({.first_lag = at, .last_lag = at, .value = of_total(means.lags[lag])});
   }
   return result;
 }

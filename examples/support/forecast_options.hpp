@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "check_options.hpp"
 #include "describe.hpp"
 #include "tracking.hpp"
 #include "tsdl/core/error.hpp"

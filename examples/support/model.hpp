@@ -6,8 +6,9 @@
 #include <vector>
 
 #include "data.hpp"
+#include "models.hpp"
 #include "options.hpp"
-#include "tsdl/nn/factory.hpp"
+#include "tsdl/train/calibrate.hpp"
 #include "tsdl/train/trainer.hpp"
 
 namespace examples {
@@ -22,40 +23,9 @@ inline tsdl::Task task_of(const TrainOptions& o, const tsdl::Prepared<float>& da
   return tsdl::Binary{weights[1] / weights[0]};
 }
 
-inline Model make_model(const TrainOptions& o, const tsdl::Prepared<float>& data,
-                        const tsdl::Task& task) {
-  if (o.is_transformer())
-    return tsdl::TransformerNetwork<float>({.input_size = data.inputs(),
-                                            .hidden_size = o.hidden,
-                                            .heads = o.heads,
-                                            .feed_forward = o.feed_forward,
-                                            .num_layers = o.layers,
-                                            .dropout = o.dropout,
-                                            .activation = tsdl::activation_from(o.activation),
-                                            .norm_first = o.norm_first,
-                                            .causal = o.causal,
-                                            .final_norm = o.final_norm,
-                                            .head_dropout = o.head_dropout.value_or(o.dropout),
-                                            .pooling = tsdl::pooling_from(o.data.pooling),
-                                            .outputs = task->outputs(),
-                                            .init = tsdl::init_from(o.init),
-                                            .attention_size = o.attention_size,
-                                            .attention_dropout = o.attention_dropout},
-                                           o.seed);
-  return tsdl::make_classifier<float>(o.model,
-                                      {.input_size = data.inputs(),
-                                       .hidden_size = o.hidden,
-                                       .num_layers = o.layers,
-                                       .dropout = o.dropout,
-                                       .head_dropout = o.head_dropout.value_or(o.dropout),
-                                       .pooling = tsdl::pooling_from(o.data.pooling),
-                                       .outputs = task->outputs(),
-                                       .init = tsdl::init_from(o.init),
-                                       .attention_size = o.attention_size,
-                                       .attention_dropout = o.attention_dropout,
-                                       .input_projection = o.input_projection},
-                                      o.seed);
-}
+/// The network that the options ask for. Defined in models.cpp.
+/// Throws: tsdl::OptionError, tsdl::ShapeError when an option is out of range.
+Model make_model(const TrainOptions& o, const tsdl::Prepared<float>& data, const tsdl::Task& task);
 
 inline tsdl::TrainerOptions trainer_options(const TrainOptions& o, const tsdl::Task& task) {
   return {.optimizer = {.lr = o.lr, .weight_decay = o.weight_decay.value_or(0)},
@@ -66,6 +36,13 @@ inline tsdl::TrainerOptions trainer_options(const TrainOptions& o, const tsdl::T
           .shuffle_batches = o.shuffle_batches,
           .task = task,
           .seed = o.seed};
+}
+
+/// Fits the temperature that --calibrate asks for. Returns whether it does.
+inline bool calibrate(Model& model, const TrainOptions& o, const tsdl::Prepared<float>& data) {
+  if (!o.calibrate) return false;
+  model.set_task(model.task().with_temperature(tsdl::fit_temperature(model, data.validation)));
+  return true;
 }
 
 /// A kind of model as people write it.

@@ -59,7 +59,14 @@ struct TrainOptions {
   std::optional<tsdl::Index> attention_size{};  ///< of attention pooling; without: the library's
   double attention_dropout = 0;
   bool input_projection = false;
+  std::vector<std::string> ensemble{};      ///< kinds that are trained in place of `model`
+  std::string ensemble_weights = "fitted";  ///< on the validation windows, or "equal"
+  bool calibrate = false;                   ///< a temperature is fitted after training
   bool is_transformer() const noexcept { return model == "transformer"; }
+  /// The kinds that are trained.
+  std::vector<std::string> kinds() const {
+    return ensemble.empty() ? std::vector<std::string>{model} : ensemble;
+  }
 
   tsdl::Index max_epochs = 100, batch_size = 32;
   std::string optimizer = "adamw";

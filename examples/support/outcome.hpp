@@ -9,11 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "models.hpp"
 #include "names.hpp"
 #include "report.hpp"
 #include "tracking.hpp"
 #include "training.hpp"
-#include "tsdl/nn/any_model.hpp"
 #include "tsdl/report/contents.hpp"
 #include "tsdl/report/options.hpp"
 #include "tsdl/select/baselines.hpp"
@@ -30,6 +30,8 @@ inline std::vector<SettingsGroup> settings_of(const CLI::App& app) {
   for (const tsdl::TrackedText& option : option_values(app)) {
     const std::string& name = app.get_option("--" + option.key)->get_group();
     if (name == tracking_group || name.empty() || option.key == "config") continue;
+    const CLI::Option* ensemble = app.get_option_no_throw("--ensemble");
+    if (option.key == "model" && ensemble && ensemble->count() > 0) continue;  // it has no effect
     auto group = std::find_if(groups.begin(), groups.end(),
                               [&](const SettingsGroup& g) { return g.name == name; });
     if (group == groups.end()) group = groups.insert(group, {name, {}});
@@ -55,18 +57,18 @@ tsdl::Report report_of(const tsdl::AnyModel<float>& model, const tsdl::Prepared<
                        const tsdl::History& history, tsdl::ReportOptions options, bool explain);
 void write_page(const std::filesystem::path& path, const tsdl::Report& report);
 
-/// Says what the trained model is worth, on the terminal and to the tracker, and writes the page.
-/// A run that was interrupted, or never had a finite loss, has no result to tell. Returns the
-/// figures, without windows where there is no result.
+/// Says what a trained model is worth, on the terminal and to the tracker, which takes it at
+/// `step`, and writes the page. Returns the figures.
 /// Throws: tsdl::Error when the page cannot be written.
-template <class Trainer>
-Evaluation finish_run(const Trainer& trainer, const tsdl::Prepared<float>& data,
-                      const std::vector<tsdl::Baseline>& baselines, const TrainingOptions& o,
-                      const tsdl::History& history, const CLI::App& app, TrackedRun& tracked) {
-  if (history.status == tsdl::Status::interrupted || history.best_epoch == 0) return {};
-  tsdl::Report report = report_of(trainer.model(), data, history,
+inline Evaluation tell_outcome(const tsdl::AnyModel<float>& model,
+                               const tsdl::Prepared<float>& data,
+                               const std::vector<tsdl::Baseline>& baselines,
+                               const TrainingOptions& o, const tsdl::History& history,
+                               tsdl::Index step, const CLI::App& app, TrackedRun& tracked) {
+  tsdl::Report report = report_of(model, data, history,
                                   {.subject = o.subject,
                                    .subtitle = o.subtitle,
+                                   .ending = o.ending,
                                    .summary = o.summary,
                                    .settings = settings_of(app),
                                    .test_option = o.test_option,
@@ -75,10 +77,25 @@ Evaluation finish_run(const Trainer& trainer, const tsdl::Prepared<float>& data,
   const Evaluation& e = report.evaluation;
   print_evaluation(e, o.by_class);
   if (!e.tested) say_paragraph(judged_by_validation(o.test_option));
-  tracked.log_metrics(
-      final_metrics(e.tested ? "test_" : "best_validation_", e, history.best_epoch));
+  tracked.log_metrics(final_metrics(e.tested ? "test_" : "best_validation_", e, step));
   write_page(o.files.report(), report);
   return std::move(report.evaluation);
+}
+
+/// A line of the log and, where `by_class`, each class by itself.
+inline void report_outcome(const Evaluation& result, const tsdl::Prepared<float>& data,
+                           bool by_class, Log& log) {
+  const bool classes = result.classes() > 0;
+  if (classes && by_class)
+    std::printf(
+        "\n%s",
+        class_report(result.confusion, class_names(data.recipe), terminal_width(stdout)).c_str());
+  LogFields fields = {{"part", result.part()}, {"windows", result.metrics.count}};
+  for (const std::string_view name : result.figures)
+    fields.push_back({std::string(name), result.metrics.*tsdl::figure_of(name).value});
+  if (classes) fields.push_back({"macro_f1", result.macro_f1});
+  fields.push_back({"loss", result.metrics.loss});
+  log.info("report", fields);
 }
 
 }  // namespace examples

@@ -1,72 +1,33 @@
 // Trains with several seeds at once, or on the folds of a cross-validation, on a pool of workers.
 #include "seeds.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
-#include <mutex>
-#include <optional>
+#include <limits>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "data.hpp"
+#include "jobs.hpp"
 #include "names.hpp"
 #include "report.hpp"
 #include "signals.hpp"
 #include "study_display.hpp"
-#include "trial.hpp"
 #include "tsdl/core/file.hpp"
-#include "tsdl/core/parallel.hpp"
-#include "tsdl/data/prepare.hpp"
 #include "tsdl/select/baselines.hpp"
-#include "tsdl/train/workers.hpp"
 
 namespace examples {
 namespace {
 
 using tsdl::Index;
 
-/// A training of its own: a seed, and of a cross-validation a fold, from 0.
-struct Job {
-  std::uint64_t seed = 0;
-  Index fold = -1;
-  std::string text(const char* between) const {
-    return std::to_string(seed) + (fold < 0 ? "" : between + std::to_string(fold + 1));
-  }
-};
-
-/// What all trainings read: candles or a table, or whole series.
-struct Rows {
-  std::optional<Cases> cases{};
-  tsdl::Dataset dataset{};
-  tsdl::Split split{};
-};
-
-/// One training; none when a signal stopped it. A fold leaves no files.
-std::optional<tsdl::UnitResult> train_job(const TrainOptions& options, const Job& job,
-                                          const Rows& rows) {
-  TrainOptions o = options;
-  o.seed = job.seed;
-  FoldRun run{
-      .dataset = &rows.dataset, .split = &rows.split, .epochs = o.max_epochs, .figure = "loss"};
-  tsdl::Prepared<float> prepared;
-  if (rows.cases) {
-    prepared = rows.cases->prepare(job.seed, job.fold);
-    run.prepared = &prepared;
-  }
-  if (job.fold < 0) {
-    const std::filesystem::path out = std::filesystem::path(o.out) / ("seed-" + job.text(""));
-    run.state = out / "last.state.safetensors";
-    run.best = out / "best.safetensors";
-    tsdl::make_directories(out);
-    tsdl::remove_stale_temporaries(out);
-    std::error_code code;
-    if (!o.resume) std::filesystem::remove(run.state, code);
-  }
-  return train_fold(o, run);
+/// A seed, and of a cross-validation its fold from 1.
+std::string text_of(const Job& job, const char* between) {
+  return std::to_string(job.seed) + (job.fold < 0 ? "" : between + std::to_string(job.fold + 1));
 }
 
 /// Mean and deviation (n - 1) of figure i over the seeds that have it.
@@ -94,7 +55,7 @@ std::string results_csv(const std::vector<Job>& jobs,
   text += '\n';
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const tsdl::UnitResult& one = results[i];
-    text += jobs[i].text(",") + ',' + one.status + ',' + std::to_string(one.epochs) + ',' +
+    text += text_of(jobs[i], ",") + ',' + one.status + ',' + std::to_string(one.epochs) + ',' +
             std::to_string(one.best_epoch);
     for (std::size_t f = 0; f < named.figures.size(); ++f)
       text += ',' + (f < one.figures.size() && is_finite(one.figures[f].second)
@@ -123,7 +84,7 @@ void print_results(const std::vector<Job>& jobs, const std::vector<tsdl::UnitRes
     std::puts("");
   };
   for (std::size_t i = 0; i < jobs.size(); ++i)
-    line(jobs[i].text("/"), std::to_string(results[i].epochs), [&](std::size_t f) {
+    line(text_of(jobs[i], "/"), std::to_string(results[i].epochs), [&](std::size_t f) {
       return f < results[i].figures.size() ? results[i].figures[f].second
                                            : std::numeric_limits<double>::quiet_NaN();
     });
@@ -149,27 +110,20 @@ int train_seeds(const TrainOptions& o) {
   std::vector<Job> jobs;
   for (const std::uint64_t seed : seeds)
     for (Index fold = 0; fold < std::max(folds, Index{1}); ++fold)
-      jobs.push_back({seed, folds > 0 ? fold : Index{-1}});
+      if (folds > 0)
+        jobs.push_back({.seed = seed, .fold = fold});
+      else
+        jobs.push_back({.seed = seed,
+                        .folder = std::filesystem::path(o.out) / ("seed-" + std::to_string(seed))});
   if (!o.tracking.target.empty())
     throw tsdl::OptionError("--seeds and --tracking: tune --seeds records its runs");
   if (o.explain) throw tsdl::OptionError("--explain does not go with --seeds: it is of one model");
-  Rows rows;
-  tsdl::Prepared<float> data;
-  if (o.data.uses_cases()) {
-    rows.cases.emplace(o.data);
-    data = rows.cases->prepare(jobs.front().seed, jobs.front().fold);
-  } else {
-    const tsdl::Recipe recipe = recipe_of(o.data);
-    rows.dataset = make_dataset(read_source(o, recipe), recipe);
-    rows.split = tsdl::chronological_split(rows.dataset,
-                                           {.validation = o.data.validation, .test = o.data.test});
-    data = tsdl::prepare<float>(rows.dataset, rows.split);
-    refuse_holes(o, data);
-  }
+  if (o.calibrate)
+    throw tsdl::OptionError("--calibrate does not go with --seeds: it is of one model");
+  const Rows rows = read_rows(o, jobs.front());
+  const tsdl::Prepared<float>& data = rows.prepared;
   for (const auto& [label, text] : data_summary(o.data, source_of(o), data)) say(label, text);
-  const Index workers = o.workers > 0 ? o.workers : tsdl::thread_count();
-  const std::string each =
-      ", " + std::to_string(std::min(workers, std::ssize(jobs))) + " at a time, each on one thread";
+  const std::string each = ", " + workers_text(o, std::ssize(jobs));
   if (folds > 0)
     say("folds", std::to_string(folds) + " of seed " +
                      (o.seeds.empty() ? std::to_string(o.seed) : o.seeds) + each);
@@ -179,25 +133,12 @@ int train_seeds(const TrainOptions& o) {
     say("majority", format_fixed(majority_accuracy(data), 4) +
                         " accuracy of always saying the commonest class");
   const StopSignals signals;
-  std::mutex mutex;
-  StudyProgress progress(0, std::ssize(jobs));
-  progress.paint();
-  std::vector<tsdl::UnitResult> results(jobs.size());
-  bool stopped = false;
-  tsdl::for_each_job(workers, std::ssize(jobs), [&](Index i, Index) {
-    const auto at = static_cast<std::size_t>(i);
-    std::optional<tsdl::UnitResult> result;
-    if (StopSignals::requested() == 0) result = train_job(o, jobs[at], rows);
-    const std::lock_guard lock(mutex);
-    stopped = stopped || !result;
-    if (result) results[at] = std::move(*result);
-    progress.advance();
-  });
-  progress.clear();
-  if (stopped) {
+  const auto trained = run_jobs(o, jobs, rows, true);
+  if (!trained) {
     std::puts(folds > 0 ? "\nstopped" : "\nstopped; --resume goes on with every seed");
     return 128 + StopSignals::requested();
   }
+  const std::vector<tsdl::UnitResult>& results = *trained;
   const char* file = folds > 0 ? "folds.csv" : "seeds.csv";
   if (folds > 0) tsdl::make_directories(o.out);
   tsdl::write_file(std::filesystem::path(o.out) / file, results_csv(jobs, results));

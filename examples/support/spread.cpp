@@ -74,8 +74,8 @@ void Ranks::set_threads(const TrainOptions& o) const {
     tsdl::set_thread_count(static_cast<int>(o.threads));
   } else if (all_->size() > 1) {
     const auto cores = static_cast<tsdl::Index>(std::thread::hardware_concurrency());
-    const auto share = static_cast<int>(std::max<tsdl::Index>(1, cores / all_->ranks_here()));
-    tsdl::set_thread_count(std::min(share, tsdl::thread_count()));
+    const auto cores_each = static_cast<int>(std::max<tsdl::Index>(1, cores / all_->ranks_here()));
+    tsdl::set_thread_count(std::min(cores_each, tsdl::thread_count()));
   }
 }
 

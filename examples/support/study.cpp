@@ -270,6 +270,11 @@ int run_study_program(const TrainOptions& preset, const TrainOptions& given, con
     throw tsdl::OptionError("--register has no effect without --then-train");
   if (given.explain && !s.then_train)
     throw tsdl::OptionError("--explain has no effect without --then-train");
+  if (given.calibrate && !s.then_train)
+    throw tsdl::OptionError("--calibrate has no effect without --then-train");
+  if (!given.ensemble.empty())
+    throw tsdl::OptionError("--ensemble: a trial is one network: train an ensemble of what the ",
+                            "study finds");
   const StudyRun plan = make_plan(preset, given, s, app);
   if (s.then_train && plan.data.final.test.empty())
     throw tsdl::OptionError("--then-train tests the winner: expected --test above 0");

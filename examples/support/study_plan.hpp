@@ -189,9 +189,9 @@ inline StudyRun make_plan(const TrainOptions& preset, const TrainOptions& given,
 
 /// The options that say how a study is run, and nothing of what it finds.
 inline constexpr const char* outside_study[] = {
-    "workers",  "study",      "shard",      "resume",    "then-train", "threads",
-    "details",  "explain",    "log-format", "log-level", "config",     "device",
-    "tracking", "experiment", "run-name",   "register",  "space",      "data"};
+    "workers",  "study",      "shard",     "resume", "then-train", "threads",          "details",
+    "explain",  "log-format", "log-level", "config", "device",     "tracking",         "experiment",
+    "run-name", "register",   "space",     "data",   "ensemble",   "ensemble-weights", "calibrate"};
 
 /// What makes two studies the same. Random trials follow from space and seed: a study may go on
 /// with more of them.

@@ -13,8 +13,10 @@
 #include <utility>
 #include <vector>
 
+#include "check_options.hpp"
 #include "data.hpp"
 #include "describe.hpp"
+#include "ensemble.hpp"
 #include "logging.hpp"
 #include "model.hpp"
 #include "names.hpp"
@@ -66,24 +68,22 @@ TextLines summary(const TrainOptions& o, const Data& data, tsdl::Index parameter
 }
 
 TrainingOptions training_options(const TrainOptions& o, const CLI::App& app, TextLines summary) {
-  const std::string source = o.synthetic > 0
-                                 ? "synthetic candles"
-                                 : std::filesystem::path(o.data.file).filename().string();
-  return {.files = {o.out},
-          .patience = o.patience,
-          .reduce_lr_patience = o.reduce_lr_patience,
-          .shards = o.shards,
-          .resume = o.resume,
-          .subject = (o.model == "lstm" ? "an " : "a ") + model_name(o.model) + " on " + source,
-          .subtitle = std::to_string(o.layers) + " x " + std::to_string(o.hidden) + " units, " +
-                      (o.data.uses_cases() ? "whole series"
-                                           : "windows of " + std::to_string(o.data.seq_len)) +
-                      ", seed " + std::to_string(o.seed),
-          .summary = std::move(summary),
-          .test_option = o.data.uses_cases() ? "--test-data FILE" : "--test 0.15",
-          .explain = o.explain,
-          .by_class = o.details == "full",
-          .config = app.config_to_str(true)};
+  return {
+      .files = {o.out},
+      .patience = o.patience,
+      .reduce_lr_patience = o.reduce_lr_patience,
+      .shards = o.shards,
+      .resume = o.resume,
+      .subject = (o.model == "lstm" ? "an " : "a ") + model_name(o.model) + " on " + source_name(o),
+      .subtitle =
+          std::to_string(o.layers) + " x " + std::to_string(o.hidden) + " units, " +
+          (o.data.uses_cases() ? "whole series" : "windows of " + std::to_string(o.data.seq_len)) +
+          ", seed " + std::to_string(o.seed),
+      .summary = std::move(summary),
+      .test_option = o.data.uses_cases() ? "--test-data FILE" : "--test 0.15",
+      .explain = o.explain,
+      .by_class = o.details == "full",
+      .config = app.config_to_str(true)};
 }
 
 /// Says what the model is worth before it has learnt anything: of K classes ln K, which is what it
@@ -114,21 +114,6 @@ void log_start(const TrainOptions& o, const Data& data, const Model& model, Log&
                    {"seed", o.seed}});
 }
 
-/// A line of the log and, where `by_class`, each class by itself.
-void report(const Evaluation& result, const tsdl::Prepared<float>& data, bool by_class, Log& log) {
-  const bool classes = result.classes() > 0;
-  if (classes && by_class)
-    std::printf(
-        "\n%s",
-        class_report(result.confusion, class_names(data.recipe), terminal_width(stdout)).c_str());
-  LogFields fields = {{"part", result.part()}, {"windows", result.metrics.count}};
-  for (const std::string_view name : result.figures)
-    fields.push_back({std::string(name), result.metrics.*tsdl::figure_of(name).value});
-  if (classes) fields.push_back({"macro_f1", result.macro_f1});
-  fields.push_back({"loss", result.metrics.loss});
-  log.info("report", fields);
-}
-
 /// A signal that one process of several gets ends the run of all, after the same batch.
 void stop_together(TrainingOptions& options, tsdl::Communicator& ranks) {
   if (ranks.size() == 1) return;
@@ -145,10 +130,9 @@ int follow(Trainer& trainer, const Data& data, const TrainOptions& o, const CLI:
 }
 
 /// All that follows once data and options are known to be good.
-int fit(Trainer& trainer, const Data& data, const TrainOptions& o, const CLI::App& app,
-        const std::string& warning, tsdl::Communicator& ranks, const TextLines& chosen, Log& log,
-        Evaluation* evaluation) {
-  const Model& model = trainer.model();
+int fit(Model& model, Trainer& trainer, const Data& data, const TrainOptions& o,
+        const CLI::App& app, const std::string& warning, tsdl::Communicator& ranks,
+        const TextLines& chosen, Log& log, Evaluation* evaluation) {
   TextLines lines = summary(o, data, model.parameter_count());
   lines.insert(lines.end() - 1, chosen.begin(), chosen.end());
   TrainingOptions options = training_options(o, app, std::move(lines));
@@ -167,8 +151,16 @@ int fit(Trainer& trainer, const Data& data, const TrainOptions& o, const CLI::Ap
   TrackedRun tracked(o.tracking, app, o.model + ", seed " + std::to_string(o.seed),
                      options.files.out, log);
   const tsdl::History history = run_training(trainer, data, options, tracked, log);
-  const Evaluation result = finish_run(trainer, data, baselines, options, history, app, tracked);
-  if (result.metrics.count > 0) report(result, data, options.by_class, log);
+  Evaluation result;  // an interrupted run, or one whose loss was never finite, has none
+  if (history.status != tsdl::Status::interrupted && history.best_epoch > 0) {
+    if (calibrate(model, o, data))
+      log.info("calibration", {{"temperature", model.task()->temperature()}});
+    // Also where there is no temperature: a run that is gone on with may have had one.
+    tsdl::save_model(options.files.best(), model, data.recipe, o.seed);
+    result =
+        tell_outcome(model, data, baselines, options, history, history.best_epoch, app, tracked);
+  }
+  if (result.metrics.count > 0) report_outcome(result, data, options.by_class, log);
   if (evaluation) *evaluation = result;
   log.info("end", {{"status", tsdl::to_string(history.status)},
                    {"epochs", history.epochs.size()},
@@ -183,6 +175,12 @@ int train(TrainOptions& o, CLI::App& app, Ranks& ranks) {
   const std::string warning = apply_options(o, app);
   ranks.check(o);
   ranks.set_threads(o);
+  if (!o.ensemble.empty()) {
+    if (ranks.all().size() > 1)
+      throw tsdl::OptionError("--ensemble: its members are trained by one process, --workers at ",
+                              "a time");
+    return train_ensemble(o, app, warning);
+  }
   if (!o.seeds.empty() || o.data.folds > 0) {
     if (ranks.all().size() > 1)
       throw tsdl::OptionError("--seeds: tune --seeds spreads seeds over processes");
@@ -204,7 +202,7 @@ int train_on(const tsdl::Prepared<float>& data, const TrainOptions& o, const CLI
   tsdl::remove_stale_temporaries(o.out);
   Log log(app.get_name());
   try {
-    return fit(trainer, data, o, app, warning, ranks, chosen, log, evaluation);
+    return fit(model, trainer, data, o, app, warning, ranks, chosen, log, evaluation);
   } catch (const std::exception& error) {
     log.fatal("the run failed", {{"error", error.what()}});
     throw;

@@ -46,6 +46,7 @@ struct TrainingOptions {
   /// Whether to end the run after this batch; by all processes of a run alike.
   std::function<bool()> stop = [] { return StopSignals::requested() != 0; };
   std::string subject{}, subtitle{};    ///< what is trained on what, and how, in words
+  std::string ending{};                 ///< how it ended; empty: as the history says
   TextLines summary{};                  ///< of data, model and training
   std::string test_option{};            ///< which option, with a value, keeps windows for the test
   bool explain = false;                 ///< the report says what the outputs hang on

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "check_options.hpp"
 #include "describe.hpp"
 #include "options.hpp"
 #include "tsdl/data/prepare.hpp"
@@ -40,9 +41,9 @@ inline std::string refusal_of(const std::string& option) {
                                 "stride",
                                 "validation",
                                 "test"};
-  constexpr std::array outside = {"out",       "resume",   "details", "explain",  "log-format",
-                                  "log-level", "threads",  "device",  "tracking", "experiment",
-                                  "run-name",  "register", "config"};
+  constexpr std::array outside = {"out",        "resume",    "details",  "explain", "calibrate",
+                                  "log-format", "log-level", "threads",  "device",  "tracking",
+                                  "experiment", "run-name",  "register", "config"};
   const auto is_in = [&](const auto& names) {
     return std::find(names.begin(), names.end(), option) != names.end();
   };
@@ -50,6 +51,8 @@ inline std::string refusal_of(const std::string& option) {
     return "it changes the question or the rows that are judged, and trials could not be compared: "
            "make a study for each";
   if (is_in(outside)) return "it does not change what is trained";
+  if (option == "ensemble" || option == "ensemble-weights")
+    return "a trial is one network: train an ensemble of what the study finds";
   if (option == "seed" || option == "seeds")
     return "use --seeds on the command line, which trains every trial with each";
   return {};

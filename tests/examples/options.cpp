@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "../../examples/support/check_options.hpp"
 #include "../../examples/support/describe.hpp"
 #include "../../examples/support/program.hpp"
 #include "support/files.hpp"

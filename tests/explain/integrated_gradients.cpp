@@ -8,12 +8,14 @@
 #include <filesystem>
 #include <limits>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "explain/synthetic.hpp"
 #include "support/network.hpp"
 #include "support/torch_case.hpp"
+#include "support/torch_transformer.hpp"
 #include "support/training.hpp"
 #include "tsdl/explain/attribution_means.hpp"
 #include "tsdl/nn/forecast_factory.hpp"
@@ -29,7 +31,12 @@ void check_golden(const std::string& name) {
   test::Case<double> file(std::filesystem::path(TSDL_SOURCE_DIR) /
                               "tests/goldens/integrated_gradients" / (name + ".safetensors"),
                           worst);
-  M model(test::options_of(file));
+  M model([&] {
+    if constexpr (std::is_same_v<M, tsdl::TransformerNetwork<double>>)
+      return test::transformer_options(file);
+    else
+      return test::options_of(file);
+  }());
   file.load(model);
   const auto x = file.tensor("x"), baseline = file.tensor("baseline");
   const Index I = file.number("I"), T = file.number("T"), K = file.number("K");
@@ -149,6 +156,8 @@ TEST_CASE("integrated gradients: the definition in PyTorch, at the same nodes") 
   check_golden<tsdl::GRUClassifier<double>>("gru");
   check_golden<tsdl::BiLSTMClassifier<double>>("bilstm");
   check_golden<tsdl::BiGRUClassifier<double>>("bigru");
+  check_golden<tsdl::TransformerNetwork<double>>("transformer");
+  check_golden<tsdl::TransformerNetwork<double>>("transformer_mean");
 }
 
 TEST_CASE("integrated gradients: they add up, of float models that drop in training") {
@@ -254,9 +263,12 @@ TEST_CASE("integrated gradients: a column that is constant in the set scores exa
 
 TEST_CASE("integrated gradients: batch, threads, order and cache change no bit") {
   tsdl::RandomStream random(8);
-  for (const std::string kind : {"lstm", "bigru"}) {
-    auto model = tsdl::make_classifier<float>(
-        kind, {.input_size = 7, .hidden_size = 33, .num_layers = 2, .dropout = 0.5, .outputs = 2});
+  for (const std::string kind : {"lstm", "bigru", "transformer"}) {
+    auto model = test::small_network(kind, {.input_size = 7,
+                                            .hidden_size = kind == "transformer" ? 34 : 33,
+                                            .num_layers = 2,
+                                            .dropout = 0.5,
+                                            .outputs = 2});
     const Index T = 21;
     const auto x = test::draw<double>(random, T * 7), baseline = test::draw<double>(random, T * 7);
     const test::ThreadCountGuard guard;
@@ -334,7 +346,7 @@ TEST_CASE("integrated gradients: what cannot be explained") {
       {.inputs = 2, .length = 4, .horizon = 2, .segment = 2, .hidden_size = 4});
   refused([&] { tsdl::widened(segments); },
           "widened: a model of kind 'segment_gru' is not known in double: expected one of lstm, "
-          "gru, bilstm, bigru, transformer");
+          "gru, bilstm, bigru, transformer, ensemble");
   refused([&] { IntegratedGradients{tsdl::widened<tsdl::Forecasters<double>>(segments)}; },
           "integrated gradients: a model of kind segment_gru has no gradients of its inputs");
   // A model that gives none refuses to be asked for them.

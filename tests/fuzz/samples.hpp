@@ -112,19 +112,27 @@ inline std::string save_to_bytes(const auto& model, const tsdl::Recipe& recipe,
 /// Model files of each kind of network, task and label.
 inline void add_models(std::vector<Sample>& samples, const std::shared_ptr<const Data>& data,
                        const std::filesystem::path& path) {
-  const auto add = [&](const std::string& name, const std::string& kind,
-                       tsdl::ClassifierOptions options, const tsdl::Prepared<float>& prepared,
-                       const tsdl::Task& task) {
-    options.input_size = prepared.inputs();
-    options.hidden_size = 2;
-    options.outputs = task->outputs();
-    auto model = tsdl::make_classifier<float>(kind, options, 1);
+  const auto add_made = [&](const std::string& name, tsdl::AnyModel<float> model,
+                            const tsdl::Prepared<float>& prepared, const tsdl::Task& task) {
     model.set_task(task);
     samples.push_back({"model " + name, save_to_bytes(model, prepared.recipe, path),
                        [data](const std::string& bytes, const std::filesystem::path& file) {
                          write(file, bytes);
                          predict_with(tsdl::load_any_model<float>(file), *data);
                        }});
+  };
+  const auto sized = [&](auto options, const tsdl::Prepared<float>& prepared,
+                         const tsdl::Task& task) {
+    options.input_size = prepared.inputs();
+    options.hidden_size = 2;
+    options.outputs = task->outputs();
+    return options;
+  };
+  const auto add = [&](const std::string& name, const std::string& kind,
+                       const tsdl::ClassifierOptions& options,
+                       const tsdl::Prepared<float>& prepared, const tsdl::Task& task) {
+    add_made(name, tsdl::make_classifier<float>(kind, sized(options, prepared, task), 1), prepared,
+             task);
   };
   const auto of = [&](tsdl::Recipe recipe) {
     return tsdl::prepare<float>(data->candles, std::move(recipe), {.validation = 0.1, .test = 0.1});
@@ -144,6 +152,19 @@ inline void add_models(std::vector<Sample>& samples, const std::shared_ptr<const
       tsdl::Regression{.targets = 2, .loss = tsdl::Huber{1.5}, .scale = numbers.scale});
   add("bigru, quantiles", "bigru", {.num_layers = 1, .pooling = tsdl::Pooling::each_direction_end},
       numbers, numbers.quantiles({0.1, 0.5, 0.9}));
+  const tsdl::TransformerOptions attends{
+      .heads = 1, .feed_forward = 3, .final_norm = true, .pooling = tsdl::Pooling::attention};
+  add_made("transformer, two classes",
+           tsdl::TransformerNetwork<float>(sized(attends, two, two.task()), 1), two, two.task());
+  const auto member = [&](const char* kind) {
+    auto model = tsdl::make_classifier<float>(
+        kind, sized(tsdl::ClassifierOptions{.num_layers = 1}, three, three.task()), 1);
+    model.set_task(three.task());
+    return model;
+  };
+  add_made("ensemble, three classes",
+           tsdl::Ensemble<float>({member("lstm"), member("gru")}, {0.25, 0.75}), three,
+           three.task().with_temperature(1.5));
   const auto rows = tsdl::prepare<float>(
       data->table, {.length = 3, .label = tsdl::ColumnLabel{.offset = 1}, .every_step = true},
       {.validation = 0.1, .test = 0.1});
@@ -199,21 +220,20 @@ void add_state(std::vector<Sample>& samples, const Data& data, const std::string
        }});
 }
 
-/// Snapshots. All are restored in one stream, which stays as it was when one is refused.
+/// Snapshots of a model with these options, but for their sizes. All are restored in one stream,
+/// which stays as it was when one is refused.
 template <class M>
 void add_snapshot(std::vector<Sample>& samples, const Data& data, const std::string& set,
-                  tsdl::StreamMode mode, tsdl::Pooling pooling) {
+                  tsdl::StreamOptions how, typename M::Options options) {
   const tsdl::Recipe recipe =
       tsdl::prepare<float>(make_candles(200),
                            {.features = set, .length = 3, .label = tsdl::DirectionLabel{}})
           .recipe;
-  M model({.input_size = std::ssize(recipe.columns),
-           .hidden_size = 2,
-           .num_layers = 2,
-           .pooling = pooling},
-          1);
+  options.input_size = std::ssize(recipe.columns);
+  options.hidden_size = 2;
+  options.num_layers = 2;
   using Stream = tsdl::StreamingPredictor<M>;
-  const auto stream = std::make_shared<Stream>(std::move(model), recipe, mode);
+  const auto stream = std::make_shared<Stream>(M(options, 1), recipe, how);
   const tsdl::Candles past = make_candles(150);
   for (const tsdl::Candle& candle : past.rows) stream->push(candle);
   const auto snapshot = stream->snapshot();
@@ -249,11 +269,13 @@ inline std::vector<Sample> make_samples(const std::filesystem::path& path) {
   add_state<tsdl::GRUClassifier<double>>(samples, *data, "gru", false, path);
   using tsdl::Pooling, tsdl::StreamMode;
   add_snapshot<tsdl::GRUClassifier<float>>(samples, *data, "ohlcv", StreamMode::carry,
-                                           Pooling::mean);
-  add_snapshot<tsdl::BiLSTMClassifier<float>>(samples, *data, "technical23", StreamMode::rerun,
-                                              Pooling::last);
-  add_snapshot<tsdl::LSTMClassifier<float>>(samples, *data, "hybrid", StreamMode::carry,
-                                            Pooling::last);
+                                           {.pooling = Pooling::mean});
+  add_snapshot<tsdl::BiLSTMClassifier<float>>(samples, *data, "technical23", StreamMode::rerun, {});
+  add_snapshot<tsdl::LSTMClassifier<float>>(samples, *data, "hybrid", StreamMode::carry, {});
+  // Keys and values of all candles but the last two that are pushed.
+  add_snapshot<tsdl::TransformerNetwork<float>>(
+      samples, *data, "ohlc", {StreamMode::carry, 152},
+      {.heads = 2, .feed_forward = 3, .causal = true, .pooling = Pooling::attention});
   for (Sample& sample : samples) {
     if (!sample.has_tensors) continue;
     write(path, sample.bytes);

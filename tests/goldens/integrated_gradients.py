@@ -3,7 +3,7 @@
 tests/explain/integrated_gradients.cpp compares with.
 
 Rewrites the set in integrated_gradients/ beside this file. One file is one case: a classifier of
-torch_cases.py in double, a window, a baseline, and for each output the attributions at the nodes of
+torch_cases.py or torch_transformer.py in double, a window, a baseline, and for each output the attributions at the nodes of
 numpy.polynomial.legendre.leggauss. nodes.safetensors holds such nodes. Made with PyTorch 1.13 and
 NumPy 1.24.
 """
@@ -12,6 +12,7 @@ import pathlib
 import numpy as np
 import torch
 from torch_cases import Case, Classifier
+from torch_transformer import Transformer
 
 STEPS = 50
 
@@ -32,9 +33,9 @@ def attributions(model, x, baseline, k):
     return (x - baseline) * total
 
 
-def case_of(random, **config):
+def case_of(random, network, **config):
     case = Case(random, steps=STEPS, **config)
-    model = Classifier(case)
+    model = network(case)
     shape = (config["T"], 1, config["I"])
     x, baseline = case.draw("x", shape), case.draw("baseline", shape)
     case.result("out.y", torch.stack([model(x)[0], model(baseline)[0]]))
@@ -57,7 +58,13 @@ def main():
     for cell, D, pooling, L in (("lstm", 1, "last", 2), ("gru", 1, "mean", 1), ("lstm", 2, "last", 2),
                                 ("gru", 2, "final", 1)):
         config = dict(kind="classifier", cell=cell, L=L, D=D, I=3, H=5, T=7, B=1, K=2, pooling=pooling)
-        case_of(random, **config).write(directory, ("bi" if D == 2 else "") + cell)
+        case_of(random, Classifier, **config).write(directory, ("bi" if D == 2 else "") + cell)
+    # With gelu, which is smooth: a rule of few nodes misses the bends of relu.
+    for name, options in (("transformer", dict(norm_first=0, causal=0, final_norm=0, pooling="last")),
+                          ("transformer_mean", dict(norm_first=1, causal=1, final_norm=1, pooling="mean"))):
+        config = dict(kind="classifier", I=3, d=8, heads=2, F=12, L=2, T=7, B=1, K=2, activation="gelu",
+                      **options)
+        case_of(random, Transformer, **config).write(directory, name)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
     state_dict.py exchange DIR [--seed N]  checks what tsdl wrote, all of DIR/ours and not one of
                                            DIR/wrong, and writes networks of torch's into DIR/theirs
     state_dict.py --committed              rewrites the goldens beside this file, in
-                                           state_dict/CELL_LAYERS_DIRECTIONS/
+                                           state_dict/CELL_LAYERS_DIRECTIONS/ and, for
+                                           tests/io/state_dict_transformer.cpp, transformer_*/
 
 Files go the way that a user's go: torch.save and examples/pth_to_safetensors.py there,
 examples/safetensors_to_pth.py and torch.load back, load_state_dict strict.
@@ -12,7 +13,7 @@ examples/safetensors_to_pth.py and torch.load back, load_state_dict strict.
 What is exchanged is one directory a network: weights.safetensors, a state dict, or
 model.safetensors, a model file of tsdl's; and windows.safetensors. That holds `x`, N x T x I, and
 beside a state dict what the recurrent layers and the whole make of it in float32, `outputs`,
-N x T x D*H, and `logits`, N x K, with sizes as its metadata; beside a model file `probabilities`,
+N x T x D*H, and `logits`, N x K, with sizes as its metadata (of a Transformer in float64); beside a model file `probabilities`,
 N x K. Made with PyTorch 1.13.
 """
 import argparse
@@ -29,6 +30,7 @@ import torch
 from torch import nn
 
 from torch_cases import CELLS, write_safetensors
+from torch_transformer import positions
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 
@@ -114,6 +116,27 @@ class Network(nn.Module):
         return outputs, self.head(outputs[:, -1, :])
 
 
+class Attends(nn.Module):
+    """Somebody's network with a Transformer, with other names than ours."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        I, H, L, K = (sizes[name] for name in "IHLK")
+        layer = nn.TransformerEncoderLayer(H, sizes["heads"], sizes["F"], 0.0, sizes["activation"],
+                                           batch_first=True, norm_first=bool(sizes["norm_first"]))
+        self.causal = sizes["causal"]
+        self.embed = nn.Linear(I, H)
+        self.blocks = nn.TransformerEncoder(layer, L,
+                                            nn.LayerNorm(H) if sizes["final_norm"] else None)
+        self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(H, K))
+
+    def forward(self, x):
+        T, H = x.shape[1], self.embed.out_features
+        mask = torch.ones(T, T, dtype=torch.bool).triu(1) if self.causal else None
+        outputs = self.blocks(self.embed(x) + positions(T, H).to(x), mask)
+        return outputs, self.head(outputs[:, -1, :])
+
+
 def difference(computed, expected):
     if computed.shape != expected.shape or expected.size == 0:
         return np.inf
@@ -159,14 +182,33 @@ def write(directory, random, sizes, weights=torch.float32, wrap=False):
     if wrap:
         state["head.steps"] = torch.tensor(3)  # an integer, which is to be left out
         state = {"epoch": 7, "state_dict": state}
+    save(directory, state, x, outputs, logits, sizes,
+         "head.steps: left out, it is torch.int64\n" if wrap else "")
+
+
+def save(directory, state, x, outputs, logits, sizes, expected=""):
+    """Both files, by way of torch.save and the script, which must say what is expected."""
     torch.save(state, directory / "weights.pth")
     said = convert("pth_to_safetensors.py", directory / "weights.pth",
                    directory / "weights.safetensors")
-    if said != ("head.steps: left out, it is torch.int64\n" if wrap else ""):
+    if said != expected:
         sys.exit(f"pth_to_safetensors.py said: {said}")
     write_safetensors(directory / "windows.safetensors",
                       {"x": x.numpy(), "outputs": outputs.numpy(), "logits": logits.numpy()},
                       {name: str(value) for name, value in sizes.items()})
+
+
+def write_transformer(directory, random, sizes):
+    """In float64, with biases and norms unlike those of a network that was not trained."""
+    torch.manual_seed(int(random.integers(1 << 30)))
+    model = Attends(sizes).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        x = torch.randn(sizes["N"], sizes["T"], sizes["I"], dtype=torch.float64)
+        outputs, logits = model(x)
+    directory.mkdir(parents=True, exist_ok=True)
+    save(directory, model.state_dict(), x, outputs, logits, sizes)
 
 
 def architectures():
@@ -174,6 +216,14 @@ def architectures():
         for layers in (1, 2, 3):
             for directions in (1, 2):
                 yield f"{cell}_{layers}_{directions}", {"cell": cell, "L": layers, "D": directions}
+
+
+def transformers():
+    base = {"cell": "transformer", "I": 2, "H": 8, "L": 2, "K": 2, "N": 4, "T": 5}
+    yield "transformer_after", base | {"heads": 2, "F": 5, "activation": "gelu", "norm_first": 0,
+                                       "causal": 0, "final_norm": 0}
+    yield "transformer_first", base | {"heads": 4, "F": 7, "activation": "relu", "norm_first": 1,
+                                       "causal": 1, "final_norm": 1}
 
 
 def exchange(directory, random):
@@ -206,6 +256,10 @@ def main():
     for name, sizes in architectures():
         directory = pathlib.Path(__file__).resolve().parent / "state_dict" / name
         write(directory, random, sizes | {"I": 2, "H": 3, "K": 2, "N": 4, "T": 5})
+        (directory / "weights.pth").unlink()
+    for name, sizes in transformers():
+        directory = pathlib.Path(__file__).resolve().parent / "state_dict" / name
+        write_transformer(directory, random, sizes)
         (directory / "weights.pth").unlink()
 
 

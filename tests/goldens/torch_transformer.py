@@ -17,7 +17,7 @@ from torch_cases import LOSSES, Case, labels_of, loss_of, trained
 
 
 def positions(T, d):
-    t, i = torch.arange(T)[:, None].double(), torch.arange(d)
+    t, i = torch.arange(T)[:, None].double(), torch.arange(d).double()
     angle = t * torch.exp(-np.log(10000.0) * (i // 2 * 2) / d)
     return torch.where(i % 2 == 0, torch.sin(angle), torch.cos(angle))
 

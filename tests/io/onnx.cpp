@@ -6,38 +6,26 @@
 #include <cmath>
 #include <filesystem>
 #include <limits>
-#include <set>
 #include <string>
 #include <vector>
 
-#include "io/onnx_reader.hpp"
+#include "io/onnx_helpers.hpp"
 #include "support/files.hpp"
 #include "support/network.hpp"
 #include "tsdl/nn/factory.hpp"
 
 namespace {
 
+using test::check_order;
 using test::contains;
+using test::exported;
 using test::Index;
 using test::message_of;
 using test::OnnxFile;
+using test::parameter;
+using test::small_recipe;
 using test::TemporaryDirectory;
 using tsdl::Pooling;
-
-tsdl::Recipe small_recipe(Index inputs, double clip = 0) {
-  tsdl::Recipe recipe{.length = 6, .class_values = {-1, 1}};
-  std::vector<double> mean, variance, scale;
-  for (Index i = 0; i < inputs; ++i) {
-    recipe.columns.push_back("column " + std::to_string(i));
-    mean.push_back(1e9 + static_cast<double>(i) / 3);
-    scale.push_back(0.7 + static_cast<double>(i));
-    variance.push_back(scale.back() * scale.back());
-  }
-  const std::vector<Index> count(mean.size(), 100);
-  recipe.scaler =
-      tsdl::StandardScaler(recipe.columns, mean, variance, scale, count, {.clip = clip});
-  return recipe;
-}
 
 const tsdl::ClassifierOptions small{.input_size = 3, .hidden_size = 5, .num_layers = 2};
 
@@ -47,27 +35,6 @@ Model drawn(const tsdl::ClassifierOptions& options) {
   tsdl::RandomStream random(4);
   test::draw_parameters(model, random, 0.8);
   return model;
-}
-
-/// Exports and reads back.
-template <class Model>
-OnnxFile exported(const Model& model, const tsdl::Recipe& recipe,
-                  const tsdl::OnnxOptions& options = {}) {
-  const TemporaryDirectory directory;
-  tsdl::save_onnx(directory / "model.onnx", model, recipe, options);
-  CHECK(directory.count() == 1);
-  return test::read_onnx(directory / "model.onnx");
-}
-
-template <class Model>
-const tsdl::Parameter<typename Model::Scalar>& parameter(const Model& model,
-                                                         const std::string& name) {
-  const tsdl::Parameter<typename Model::Scalar>* found = nullptr;
-  model.visit([&](const auto& one) {
-    if (one.name == name) found = &one;
-  });
-  REQUIRE(found);
-  return *found;
 }
 
 template <class Model>
@@ -129,21 +96,6 @@ void check_weights(const Model& model, const OnnxFile& file) {
     compared += bias.at(static_cast<std::size_t>(k)) ==
                 static_cast<float>(parameter(model, "fc.bias").value[k]);
   CHECK(compared == model.parameter_count());
-}
-
-/// Whether each node reads only what is there before it, and no name is given twice.
-void check_order(const OnnxFile& file) {
-  std::set<std::string> known{""}, names;
-  for (const auto& port : file.inputs) known.insert(port.name);
-  for (const auto& [name, constant] : file.constants) CHECK(known.insert(name).second);
-  for (const auto& node : file.nodes) {
-    INFO(node.name);
-    CHECK(names.insert(node.name).second);
-    for (const std::string& input : node.inputs) CHECK(known.contains(input));
-    for (const std::string& output : node.outputs)
-      if (!output.empty()) CHECK(known.insert(output).second);
-  }
-  for (const auto& port : file.outputs) CHECK(known.contains(port.name));
 }
 
 }  // namespace
@@ -419,6 +371,9 @@ TEST_CASE("onnx: what cannot be exported is refused, and an older file stays") {
   });
   CHECK(refusal(error, wide, [](auto&) {}) ==
         path.string() + ": tensor 'lstm.bias_hh_l1': value 3 is -1e+39, beyond F32's range");
+  CHECK(message_of<tsdl::OptionError>([] { tsdl::internal::onnx_encoder("rnn"); }) ==
+        "save_onnx: a model of kind rnn has no ONNX form; these have: lstm, gru, bilstm, bigru, "
+        "transformer");
   CHECK(message_of<tsdl::ShapeError>([] { tsdl::internal::check_onnx_size(500'000'001); }) ==
         "save_onnx: at most 500000000 parameters fit a file, not 500000001");
   tsdl::internal::check_onnx_size(500'000'000);

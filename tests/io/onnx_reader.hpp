@@ -31,7 +31,8 @@ struct OnnxConstant {
 struct OnnxNode {
   std::string op, name;
   std::vector<std::string> inputs, outputs;
-  std::map<std::string, std::string> attributes;  ///< "2", "[1, 0, 2]" or text
+  /// "2", "[1, 0, 2]", text, or a float in millionths.
+  std::map<std::string, std::string> attributes;
 };
 
 struct OnnxPort {
@@ -72,11 +73,13 @@ void fields(Reader message, const Use& use) {
 }
 
 inline std::pair<std::string, std::string> attribute(Reader message) {
-  std::string name, value, list;
+  std::string name, value, list, number;  // the last in millionths
   std::int64_t type = 0;
   fields(message, [&](Reader& m, auto tag) {
     if (tag == 1) {
       name = m.get_string();
+    } else if (tag == 2) {
+      number = std::to_string(1e6 * static_cast<double>(m.get_float()));
     } else if (tag == 3) {
       value = std::to_string(m.get_int64());
     } else if (tag == 4) {
@@ -89,11 +92,13 @@ inline std::pair<std::string, std::string> attribute(Reader message) {
       throw std::runtime_error("attribute: field " + std::to_string(tag));
     }
   });
-  const std::int64_t expected = !list.empty()                                                 ? 7
+  const std::int64_t expected = !number.empty()                                               ? 1
+                                : !list.empty()                                               ? 7
                                 : value.find_first_not_of("-0123456789") == std::string::npos ? 2
                                                                                               : 3;
   if (type != expected)
     throw std::runtime_error("attribute " + name + ": type " + std::to_string(type));
+  if (!number.empty()) return {name, number};
   return {name, list.empty() ? value : "[" + list + "]"};
 }
 
@@ -156,6 +161,13 @@ inline OnnxPort port(Reader message) {
   return port;
 }
 
+/// A name that stands twice would hide a tensor.
+inline void add_once(std::map<std::string, OnnxConstant>& constants,
+                     std::pair<std::string, OnnxConstant> one) {
+  const std::string name = one.first;
+  if (!constants.insert(std::move(one)).second) throw std::runtime_error("two constants " + name);
+}
+
 inline void graph(Reader message, OnnxFile& file) {
   fields(message, [&](Reader& m, auto tag) {
     if (tag == 1)
@@ -163,7 +175,7 @@ inline void graph(Reader message, OnnxFile& file) {
     else if (tag == 2)
       file.graph = m.get_string();
     else if (tag == 5)
-      file.constants.insert(constant(m.get_message()));
+      add_once(file.constants, constant(m.get_message()));
     else if (tag == 11)
       file.inputs.push_back(port(m.get_message()));
     else if (tag == 12)

@@ -13,25 +13,23 @@
 #include <vector>
 
 #include "io/checkpoint_helpers.hpp"
+#include "io/windows_file.hpp"
 #include "support/files.hpp"
 #include "support/network.hpp"
 
 namespace {
 
 using test::Index;
+using test::logits;
 using test::TemporaryDirectory;
+using test::windows_of;
+using Windows = test::WindowsFile;
 using Names = std::vector<std::string>;
 
 /// The prefixes of `Network` in the script.
 template <class Cell>
 tsdl::StateDictOptions network_names() {
   return {.prefixes = {{std::string(Cell::prefix) + ".", "encoder.rnn."}, {"fc.", "head.1."}}};
-}
-
-/// Windows N x T x I as a view.
-template <class Scalar>
-tsdl::Sequence<const Scalar> windows_of(const std::vector<Scalar>& x, Index I, Index T, Index N) {
-  return {x.data(), I, T, N, I, T * I};
 }
 
 /// Outputs of all steps, N x T x D * H as PyTorch's with batch_first.
@@ -48,42 +46,6 @@ std::vector<Scalar> outputs(const Layers& layers, const tsdl::Sequence<const Sca
       }
   return values;
 }
-
-template <class Model, class Scalar>
-std::vector<Scalar> logits(const Model& model, const tsdl::Sequence<const Scalar>& x) {
-  typename Model::Cache cache;
-  const auto values = model.forward(x, cache);
-  return {values.data(), values.data() + values.size()};
-}
-
-/// What the script computed in windows.safetensors.
-class Windows {
- public:
-  explicit Windows(const std::filesystem::path& directory)
-      : file_(tsdl::read_safetensors(directory / "windows.safetensors")) {}
-
-  const std::string& cell() const { return file_.metadata_at("cell"); }
-  Index size(const char* name) const { return std::stoll(file_.metadata_at(name)); }
-  template <class Scalar>
-  std::vector<Scalar> tensor(const std::string& name) {
-    const std::vector<Index> shape = file_.tensors().at(name).shape;
-    std::vector<Scalar> values(static_cast<std::size_t>(*tsdl::internal::checked_product(shape)));
-    file_.copy_to(name, std::span<const Index>(shape), std::span<Scalar>(values));
-    return values;
-  }
-  /// |e| <= 2e-6 * max(1, max|ref|), of values that differ among themselves.
-  template <class Scalar>
-  void compare(const std::string& name, const std::vector<Scalar>& values) {
-    const auto expected = tensor<double>(name);
-    CHECK(test::largest_difference(values, expected) <=
-          2e-6 * std::max(1.0, test::largest(expected)));
-    const auto [low, high] = std::minmax_element(expected.begin(), expected.end());
-    CHECK((*high - *low > 0.05 || expected.size() < 4));  // else any weights would do
-  }
-
- private:
-  tsdl::TensorFile file_;
-};
 
 /// Loads the network of a directory, strictly, and its layers alone; both compute what PyTorch did.
 template <class Cell, Index D>

@@ -394,7 +394,7 @@ TEST_CASE("a configuration that is none of a network is refused by what is wrong
   using tsdl::Config;
   CHECK(refused([](Config&) {}).empty());
   CHECK(refused([](Config& c) { c.kind = "rnn"; }) ==
-        "make_model: expected one of lstm, gru, bilstm, bigru, transformer, got 'rnn'");
+        "make_model: expected one of lstm, gru, bilstm, bigru, transformer, ensemble, got 'rnn'");
   CHECK(refused([](Config& c) { c.options.erase("hidden_size"); }) ==
         "lstm: option 'hidden_size' is missing");
   CHECK(refused([](Config& c) { c.options["hidden_size"] = 4.5; }) ==
@@ -414,7 +414,7 @@ TEST_CASE("a configuration that is none of a network is refused by what is wrong
   tsdl::Config huge = model.describe();
   huge.options["num_layers"] = Index{1} << 40;
   CHECK_THROWS_AS(tsdl::make_model<float>(huge), tsdl::ShapeError);
-  CHECK(tsdl::model_kinds<double>() == "lstm, gru, bilstm, bigru, transformer");
+  CHECK(tsdl::model_kinds<double>() == "lstm, gru, bilstm, bigru, transformer, ensemble");
 }
 
 TEST_CASE("a classifier refuses options and inputs out of range") {

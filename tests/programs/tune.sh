@@ -143,6 +143,10 @@ passed "several seeds"
 before=$(contents one)
 refused "an explanation of no model" '--explain has no effect without --then-train' "$tune" "${data[@]}" --max-epochs 3 \
   --explain --study unexplained
+refused "a temperature of no model" '--calibrate has no effect without --then-train' "$tune" "${data[@]}" --max-epochs 3 \
+  --study new --calibrate
+refused "an ensemble" '--ensemble: a trial is one network' "$tune" "${data[@]}" --max-epochs 3 --study new \
+  --ensemble lstm,gru
 refused "another study" 'study.json: another study: batch-size was 32, and is 16' \
   study one --resume --batch-size 16
 refused "a study that is there" 'holds results of this study already' study one

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "data/helpers.hpp"
+#include "tsdl/gru.hpp"
 
 namespace {
 
@@ -117,4 +118,32 @@ TEST_CASE("what a constant answer loses is the least that any constant answer lo
   for (const double middle : {1.0, 2.0, 3.0})
     for (const double step : {0.5, 2.0, 50.0})
       CHECK(loses(quantiles, skewed, {step, middle, step}) >= least);
+}
+
+TEST_CASE("a temperature: what the model said without it stands beside, baselines have none") {
+  const auto data = candle_data(tsdl::RangeLabel{});
+  tsdl::GRUClassifier<double> model({.input_size = data.inputs(), .hidden_size = 3}, 4);
+  const auto plain = tsdl::evaluate_beside_baselines(model, data);
+  CHECK_FALSE(plain.uncalibrated);
+  CHECK(report::uncalibrated_bins(plain).empty());
+  model.set_task(model.task().with_temperature(0.5));
+  const auto e = tsdl::evaluate_beside_baselines(model, data);
+  REQUIRE(e.uncalibrated);
+  CHECK(e.uncalibrated->temperature == 0.5);
+  CHECK(e.uncalibrated->predictions == plain.predictions);
+  CHECK(e.uncalibrated->metrics.loss == plain.metrics.loss);
+  CHECK(e.predictions != plain.predictions);
+  CHECK(e.metrics.accuracy == plain.metrics.accuracy);
+  const auto before = report::uncalibrated_bins(e), there = report::calibration_bins(plain);
+  REQUIRE(before.size() == there.size());
+  for (std::size_t i = 0; i < before.size(); ++i) CHECK(before[i].count == there[i].count);
+  REQUIRE(e.baselines.size() == plain.baselines.size());
+  for (std::size_t i = 0; i < e.baselines.size(); ++i) {
+    CHECK(e.baselines[i].predictions == plain.baselines[i].predictions);
+    const double loss = e.baselines[i].metrics.loss, its = plain.baselines[i].metrics.loss;
+    CHECK((loss == its || (std::isnan(loss) && std::isnan(its))));
+  }
+  // (2 |0.5 - 0.25| + 6 |0.5 - 0.75|) / 8, by hand; an empty bin counts for nothing.
+  CHECK(report::calibration_error({{0, 0.5, 2, 0.25, 0.5}, {0.5, 0.9, 6, 0.75, 0.5}, {}}) == 0.25);
+  CHECK(std::isnan(report::calibration_error({})));
 }

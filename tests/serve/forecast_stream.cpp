@@ -252,3 +252,33 @@ TEST_CASE("new rows: the last window of each series, and what it cannot do witho
   CHECK(refusal(one_short, data.recipe) ==
         "panel: no series has 12 complete rows, as a window needs");
 }
+
+TEST_CASE("metadata of a forecaster's file that is missing or broken is named") {
+  const auto data = tsdl::prepare_panel<float>(panel(150), recipe(true), {});
+  const test::TemporaryDirectory directory;
+  const auto path = directory / "forecaster.safetensors";
+  tsdl::save_forecaster(path, model_of(data.recipe), data.recipe, calibration(10), 3);
+  const tsdl::TensorFile whole = tsdl::read_safetensors(path);
+  const auto refusal = [&](const auto& change) {
+    tsdl::TensorFile file = whole;
+    change(file.metadata);
+    tsdl::write_safetensors(path, file);
+    return test::message_of<tsdl::FormatError>([&] { tsdl::load_forecaster<float>(path); });
+  };
+  for (const std::string key :
+       {"tsdl.format", "tsdl.model", "tsdl.task", "tsdl.seed", "tsdl.panel", "tsdl.intervals"}) {
+    CAPTURE(key);
+    const bool says_whose = key == "tsdl.panel", is_optional = key == "tsdl.intervals";
+    CHECK(test::contains(refusal([&](auto& metadata) { metadata.erase(key); }),
+                         says_whose    ? "no forecaster of a panel"
+                         : is_optional ? "the scores of their calibration go together"
+                                       : "metadata '" + key + "': missing"));
+    for (const std::string text : {"", "{", "null", "[]", "\"x\"", "{}"}) {
+      CAPTURE(text);
+      CHECK(test::contains(refusal([&](auto& metadata) { metadata[key] = text; }),
+                           path.string() + ": metadata '" + key + "'"));
+    }
+  }
+  CHECK(refusal([](auto& metadata) { metadata["tsdl.format"] = "1"; }) ==
+        path.string() + ": metadata 'tsdl.format': expected 2, got 1");
+}

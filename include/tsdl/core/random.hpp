@@ -28,16 +28,12 @@ class Philox {
 
   /// The raw cipher, for known-answer tests.
   static constexpr Words encrypt(Words counter, std::uint32_t key0, std::uint32_t key1) noexcept {
-    for (int round = 0; round < 10; ++round) {
-      const std::uint64_t a = std::uint64_t{0xD2511F53u} * counter[0];
-      const std::uint64_t b = std::uint64_t{0xCD9E8D57u} * counter[2];
-      counter = {
-          static_cast<std::uint32_t>(b >> 32) ^ counter[1] ^ key0, static_cast<std::uint32_t>(b),
-          static_cast<std::uint32_t>(a >> 32) ^ counter[3] ^ key1, static_cast<std::uint32_t>(a)};
-      key0 += 0x9E3779B9u;
-      key1 += 0xBB67AE85u;
-    }
-    return counter;
+    std::uint64_t x[4] = {counter[0], counter[1], counter[2], counter[3]};
+    rounds(x, key0, key1, [](std::uint64_t a, std::uint64_t factor) noexcept {
+      return (a & 0xffffffffu) * factor;
+    });
+    return {static_cast<std::uint32_t>(x[0]), static_cast<std::uint32_t>(x[1]),
+            static_cast<std::uint32_t>(x[2]), static_cast<std::uint32_t>(x[3])};
   }
 
   Words operator()(std::uint32_t c0, std::uint32_t c1 = 0, std::uint32_t c2 = 0,
@@ -46,41 +42,32 @@ class Philox {
                    static_cast<std::uint32_t>(key_ >> 32));
   }
 
-  /// The words of N counters, c0 ... c0 + N - 1: word j of counter i is out[4 * i + j]. The
-  /// counters are worked on side by side, so that compilers vectorise them.
-  template <std::size_t N>
-  void block(std::uint32_t* out, std::uint32_t c0, std::uint32_t c1, std::uint32_t c2,
-             std::uint32_t c3) const noexcept {
-    std::uint32_t x0[N], x1[N], x2[N], x3[N];
-    for (std::size_t i = 0; i < N; ++i) {
-      x0[i] = c0 + static_cast<std::uint32_t>(i);
-      x1[i] = c1;
-      x2[i] = c2;
-      x3[i] = c3;
-    }
-    auto key0 = static_cast<std::uint32_t>(key_), key1 = static_cast<std::uint32_t>(key_ >> 32);
-    for (int round = 0; round < 10; ++round) {
-      // A compiler that unrolled this loop first would not vectorise it.
-      _Pragma("GCC unroll 1") for (std::size_t i = 0; i < N; ++i) {
-        const std::uint64_t a = std::uint64_t{0xD2511F53u} * x0[i];
-        const std::uint64_t b = std::uint64_t{0xCD9E8D57u} * x2[i];
-        x0[i] = static_cast<std::uint32_t>(b >> 32) ^ x1[i] ^ key0;
-        x2[i] = static_cast<std::uint32_t>(a >> 32) ^ x3[i] ^ key1;
-        x1[i] = static_cast<std::uint32_t>(b);
-        x3[i] = static_cast<std::uint32_t>(a);
-      }
-      key0 += 0x9E3779B9u;
-      key1 += 0xBB67AE85u;
-    }
-    for (std::size_t i = 0; i < N; ++i) {
-      out[4 * i] = x0[i];
-      out[4 * i + 1] = x1[i];
-      out[4 * i + 2] = x2[i];
-      out[4 * i + 3] = x3[i];
-    }
+  /// The same for a vector of counters. Word: unsigned 64-bit numbers, or vectors of them, of which
+  /// only the lower halves count, before and after; multiply(x, factor): the product of the lower
+  /// halves of x and factor.
+  template <class Word, class Multiply>
+  void encrypt_each(Word (&x)[4], const Multiply& multiply) const noexcept {
+    rounds(x, static_cast<std::uint32_t>(key_), static_cast<std::uint32_t>(key_ >> 32), multiply);
   }
 
  private:
+  template <class Word, class Multiply>
+  static constexpr void rounds(Word (&x)[4], std::uint32_t key0, std::uint32_t key1,
+                               const Multiply& multiply) noexcept {
+    const Word factor0(std::uint64_t{0xD2511F53u}), factor1(std::uint64_t{0xCD9E8D57u});
+    const Word step0(std::uint64_t{0x9E3779B9u}), step1(std::uint64_t{0xBB67AE85u});
+    Word k0(std::uint64_t{key0}), k1(std::uint64_t{key1});
+    for (int round = 0; round < 10; ++round) {
+      const Word a = multiply(x[0], factor0), b = multiply(x[2], factor1);
+      x[0] = Word((b >> 32) ^ x[1] ^ k0);
+      x[1] = b;
+      x[2] = Word((a >> 32) ^ x[3] ^ k1);
+      x[3] = a;
+      k0 = Word(k0 + step0);
+      k1 = Word(k1 + step1);
+    }
+  }
+
   static constexpr std::uint64_t mix(std::uint64_t z) noexcept {  // the finaliser of SplitMix64
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;

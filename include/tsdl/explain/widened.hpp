@@ -63,9 +63,10 @@ AnyModel<double> widened(const M& model) {
                 std::is_constructible_v<M, const Config&, std::uint64_t>) {
     return copy(M(config, 0));
   } else {
-    if (!internal::with_kind(List{}, config.kind, [](auto) {}))
+    if (config.kind != Ensemble<double>::kind() &&
+        !internal::with_kind(List{}, config.kind, [](auto) {}))
       throw OptionError("widened: a model of kind '", config.kind,
-                        "' is not known in double: expected one of ", internal::kinds_of(List{}));
+                        "' is not known in double: expected one of ", model_kinds<double, List>());
     return copy(make_model<double, List>(config));
   }
 }

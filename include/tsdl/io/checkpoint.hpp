@@ -69,47 +69,70 @@ inline void check_task(const std::string& path, const TaskKind& task, const Reci
                       recipe.class_values.size());
 }
 
+/// Reads an entry of a file's metadata with use(json). Throws: FormatError when it is missing, or
+/// for any error of `use`.
+template <class Use>
+auto read_metadata(const TensorFile& file, const char* key, const Use& use) {
+  return parse_metadata(file.path(), key, file.metadata_at(key), use);
+}
+
+/// What models and forecasters have in their files alike.
+struct FileHeader {
+  Config model;
+  std::optional<Config> task;  ///< none: a file of format 1
+  std::uint64_t seed;
+};
+
+/// Throws: FormatError when the file is of another format than 2 or, if `from_1`, 1.
+inline FileHeader file_header(const TensorFile& file, bool from_1) {
+  const std::string& format = file.metadata_at(format_key);
+  const bool is_1 = from_1 && format == "1";
+  if (!is_1 && format != "2")
+    throw FormatError(file.path(), ": metadata 'tsdl.format': expected ", from_1 ? "1 or 2" : "2",
+                      ", got ", printable(format));
+  FileHeader header{read_metadata(file, model_key, config_from_json), std::nullopt,
+                    read_metadata(file, seed_key, seed_from_json)};
+  if (!is_1) header.task = read_metadata(file, task_key, config_from_json);
+  return header;
+}
+
 inline ModelInfo model_info(const TensorFile& file) {
   if (file.metadata.contains(panel_key))
     throw FormatError(file.path(),
                       ": a forecaster of a panel: the program forecast and "
                       "load_forecaster read it");
-  const std::string& format = file.metadata_at(format_key);
-  if (format != "1" && format != "2")
-    throw FormatError(file.path(), ": metadata 'tsdl.format': expected 1 or 2, got ",
-                      printable(format));
-  ModelInfo info;
-  const auto read = [&](const char* key, const auto& use) {
-    parse_metadata(file.path(), key, file.metadata_at(key), [&](const Json& json) {
-      use(json);
-      return 0;
-    });
-  };
-  read(model_key, [&](const Json& json) { info.model = config_from_json(json); });
-  read(recipe_key, [&](const Json& json) { info.recipe = recipe_from_json(json); });
-  read(seed_key, [&](const Json& json) { info.seed = seed_from_json(json); });
-  if (format == "1")
-    read(model_key,
-         [&](const Json&) { info.task = task_of_format_1(info.model, info.recipe)->describe(); });
-  else
-    read(task_key, [&](const Json& json) { info.task = config_from_json(json); });
-  return info;
+  const FileHeader header = file_header(file, true);
+  const Recipe recipe = read_metadata(file, recipe_key, recipe_from_json);
+  const Config task = header.task ? *header.task : read_metadata(file, model_key, [&](const Json&) {
+    return task_of_format_1(header.model, recipe)->describe();
+  });
+  return {header.model, task, recipe, header.seed};
 }
 
-/// Refuses a configuration that contradicts the file's own tensors, before anything is allocated
+/// Runs `load`, in which a size or an option that does not fit is a fault of the file.
+template <class Load>
+auto blaming_file(const TensorFile& file, const Load& load) {
+  try {
+    return with_memory(file.path(), load);
+  } catch (const ShapeError& error) {
+    throw FormatError(file.path(), ": ", error.what());
+  } catch (const OptionError& error) {
+    throw FormatError(file.path(), ": ", error.what());
+  }
+}
+
+/// Refuses a file that has not the tensors of its own configuration, before anything is allocated
 /// from its sizes.
-template <class M>
-void check_sizes(const TensorFile& file, const Config& config) {
-  if constexpr (requires { M::tensors(config); })
-    for (const TensorShape& tensor : M::tensors(config)) {
-      const auto found = file.tensors().find(tensor.name);
-      if (found == file.tensors().end())
-        throw FormatError(file.path(), ": tensor '", tensor.name, "': missing");
-      if (found->second.shape != tensor.shape)
-        throw FormatError(file.path(), ": tensor '", tensor.name, "': shape ",
-                          shape_text(tensor.shape), " expected, ", shape_text(found->second.shape),
-                          " found");
-    }
+inline void check_sizes(const TensorFile& file, const std::vector<TensorShape>& tensors) {
+  for (const TensorShape& tensor : tensors) {
+    const auto found = file.tensors().find(tensor.name);
+    if (found == file.tensors().end())
+      throw FormatError(file.path(), ": tensor '", tensor.name, "': missing");
+    if (found->second.shape != tensor.shape)
+      throw FormatError(file.path(), ": tensor '", tensor.name, "': shape ",
+                        shape_text(tensor.shape), " expected, ", shape_text(found->second.shape),
+                        " found");
+  }
 }
 
 }  // namespace internal
@@ -177,17 +200,9 @@ LoadedModel<M> load_checked(TensorFile& file, ModelInfo info, const std::optiona
 template <class M, class Make>
 LoadedModel<M> load_from(TensorFile& file, ModelInfo info, const std::optional<Task>& own_task,
                          const Make& make) {
-  try {
-    return with_memory(file.path(),
-                       [&] { return load_checked<M>(file, std::move(info), own_task, make); });
-  } catch (const FormatError&) {
-    throw;
-  } catch (const ShapeError& error) {
-    throw FormatError(file.path(), ": ", error.what());
-  } catch (const OptionError& error) {
-    throw FormatError(file.path(), ": ", error.what());
-  }
+  return blaming_file(file, [&] { return load_checked<M>(file, std::move(info), own_task, make); });
 }
+
 }  // namespace internal
 
 /// Reads a model file. M is made from (Config, seed) and refuses a configuration of another kind.
@@ -200,7 +215,8 @@ LoadedModel<M> load_model(const std::filesystem::path& path,
   TensorFile file = read_safetensors(path);
   return internal::load_from<M>(file, internal::model_info(file), task,
                                 [&](const Config& config, std::uint64_t seed) {
-                                  internal::check_sizes<M>(file, config);
+                                  if constexpr (requires { M::tensors(config); })
+                                    internal::check_sizes(file, M::tensors(config));
                                   return M(config, seed);
                                 });
 }
@@ -209,14 +225,12 @@ LoadedModel<M> load_model(const std::filesystem::path& path,
 template <class Scalar, class List = Models<Scalar>>
 LoadedModel<AnyModel<Scalar>> load_any_model(const std::filesystem::path& path) {
   TensorFile file = read_safetensors(path);
-  return internal::load_from<AnyModel<Scalar>>(
-      file, internal::model_info(file), std::nullopt,
-      [&](const Config& config, std::uint64_t seed) {
-        internal::with_kind(List{}, config.kind, [&]<class M>(internal::ModelType<M>) {
-          internal::check_sizes<M>(file, config);
-        });
-        return make_model<Scalar, List>(config, seed);
-      });
+  return internal::load_from<AnyModel<Scalar>>(file, internal::model_info(file), std::nullopt,
+                                               [&](const Config& config, std::uint64_t seed) {
+                                                 internal::check_sizes(
+                                                     file, model_tensors<Scalar, List>(config));
+                                                 return make_model<Scalar, List>(config, seed);
+                                               });
 }
 
 /// Writes the model file `best`, unless that is empty, whenever the monitored loss is the best so

@@ -137,28 +137,20 @@ LoadedForecaster<Scalar> load_forecaster(const std::filesystem::path& path) {
   if (!file.metadata.contains(internal::panel_key))
     throw FormatError(file.path(),
                       ": no forecaster of a panel: the program predict and load_model read it");
-  const auto read = [&](const char* key, const auto& use) {
-    return internal::parse_metadata(file.path(), key, file.metadata_at(key), use);
-  };
-  const Config config = read(internal::model_key, internal::config_from_json);
-  const std::uint64_t seed = read(internal::seed_key, internal::seed_from_json);
-  if (file.metadata_at(internal::format_key) != "2")
-    throw FormatError(file.path(), ": metadata 'tsdl.format': expected 2, got ",
-                      internal::printable(file.metadata_at(internal::format_key)));
-  const Config task_config = read(internal::task_key, internal::config_from_json);
-  try {
-    const Task task = make_task(task_config);
-    internal::with_kind(List{}, config.kind, [&]<class M>(internal::ModelType<M>) {
-      internal::check_sizes<M>(file, config);
-    });
-    LoadedForecaster<Scalar> loaded{make_model<Scalar, List>(config, seed),
-                                    read(internal::panel_key, internal::panel_recipe_from_json)};
-    loaded.seed = seed;
+  const internal::FileHeader header = internal::file_header(file, false);
+  return internal::blaming_file(file, [&] {
+    const Task task = make_task(*header.task);
+    internal::check_sizes(file, model_tensors<Scalar, List>(header.model));
+    LoadedForecaster<Scalar> loaded{
+        make_model<Scalar, List>(header.model, header.seed),
+        internal::read_metadata(file, internal::panel_key, internal::panel_recipe_from_json)};
+    loaded.seed = header.seed;
     loaded.model.set_task(task);
     if (file.metadata.contains(internal::intervals_key))
-      loaded.widths = read(internal::intervals_key, [](const internal::Json& json) {
-        return IntervalWidths::from(internal::config_from_json(json));
-      });
+      loaded.widths =
+          internal::read_metadata(file, internal::intervals_key, [](const internal::Json& json) {
+            return IntervalWidths::from(internal::config_from_json(json));
+          });
     loaded.scores =
         internal::scores_of(file, loaded.recipe.horizon * std::ssize(loaded.recipe.targets));
     internal::check_forecaster(file.path(), loaded);
@@ -169,13 +161,7 @@ LoadedForecaster<Scalar> load_forecaster(const std::filesystem::path& path) {
           throw FormatError(file.path(), ": tensor '", name,
                             "': ", names == &keys.missing_keys ? "missing" : "not expected");
     return loaded;
-  } catch (const FormatError&) {
-    throw;
-  } catch (const ShapeError& error) {
-    throw FormatError(file.path(), ": ", error.what());
-  } catch (const OptionError& error) {
-    throw FormatError(file.path(), ": ", error.what());
-  }
+  });
 }
 
 /// A fingerprint of data, recipe, model and training options; `more` adds what only the program

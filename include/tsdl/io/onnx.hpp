@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "tsdl/io/onnx_graph.hpp"
 #include "tsdl/io/onnx_tasks.hpp"
 #include "tsdl/io/onnx_writer.hpp"
+#include "tsdl/nn/ensemble.hpp"
 #include "tsdl/nn/model.hpp"
 
 namespace tsdl {
@@ -29,7 +31,8 @@ struct OnnxOptions {
   /// features in float32: for runtimes that have no float64, such as a browser's GPU.
   bool include_scaler = true;
   /// Windows may have any length. Without, only recipe.length, with which the model was trained: a
-  /// runtime then refuses a window of the wrong length.
+  /// runtime then refuses a window of the wrong length. A Transformer's file then computes its
+  /// positions in float64; without, they are constants.
   bool dynamic_length = false;
 };
 
@@ -44,6 +47,12 @@ inline void check_onnx_size(Index parameters) {
                      parameters);
 }
 
+/// Throws: OptionError when a model, or a member of an ensemble, has no ONNX form.
+inline void check_onnx_kinds(const Config& model) {
+  if (model.kind != Ensemble<float>::kind()) return void(onnx_encoder(model.kind));
+  for (const Config& member : member_configs(model)) onnx_encoder(member.kind);
+}
+
 /// Writes a model as a graph, from its configuration and tensors:
 ///
 ///   features                              [batch, T, I]     double with the scaler, else float
@@ -54,21 +63,26 @@ inline void check_onnx_size(Index parameters) {
 ///   Gemm, or MatMul and Add               [batch, K]        outputs
 ///   the task's operators                  [batch, P]        onnx_tasks.hpp
 ///
-/// No shape in the graph depends on the batch or on T, so both may vary.
+/// Of an ensemble, encoder, pooling and outputs stand once for each member, and the task's
+/// operators that combine outputs (onnx_ensemble.hpp) behind them.
+///
+/// The batch may vary. So may T, of recurrent layers and, with dynamic_length, of a Transformer.
 class OnnxExport {
  public:
   /// Throws: as save_onnx.
   OnnxExport(Config model, Config task, std::map<std::string, OnnxTensor> tensors,
              const Recipe& recipe, const OnnxOptions& options, Index predictions)
-      : encoder_(onnx_encoder(model.kind)),
-        task_kind_(onnx_task(task.kind)),
+      : task_kind_(onnx_task(task.kind)),
         task_(std::move(task)),
         recipe_(recipe),
         options_(options),
-        inputs_(model.index("input_size")),
-        outputs_(model.index("outputs")),
         predictions_(predictions),
-        each_(model.text("pooling") == "each"),
+        model_(model),
+        members_(model.kind == Ensemble<float>::kind() ? member_configs(model)
+                                                       : std::vector<Config>{model}),
+        inputs_(members_.front().index("input_size")),
+        outputs_(members_.front().index("outputs")),
+        each_(members_.front().text("pooling") == "each"),
         writer_(std::move(model), std::move(tensors)) {
     check();
   }
@@ -77,12 +91,31 @@ class OnnxExport {
   std::string bytes() {
     add_values();
     const std::string x = options_.include_scaler ? add_scaler("features") : "features";
-    const std::string outputs = add_head(encoder_.add(writer_, x));
-    task_kind_.add(writer_, outputs, task_);
+    task_kind_.add(writer_, !is_ensemble() ? add_network(x) : add_members(x), task_);
     return onnx_model(writer_.graph, {"tsdl", version, doc(), metadata()});
   }
 
  private:
+  bool is_ensemble() const { return model_.kind == Ensemble<float>::kind(); }
+
+  /// One network, from windows to outputs.
+  std::string add_network(const std::string& x) {
+    return add_head(onnx_encoder(writer_.model().kind).add(writer_, x, fixed_length()));
+  }
+
+  /// The networks of an ensemble side by side, and what combines them.
+  std::string add_members(const std::string& x) {
+    std::vector<std::string> outputs;
+    for (std::size_t m = 0; m < members_.size(); ++m) {
+      writer_.enter(members_[m], member_prefix(static_cast<Index>(m)),
+                    "member_" + std::to_string(m) + '_');
+      outputs.push_back(add_network(x));
+    }
+    writer_.enter(model_, "", "");
+    return task_kind_.combine(writer_, outputs, model_.numbers("weights"), task_,
+                              task_kind_.outputs);
+  }
+
   void check() const {
     if (std::ssize(recipe_.columns) != inputs_)
       throw ShapeError("save_onnx: a model of ", inputs_, " inputs, but a recipe of ",
@@ -107,6 +140,10 @@ class OnnxExport {
     if (recipe_.scaler.names() != recipe_.columns)
       throw DataError(
           "save_onnx: the recipe's scaler was fitted on other features than its columns");
+  }
+
+  std::optional<Index> fixed_length() const {
+    return options_.dynamic_length ? std::nullopt : std::optional<Index>(recipe_.length);
   }
 
   /// "batch" and, where every step has an output, the steps of a window.
@@ -181,8 +218,9 @@ class OnnxExport {
   }
 
   std::string doc() const {
-    return "A " + writer_.model().kind + " network for a task of kind " + task_.kind +
-           " over windows of " +
+    return (is_ensemble() ? "An ensemble of " + std::to_string(members_.size()) + " networks"
+                          : "A " + model_.kind + " network") +
+           " for a task of kind " + task_.kind + " over windows of " +
            (options_.dynamic_length ? "any number of" : std::to_string(recipe_.length)) +
            " rows of " + std::to_string(inputs_) + " features";
   }
@@ -191,19 +229,21 @@ class OnnxExport {
   /// format, the feature columns and class values.
   std::map<std::string, std::string> metadata() const {
     return {{"tsdl.version", version},
-            {"tsdl.model", to_text(config_to_json(writer_.model()))},
+            {"tsdl.model", to_text(config_to_json(model_))},
             {"tsdl.task", to_text(config_to_json(task_))},
             {"tsdl.recipe", to_text(recipe_to_json(recipe_))},
             {"tsdl.columns", to_text(Json(recipe_.columns))},
             {"tsdl.class_values", to_text(Json(recipe_.class_values))}};
   }
 
-  const OnnxEncoder& encoder_;
   OnnxTask task_kind_;
   Config task_;
   const Recipe& recipe_;
   OnnxOptions options_;
-  Index inputs_, outputs_, predictions_;
+  Index predictions_;
+  Config model_;
+  std::vector<Config> members_;  ///< of an ensemble; else the model alone
+  Index inputs_, outputs_;
   bool each_;
   OnnxWriter writer_;
 };
@@ -227,7 +267,7 @@ void save_onnx(const std::filesystem::path& path, const M& model, const Recipe& 
                const OnnxOptions& options = {}) {
   using Scalar = typename M::Scalar;
   const Config config = model.describe();
-  internal::onnx_encoder(config.kind);  // throws before anything is copied
+  internal::check_onnx_kinds(config);  // throws before anything is copied
   internal::check_onnx_size(parameter_count(model));
   std::map<std::string, internal::OnnxTensor> tensors;
   model.visit([&](const Parameter<Scalar>& parameter) {

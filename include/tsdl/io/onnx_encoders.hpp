@@ -1,14 +1,17 @@
-// Encoders and their poolings as ONNX operators, by the kind in a configuration. A new kind of
-// encoder is added to this list.
+// Encoders and their poolings as ONNX operators, by the kind in a configuration: recurrent layers,
+// and the list of kinds. A new kind of encoder is added to this list.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/io/onnx_pooling.hpp"
+#include "tsdl/io/onnx_transformer.hpp"
 #include "tsdl/io/onnx_writer.hpp"
 
 namespace tsdl {
@@ -35,12 +38,7 @@ struct OnnxCell {
 ///                                         [D, batch, H]
 ///   Transpose, Reshape                    [batch, D * H]
 ///   each: Transpose, Reshape of Y         [batch, T, D * H]
-///
-/// Attention, of y [T, batch, E]:
-///
-///   MatMul, Add, Tanh, MatMul, Softmax    [T, batch, 1]     the weights, over T
-///   Mul with y, ReduceSum over T          [batch, E]
-///   Concat with Gather of y at T - 1      [batch, 2 E]
+///   attention: onnx_pooling.hpp, of Y with its directions side by side
 class OnnxRecurrent {
  public:
   OnnxRecurrent(OnnxWriter& writer, OnnxCell cell, Index directions)
@@ -54,7 +52,7 @@ class OnnxRecurrent {
   std::string add(const std::string& windows) {
     const Index L = writer_.model().index("num_layers");
     std::string x = writer_.transpose(windows, {1, 0, 2}, "by_step");
-    if (is_projected()) x = add_tanh(x, "input", H_, writer_.model().index("input_size"));
+    if (is_projected()) x = onnx_tanh_layer(writer_, x, "input");
     for (Index l = 0; l + 1 < L; ++l) x = add_joined(add_layer(l, x, true), l);
     return add_pooling(add_layer(L - 1, x, pooling_ != "final"));
   }
@@ -93,7 +91,7 @@ class OnnxRecurrent {
       graph.add_node(cell_.op, inputs, {name + "_Y"}, attributes);
     else
       graph.add_node(cell_.op, inputs, {"", name + "_Y_h"}, attributes);
-    return name + (every_step ? "_Y" : "_Y_h");
+    return graph.scoped(name + (every_step ? "_Y" : "_Y_h"));
   }
 
   /// Puts both directions side by side, as the next layer reads them.
@@ -104,50 +102,19 @@ class OnnxRecurrent {
                               {swapped, writer_.integers(name + "_shape", {0, 0, D_ * H_})}, name);
   }
 
-  /// tanh of the linear layer `name` of `out` rows, on columns of `in` values.
-  std::string add_tanh(const std::string& x, const std::string& name, Index out, Index in) {
-    OnnxGraph& graph = writer_.graph;
-    std::vector<float> bias;
-    writer_.append_rows(bias, name + ".bias", 0, out);
-    const std::string product =
-        graph.node("MatMul", {x, writer_.transposed(name, out, in)}, name + "_product");
-    const std::string sum =
-        graph.node("Add", {product, graph.constant(name + "_bias", {out}, bias)}, name + "_sum");
-    return graph.node("Tanh", {sum}, name + "_tanh");
-  }
-
-  std::string add_attention(const std::string& Y) {
-    OnnxGraph& graph = writer_.graph;
-    const Index A = writer_.model().index("attention_size");
-    const std::string y = add_joined(Y, writer_.model().index("num_layers") - 1);
-    const std::string units = add_tanh(y, "attention", A, D_ * H_);
-    const std::string scores =
-        graph.node("MatMul", {units, writer_.transposed("score", 1, A)}, "attention_scores");
-    const std::string weights =
-        graph.node("Softmax", {scores}, "attention_weights", {{"axis", std::int64_t{0}}});
-    const std::string weighted = graph.node("Mul", {weights, y}, "weighted_steps");
-    const std::string sum = graph.node("ReduceSum", {weighted, writer_.integers("over_steps", {0})},
-                                       "weighted_sum", {{"keepdims", std::int64_t{0}}});
-    const std::string last = graph.node("Gather", {y, writer_.integer("last", -1)}, "last_step",
-                                        {{"axis", std::int64_t{0}}});
-    return graph.node("Concat", {last, sum}, "pooled", {{"axis", std::int64_t{1}}});
-  }
-
   /// Turns the top layer's output into one row per sample or, for pooling each, one per step.
   std::string add_pooling(std::string y) {
     OnnxGraph& graph = writer_.graph;
-    if (pooling_ == "attention") return add_attention(y);
+    if (pooling_ == "attention")
+      return onnx_attention_pooling(writer_, add_joined(y, writer_.model().index("num_layers") - 1),
+                                    0);
     if (pooling_ == "each") {
       y = writer_.transpose(y, {2, 0, 1, 3}, "steps_by_sample");
       return graph.node("Reshape", {y, writer_.integers("pooled_shape", {0, 0, D_ * H_})},
                         "pooled");
     }
-    if (pooling_ == "last")
-      y = graph.node("Gather", {y, writer_.integer("last", -1)}, "last_step",
-                     {{"axis", std::int64_t{0}}});
-    if (pooling_ == "mean")
-      y = graph.node("ReduceMean", {y}, "mean_step",
-                     {{"axes", std::vector<std::int64_t>{0}}, {"keepdims", std::int64_t{0}}});
+    if (pooling_ == "last") y = onnx_last_step(writer_, y, 0);
+    if (pooling_ == "mean") y = onnx_mean_step(writer_, y, 0);
     y = writer_.transpose(y, {1, 0, 2}, "pooled_by_sample");
     return graph.node("Reshape", {y, writer_.integers("pooled_shape", {0, D_ * H_})}, "pooled");
   }
@@ -166,21 +133,26 @@ class OnnxRecurrent {
 inline OnnxCell onnx_lstm() { return {"LSTM", "lstm", {0, 3, 1, 2}}; }
 inline OnnxCell onnx_gru() { return {"GRU", "gru", {1, 0, 2}}; }
 
+/// `length` is that of every window, or nothing where it may vary.
 struct OnnxEncoder {
   std::string_view kind;
-  std::string (*add)(OnnxWriter&, const std::string& windows);
+  std::string (*add)(OnnxWriter&, const std::string& windows, std::optional<Index> length);
 };
 
-inline constexpr OnnxEncoder onnx_encoders[] = {
-    {"lstm",
-     [](OnnxWriter& w, const std::string& x) { return OnnxRecurrent(w, onnx_lstm(), 1).add(x); }},
-    {"gru",
-     [](OnnxWriter& w, const std::string& x) { return OnnxRecurrent(w, onnx_gru(), 1).add(x); }},
-    {"bilstm",
-     [](OnnxWriter& w, const std::string& x) { return OnnxRecurrent(w, onnx_lstm(), 2).add(x); }},
-    {"bigru",
-     [](OnnxWriter& w, const std::string& x) { return OnnxRecurrent(w, onnx_gru(), 2).add(x); }},
-};
+template <Index directions, OnnxCell (*cell)()>
+std::string onnx_recurrent(OnnxWriter& writer, const std::string& windows, std::optional<Index>) {
+  return OnnxRecurrent(writer, cell(), directions).add(windows);
+}
+inline std::string onnx_transformer(OnnxWriter& writer, const std::string& windows,
+                                    std::optional<Index> length) {
+  return OnnxTransformer(writer).add(windows, length);
+}
+
+inline constexpr OnnxEncoder onnx_encoders[] = {{"lstm", onnx_recurrent<1, onnx_lstm>},
+                                                {"gru", onnx_recurrent<1, onnx_gru>},
+                                                {"bilstm", onnx_recurrent<2, onnx_lstm>},
+                                                {"bigru", onnx_recurrent<2, onnx_gru>},
+                                                {"transformer", onnx_transformer}};
 
 /// Throws: OptionError when a model of this kind has no ONNX form here.
 inline const OnnxEncoder& onnx_encoder(const std::string& kind) {

@@ -40,8 +40,8 @@ enum class OperatorSetIdProto : Tag { domain = 1, version = 2 };
 enum class StringStringEntryProto : Tag { key = 1, value = 2 };
 enum class GraphProto : Tag { node = 1, name = 2, initializer = 5, input = 11, output = 12 };
 enum class NodeProto : Tag { input = 1, output = 2, name = 3, op_type = 4, attribute = 5 };
-enum class AttributeProto : Tag { name = 1, i = 3, s = 4, ints = 8, type = 20 };
-enum class AttributeType : std::int32_t { integer = 2, string = 3, integers = 7 };
+enum class AttributeProto : Tag { name = 1, f = 2, i = 3, s = 4, ints = 8, type = 20 };
+enum class AttributeType : std::int32_t { number = 1, integer = 2, string = 3, integers = 7 };
 enum class TensorProto : Tag { dims = 1, data_type = 2, name = 8, raw_data = 9 };
 enum class ValueInfoProto : Tag { name = 1, type = 2, doc_string = 3 };
 enum class TypeProto : Tag { tensor_type = 1 };
@@ -76,7 +76,7 @@ struct OnnxValue {
 /// An attribute of a node.
 struct OnnxAttribute {
   std::string name;
-  std::variant<std::int64_t, std::vector<std::int64_t>, std::string> value;
+  std::variant<std::int64_t, std::vector<std::int64_t>, std::string, float> value;
 };
 
 /// A graph under construction: each call appends a message. A node is added after the nodes that it
@@ -90,14 +90,20 @@ class OnnxGraph {
   /// The GraphProto so far.
   const std::string& bytes() const noexcept { return bytes_; }
 
+  /// What is added from now on has this before its name: for parts that are alike.
+  void set_scope(std::string scope) { scope_ = std::move(scope); }
+  /// A name as it is added; "" stays "".
+  std::string scoped(const std::string& name) const { return name.empty() ? name : scope_ + name; }
+
   void add_input(const OnnxValue& value) { add_value(onnx_proto::GraphProto::input, value); }
   void add_output(const OnnxValue& value) { add_value(onnx_proto::GraphProto::output, value); }
 
-  /// Adds a constant tensor of row-major values. Returns its name.
+  /// Adds a constant tensor of row-major values. Returns its scoped name.
   template <class Value>
-  std::string constant(const std::string& name, const std::vector<Index>& shape,
+  std::string constant(const std::string& own_name, const std::vector<Index>& shape,
                        const std::vector<Value>& values) {
     using onnx_proto::TensorProto;
+    const std::string name = scoped(own_name);
     auto parent = graph();
     onnx_proto::Builder<TensorProto> tensor(parent, onnx_proto::GraphProto::initializer);
     for (const Index size : shape) tensor.add_int64(TensorProto::dims, size);
@@ -108,7 +114,8 @@ class OnnxGraph {
     return name;
   }
 
-  /// Adds a node. The caller names its outputs, in the operator's order; "" marks an unwanted one.
+  /// Adds a node. The caller names its outputs, in the operator's order, without their scope; ""
+  /// marks an unwanted one. Inputs are names as they were returned.
   void add_node(const std::string& op, const std::vector<std::string>& inputs,
                 const std::vector<std::string>& outputs,
                 const std::vector<OnnxAttribute>& attributes = {}) {
@@ -116,17 +123,17 @@ class OnnxGraph {
     auto parent = graph();
     onnx_proto::Builder<NodeProto> node(parent, onnx_proto::GraphProto::node);
     for (const std::string& input : inputs) node.add_string(NodeProto::input, input);
-    for (const std::string& output : outputs) node.add_string(NodeProto::output, output);
-    node.add_string(NodeProto::name, op + "_" + outputs.back());
+    for (const std::string& output : outputs) node.add_string(NodeProto::output, scoped(output));
+    node.add_string(NodeProto::name, op + "_" + scoped(outputs.back()));
     node.add_string(NodeProto::op_type, op);
     for (const OnnxAttribute& attribute : attributes) add_attribute(node, attribute);
   }
 
-  /// The same for a single output. Returns its name.
+  /// The same for a single output. Returns its scoped name.
   std::string node(const std::string& op, const std::vector<std::string>& inputs,
                    const std::string& output, const std::vector<OnnxAttribute>& attributes = {}) {
     add_node(op, inputs, {output}, attributes);
-    return output;
+    return scoped(output);
   }
 
  private:
@@ -164,6 +171,9 @@ class OnnxGraph {
     if (const auto* integer = std::get_if<std::int64_t>(&attribute.value)) {
       message.add_int64(AttributeProto::i, *integer);
       add_type(AttributeType::integer);
+    } else if (const auto* number = std::get_if<float>(&attribute.value)) {
+      message.add_float(AttributeProto::f, *number);
+      add_type(AttributeType::number);
     } else if (const auto* text = std::get_if<std::string>(&attribute.value)) {
       message.add_bytes(AttributeProto::s, *text);
       add_type(AttributeType::string);
@@ -174,7 +184,7 @@ class OnnxGraph {
     }
   }
 
-  std::string bytes_;
+  std::string bytes_, scope_;
 };
 
 /// The properties of a model beside its graph.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tsdl/core/error.hpp"
+#include "tsdl/io/onnx_ensemble.hpp"
 #include "tsdl/io/onnx_writer.hpp"
 #include "tsdl/task/target_scale.hpp"
 
@@ -39,16 +40,21 @@ inline std::string onnx_restored(OnnxWriter& writer, const std::string& x, const
                            "prediction");
 }
 
-inline std::string onnx_double(OnnxWriter& writer, const std::string& x) {
-  return writer.graph.node("Cast", {x}, x + "_in_double",
-                           {{"to", static_cast<std::int64_t>(OnnxType::f64)}});
+/// Logits divided by the task's temperature, if it has one.
+inline std::string onnx_tempered(OnnxWriter& writer, const std::string& logits,
+                                 const Config& task) {
+  if (!task.contains("temperature")) return logits;
+  const std::vector<float> temperature = {static_cast<float>(task.number("temperature"))};
+  return writer.graph.node("Div", {logits, writer.graph.constant("temperature", {}, temperature)},
+                           "calibrated_logits");
 }
 
-inline void onnx_binary(OnnxWriter& writer, const std::string& outputs, const Config&) {
-  writer.graph.node("Sigmoid", {outputs}, "probabilities");
+inline void onnx_binary(OnnxWriter& writer, const std::string& outputs, const Config& task) {
+  writer.graph.node("Sigmoid", {onnx_tempered(writer, outputs, task)}, "probabilities");
 }
-inline void onnx_classes(OnnxWriter& writer, const std::string& outputs, const Config&) {
-  writer.graph.node("Softmax", {outputs}, "probabilities", {{"axis", std::int64_t{-1}}});
+inline void onnx_classes(OnnxWriter& writer, const std::string& outputs, const Config& task) {
+  writer.graph.node("Softmax", {onnx_tempered(writer, outputs, task)}, "probabilities",
+                    {{"axis", std::int64_t{-1}}});
 }
 inline void onnx_regression(OnnxWriter& writer, const std::string& outputs, const Config& task) {
   onnx_restored(writer, onnx_double(writer, outputs), task, 1);
@@ -89,6 +95,7 @@ struct OnnxTask {
   std::string_view kind;
   const char* outputs;  ///< the name of the head's outputs
   void (*add)(OnnxWriter&, const std::string& outputs, const Config& task);
+  OnnxCombine combine;  ///< of an ensemble's members (onnx_ensemble.hpp)
   OnnxPrediction prediction;
   bool shows_outputs;  ///< whether they are an output of the graph too
 };
@@ -99,12 +106,14 @@ inline OnnxTask onnx_task(const std::string& kind) {
     return {kind,
             "logits",
             onnx_binary,
+            onnx_combine_binary,
             {"probabilities", OnnxType::f32, "Of the second of metadata tsdl.class_values"},
             true};
   if (kind == "classes")
     return {kind,
             "logits",
             onnx_classes,
+            onnx_combine_classes,
             {"probabilities", OnnxType::f32,
              "Of each of metadata tsdl.class_values, in order; their sum is 1"},
             true};
@@ -112,12 +121,14 @@ inline OnnxTask onnx_task(const std::string& kind) {
     return {kind,
             "scaled_prediction",
             onnx_regression,
+            onnx_combine_numbers,
             {"prediction", OnnxType::f64, "Of each target, in its own units"},
             false};
   if (kind == "quantiles")
     return {kind,
             "quantile_parts",
             onnx_quantiles,
+            onnx_combine_quantiles,
             {"prediction", OnnxType::f64, "Each target's quantiles, ascending, in its own units"},
             false};
   throw OptionError("save_onnx: a task of kind ", kind,

@@ -80,22 +80,50 @@ void pack_rows(Scalar* packed, const HeadRows<const Scalar>& rows, Index K, Inde
   });
 }
 
+/// to[k * to_stride + n] = from[n * from_stride + k], for a square of as many rows as 16 bytes hold
+/// values. to is aligned to those.
+template <class Scalar>
+TSDL_INLINE void transpose_square(Scalar* to, Index to_stride, const Scalar* from,
+                                  Index from_stride) noexcept {
+  constexpr Index N = 16 / sizeof(Scalar);
+  using V = SizedVec<Scalar, N>;
+  Array<V, N> rows, zipped;
+  TSDL_UNROLL
+  for (Index n = 0; n < N; ++n) rows[n] = V::load_unaligned(from + n * from_stride);
+  TSDL_UNROLL
+  for (Index distance = 1; distance < N; distance *= 2) {  // each turn zips rows N / 2 apart
+    TSDL_UNROLL
+    for (Index n = 0; n < N / 2; ++n) {
+      zipped[2 * n] = xsimd::zip_lo(rows[n], rows[n + N / 2]);
+      zipped[2 * n + 1] = xsimd::zip_hi(rows[n], rows[n + N / 2]);
+    }
+    TSDL_UNROLL
+    for (Index n = 0; n < N; ++n) rows[n] = zipped[n];
+  }
+  TSDL_UNROLL
+  for (Index k = 0; k < N; ++k) rows[k].store_aligned(to + k * to_stride);
+}
+
 /// The pack of the transposed of N rows of K values: K x N.
 template <class Scalar>
 void pack_transposed(Scalar* packed, const HeadRows<const Scalar>& rows, Index K,
                      Index N) noexcept {
-  constexpr Index W = lanes<Scalar>;
+  constexpr Index W = lanes<Scalar>, at_once = 16 / sizeof(Scalar);
   for_each_panel<Scalar>(N, [&](auto V, Index first) noexcept {
-    for (Index n = 0; n < V() * W; ++n) {
+    constexpr Index width = V() * W;
+    for (Index n = 0; n < width; n += at_once) {
       const Index row = first * W + n;
       const Scalar* from = rows.data + row * rows.stride;
       Scalar* to = packed + n;
-      if (row < N)
-        for (Index k = 0; k < K; ++k) to[k * V() * W] = from[k];
-      else
-        for (Index k = 0; k < K; ++k) to[k * V() * W] = Scalar{0};
+      Index done = 0;
+      if (row + at_once <= N)
+        for (; done + at_once <= K; done += at_once)
+          transpose_square(to + done * width, width, from + done, rows.stride);
+      for (Index r = 0; r < at_once; ++r)
+        for (Index k = done; k < K; ++k)
+          to[k * width + r] = row + r < N ? from[r * rows.stride + k] : Scalar{0};
     }
-    packed += K * V() * W;
+    packed += K * width;
   });
 }
 

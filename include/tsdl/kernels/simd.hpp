@@ -156,6 +156,24 @@ TSDL_INLINE V multiply_add(const V& a, const V& b, const V& c) noexcept {
 #endif
 }
 
+/// The products of the lower halves of 64-bit lanes.
+template <class V>
+TSDL_INLINE V multiply_lower_halves(const V& a, const V& b) noexcept {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64) return V(_mm512_mul_epu32(a, b));
+#endif
+#if defined(__AVX2__)
+  if constexpr (sizeof(V) == 32) return V(_mm256_mul_epu32(a, b));
+#endif
+#if defined(__SSE2__)
+  if constexpr (sizeof(V) == 16) return V(_mm_mul_epu32(a, b));
+#elif defined(__aarch64__)
+  return V(vmull_u32(vmovn_u64(a), vmovn_u64(b)));
+#endif
+  const V lower(std::uint64_t{0xffffffffu});
+  return V((a & lower) * (b & lower));
+}
+
 /// About 1 / a, to 11 bits or more: the same bits in vectors of every size.
 template <class V>
 TSDL_INLINE V approximate_reciprocal(const V& a) noexcept {

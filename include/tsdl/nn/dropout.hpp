@@ -3,14 +3,13 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/random.hpp"
 #include "tsdl/core/types.hpp"
+#include "tsdl/kernels/dropout.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
@@ -48,51 +47,52 @@ struct DropoutRate {
 };
 
 /// Drops units of one column and scales the rest by 1 / (1 - p), which keeps the expected value.
-/// Equations: out[u] = kept[u] ? in[u] / (1 - p) : 0, for D runs of H units, each padded to Hp.
-/// The mask is Philox(seed, dropout_stream + update) at counter (unit / 8, sample key, t, layer).
+/// Equations: out[u] = kept[u] ? in[u] / (1 - p) : 0, for D runs of H units, each padded to Hp,
+/// with 0 beyond H. out may be in. The mask is Philox(seed, dropout_stream + update) at counter
+/// (unit / 8, sample key, t, layer).
 template <class Scalar>
 void dropout_column(Scalar* out, std::uint8_t* kept, const Scalar* in, const Philox& philox,
-                    double p, Index layer, Index t, std::uint32_t key, Index D, Index H,
-                    Index Hp) noexcept {
-  const DropoutRate rate(p);
+                    const DropoutRate& rate, Index layer, Index t, std::uint32_t key, Index D,
+                    Index H, Index Hp) noexcept {
+  constexpr Index at_once = kernels::mask_units, of_counter = 8;
   const auto scale = static_cast<Scalar>(rate.scale);
-  constexpr Index at_once = 64, of_counter = 8;
-  std::uint32_t words[at_once / 2];
-  std::uint16_t draws[at_once];
   for (Index d = 0; d < D; ++d) {
     for (Index u = 0; u < H;) {
       const Index unit = d * H + u, first = unit / of_counter * of_counter, skipped = unit - first;
       const Index count = std::min(at_once - skipped, H - u), j = d * Hp + u;
-      philox.block<at_once / of_counter>(words, static_cast<std::uint32_t>(first / of_counter), key,
+      const kernels::MaskCounter counter{static_cast<std::uint32_t>(first / of_counter), key,
                                          static_cast<std::uint32_t>(t),
-                                         static_cast<std::uint32_t>(layer));
-      if constexpr (std::endian::native == std::endian::little) {
-        std::memcpy(draws, words, sizeof words);
+                                         static_cast<std::uint32_t>(layer)};
+      if (skipped == 0 && at_once <= Hp - u) {
+        kernels::draw_mask(kept + j, philox, rate.threshold, counter);
       } else {
-        for (Index i = 0; i < at_once; ++i)
-          draws[i] = static_cast<std::uint16_t>(words[i / 2] >> (i % 2 * 16));
-      }
-      for (Index i = 0; i < count; ++i) {  // branchless: masks are unpredictable
-        const bool keep = draws[skipped + i] >= rate.threshold;
-        const Scalar scaled = in[j + i] * scale;
-        kept[j + i] = keep;
-        out[j + i] = keep ? scaled : Scalar{0};
+        std::uint8_t mask[at_once];
+        kernels::draw_mask(mask, philox, rate.threshold, counter);
+        std::copy_n(mask + skipped, count, kept + j);
       }
       u += count;
     }
-    std::fill(kept + d * Hp + H, kept + (d + 1) * Hp, std::uint8_t{0});
-    std::fill(out + d * Hp + H, out + (d + 1) * Hp, Scalar{0});
+    if (H < Hp) std::fill(kept + d * Hp + H, kept + (d + 1) * Hp, std::uint8_t{0});
   }
+  kernels::keep_scaled(out, kept, in, scale, D * Hp);
 }
 
-/// The gradient, in place: values[j] = kept[j] ? values[j] / (1 - p) : 0.
+template <class Scalar>
+void dropout_column(Scalar* out, std::uint8_t* kept, const Scalar* in, const Philox& philox,
+                    double p, Index layer, Index t, std::uint32_t key, Index D, Index H,
+                    Index Hp) noexcept {
+  dropout_column(out, kept, in, philox, DropoutRate(p), layer, t, key, D, H, Hp);
+}
+
+/// The gradient: out[j] = kept[j] ? in[j] / (1 - p) : 0. out may be in.
+template <class Scalar>
+void dropout_gradient(Scalar* out, const Scalar* in, const std::uint8_t* kept, double p,
+                      Index count) noexcept {
+  kernels::keep_scaled(out, kept, in, static_cast<Scalar>(DropoutRate(p).scale), count);
+}
 template <class Scalar>
 void dropout_gradient(Scalar* values, const std::uint8_t* kept, double p, Index count) noexcept {
-  const auto scale = static_cast<Scalar>(DropoutRate(p).scale);
-  for (Index j = 0; j < count; ++j) {  // branchless
-    const Scalar scaled = values[j] * scale;
-    values[j] = kept[j] ? scaled : Scalar{0};
-  }
+  dropout_gradient(values, static_cast<const Scalar*>(values), kept, p, count);
 }
 
 }  // namespace internal

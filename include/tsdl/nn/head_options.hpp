@@ -30,7 +30,7 @@ struct HeadOptions {
   void check() const {
     if (pooling == Pooling::attention)
       attention().check();
-    else if (attention_size || attention_dropout != 0)
+    else if (attention_size || !is_zero(attention_dropout))
       throw OptionError("Network: ", attention_size ? "attention_size" : "attention_dropout",
                         " needs pooling attention, and this is ", to_string(pooling));
     if (!(is_finite(head_dropout) && head_dropout >= 0.0 && head_dropout < 1.0))

@@ -107,21 +107,8 @@ inline std::string html_backtest(const report::BacktestContents& contents,
   for (const std::string& line : report::backtest_verdicts(contents)) page.element("p", line);
   page.close().close();
   report::internal::write_backtest(parts, contents, false);
-  if (!options.summary.empty()) {
-    page.open("section").element("h2", "Data and rule").open("dl");
-    for (const auto& [name, text] : options.summary) page.element("dt", name).element("dd", text);
-    page.close().close();
-  }
-  if (!options.settings.empty()) {
-    page.open("section").element("h2", "Configuration").open("div", "settings");
-    for (const report::SettingsGroup& group : options.settings) {
-      page.open("div").element("h3", group.name).open("dl");
-      for (const auto& [name, value] : group.options)
-        page.element("dt", name).element("dd", value.empty() || value == "[]" ? "not set" : value);
-      page.close().close();
-    }
-    page.close().close();
-  }
+  report::internal::write_summary(page, "Data and rule", options.summary);
+  report::internal::write_settings(page, options.settings);
   page.markup({"</main>\n</body>\n</html>\n"});
   return page.take();
 }

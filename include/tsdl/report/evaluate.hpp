@@ -63,7 +63,7 @@ Evaluation evaluate_predictions(const Matrix<double>& predictions, const Metrics
     if (baseline.kind == Baseline::Kind::linear && task->classes() > 0) {
       const Matrix<double> logits = baseline.linear.outputs(internal::last_rows(windows));
       result.metrics.loss =
-          task->loss(logits.data(), e.labels.data(), windows.size(), nullptr).mean();
+          task.uncalibrated()->loss(logits.data(), e.labels.data(), windows.size(), nullptr).mean();
     }
     e.baselines.push_back(std::move(result));
   }
@@ -88,8 +88,15 @@ Evaluation evaluate_beside_baselines(const M& model, const Prepared<typename M::
                                      const std::vector<Baseline>& baselines) {
   const auto& windows = data.test.empty() ? data.validation : data.test;
   const Task task = model.task().unweighted();
-  return evaluate_predictions(predict(model, windows), evaluate(model, windows, task), data, task,
-                              baselines);
+  Evaluation e = evaluate_predictions(predict(model, windows), evaluate(model, windows, task), data,
+                                      task, baselines);
+  if (!same_value(task->temperature(), 1.0)) {
+    const Task before = task.uncalibrated();
+    const Matrix<double> p = predict(model, windows, before);
+    e.uncalibrated = {
+        task->temperature(), {p.data(), p.data() + p.size()}, evaluate(model, windows, before)};
+  }
+  return e;
 }
 
 /// The same beside the baselines of the model's task, fitted here on the training windows.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -29,6 +30,13 @@ struct BaselineResult {
   std::optional<MeanInterval> gain{};
 };
 
+/// What a model with a temperature predicts without it.
+struct UncalibratedResult {
+  double temperature = 1;
+  std::vector<double> predictions;  ///< window by window
+  Metrics metrics;
+};
+
 /// The test windows or, where there are none, the validation windows, as the model sees them.
 struct Evaluation {
   bool tested = false;                      ///< these are test windows
@@ -43,7 +51,8 @@ struct Evaluation {
   /// baseline: of a constant answer on the same windows, of classes the best there is.
   Metrics metrics, baseline;
   std::vector<BaselineResult> baselines{};
-  Confusion confusion{};  ///< no classes for numbers, or without windows
+  std::optional<UncalibratedResult> uncalibrated{};  ///< where the task has a temperature
+  Confusion confusion{};                             ///< no classes for numbers, or without windows
   double macro_f1 = Metrics::undefined, baseline_f1 = Metrics::undefined;
 
   std::string_view part() const { return tested ? "test" : "validation"; }
@@ -104,6 +113,25 @@ inline std::vector<CalibrationBin> calibration_bins(const Evaluation& e) {
     positive.push_back(same_value(e.labels[i], static_cast<double>(k)));
   }
   return calibration_curve(probabilities, positive);
+}
+/// The same without the temperature; empty where there is none.
+inline std::vector<CalibrationBin> uncalibrated_bins(const Evaluation& e) {
+  if (!e.uncalibrated) return {};
+  Evaluation before = e;
+  before.predictions = e.uncalibrated->predictions;
+  return calibration_bins(before);
+}
+
+/// How far probabilities are from what comes true: the mean over windows of |observed share - mean
+/// probability| of their bin. Source: Naeini et al. 2015, expected calibration error.
+inline double calibration_error(const std::vector<CalibrationBin>& bins) {
+  double sum = 0, count = 0;
+  for (const CalibrationBin& bin : bins) {
+    if (bin.count == 0) continue;
+    sum += static_cast<double>(bin.count) * std::abs(bin.share_positive - bin.mean_probability);
+    count += static_cast<double>(bin.count);
+  }
+  return count > 0 ? sum / count : Metrics::undefined;
 }
 
 }  // namespace report

@@ -122,7 +122,7 @@ inline std::string lag_name(const PartScore& score) {
 /// A bar for each column, the largest first, at most 24 of them.
 inline Figure column_figure(const Explanation& explanation) {
   using namespace internal;
-  constexpr double left = 132, right = 64, bar = 20;
+  constexpr double left = 150, right = 64, bar = 20;
   const auto& all = explanation.columns;
   const auto order = largest_first(all.size(), [&](std::size_t i) { return all[i].value; });
   const std::size_t shown = std::min(order.size(), most_bars);

@@ -133,8 +133,10 @@ inline Figure roc_figure(std::span<const RocLine> lines) {
 }
 
 /// Observed shares over predicted probabilities with their 95% intervals, and how many windows each
-/// bin holds. `baseline` is the share that a constant answer would give.
-inline Figure calibration_figure(std::span<const CalibrationBin> bins, double baseline) {
+/// bin holds. `baseline` is the share that a constant answer would give; `before`, where there are
+/// any, are the bins before a temperature was fitted.
+inline Figure calibration_figure(std::span<const CalibrationBin> bins, double baseline,
+                                 std::span<const CalibrationBin> before = {}) {
   using namespace internal;
   const Panel panel{54, 14, 332, 270, share_axis(), share_axis()};
   Index most = 1;
@@ -165,6 +167,16 @@ inline Figure calibration_figure(std::span<const CalibrationBin> bins, double ba
                 "\" r=\"4\"><title>", text, "</title></circle>\n"});
     label += "; " + text;
   }
+  std::string earlier;
+  for (const CalibrationBin& bin : before)
+    if (bin.count > 0)
+      (earlier += earlier.empty() ? 'M' : 'L')
+          .append(coordinate(panel.x(bin.mean_probability)))
+          .append(" ")
+          .append(coordinate(panel.y(bin.share_positive)));
+  if (!earlier.empty())
+    chart.add({"<path class=\"line roc c1\" d=\"", earlier,
+               "\"><title>before the temperature</title></path>\n"});
   chart.add({"<path class=\"line c0\" d=\"", path.empty() ? "M0 0" : path, "\"/>\n"});
   draw_diagonal(chart, panel, "perfect");
   chart.add({points.take()});

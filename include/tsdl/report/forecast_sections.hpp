@@ -355,21 +355,8 @@ inline std::string html_forecast(const ForecastReport& forecast) {
   for (const std::string& line : sections.verdicts()) page.element("p", line);
   page.close().close();
   sections.write();
-  if (!forecast.summary.empty()) {
-    page.open("section").element("h2", "Data and model").open("dl");
-    for (const auto& [name, text] : forecast.summary) page.element("dt", name).element("dd", text);
-    page.close().close();
-  }
-  if (!forecast.settings.empty()) {
-    page.open("section").element("h2", "Configuration").open("div", "settings");
-    for (const report::SettingsGroup& group : forecast.settings) {
-      page.open("div").element("h3", group.name).open("dl");
-      for (const auto& [name, value] : group.options)
-        page.element("dt", name).element("dd", value.empty() || value == "[]" ? "not set" : value);
-      page.close().close();
-    }
-    page.close().close();
-  }
+  report::internal::write_summary(page, "Data and model", forecast.summary);
+  report::internal::write_settings(page, forecast.settings);
   page.markup({"</main>\n</body>\n</html>\n"});
   return page.take();
 }

@@ -15,6 +15,7 @@ inline namespace TSDL_ABI {
 struct ReportOptions {
   std::string subject{};   ///< what was trained on what: "a GRU on my data"; else the model's kind
   std::string subtitle{};  ///< how, in a few words; else the length of its windows
+  std::string ending{};    ///< how the training ended; else what the history says
   /// Names with what is said of each; else of the recipe, the windows and the model.
   report::TextLines summary{};
   std::vector<report::SettingsGroup> settings{};  ///< else what describes model and task

@@ -91,7 +91,7 @@ class ReportPage : ReportParts {
     if (run_.backtest) write_backtest(*this, *run_.backtest, true);
     if (run_.explanation) write_explanation(*this, *run_.explanation);
     data();
-    settings();
+    write_settings(page_, run_.settings);
     page_.markup({"</main>\n</body>\n</html>\n"});
     return page_.take();
   }
@@ -130,6 +130,7 @@ class ReportPage : ReportParts {
   }
 
   void losses() {
+    if (run_.curves.train.empty()) return;  // of an ensemble, whose members were trained apart
     const bool validation = !run_.curves.validation.empty();
     figure(
         "Loss by epoch", loss_figure(run_.curves),
@@ -183,13 +184,26 @@ class ReportPage : ReportParts {
             : e_.metrics.majority_accuracy;
     const std::string what = two ? "class " + class_name(1) + " came true"
                                  : std::string("the predicted class was right");
-    figure(
-        "Calibration", calibration_figure(calibration_bins(e_), base),
+    const std::vector<CalibrationBin> bins = calibration_bins(e_), before = uncalibrated_bins(e_);
+    std::string reading =
         "Where the model gives a probability, how often " + what +
-            ", with 95% intervals; on the diagonal a probability means what it says. Brier score " +
-            score(e_.metrics.brier) + ", the lower the better.",
-        "always answering with the class shares scores " + score(e_.baseline.brier) +
-            " and is the one point where the dashed lines cross.");
+        ", with 95% intervals; on the diagonal a probability means what it says. Brier score " +
+        score(e_.metrics.brier) + ", the lower the better.";
+    std::string items;
+    if (e_.uncalibrated) {
+      const auto& [temperature, predictions, metrics] = *e_.uncalibrated;
+      reading += " The temperature of " + format_fixed(temperature, 3) +
+                 ", which was fitted on the validation windows, takes the loss from " +
+                 format_loss(metrics.loss) + " to " + format_loss(e_.metrics.loss) +
+                 ", the Brier score from " + score(metrics.brier) + " to " +
+                 score(e_.metrics.brier) + " and the calibration error from " +
+                 score(calibration_error(before)) + " to " + score(calibration_error(bins)) + ".";
+      items = legend_item("line c0", "with the temperature") + legend_item("line roc c1", "before");
+    }
+    figure("Calibration", calibration_figure(bins, base, before), reading,
+           "always answering with the class shares scores " + score(e_.baseline.brier) +
+               " and is the one point where the dashed lines cross.",
+           items.empty() ? "" : legend(items));
   }
 
   void confusion() {
@@ -328,17 +342,6 @@ class ReportPage : ReportParts {
       });
     if (numbers_) numbers_->part_rows(row);
     page_.close().close().close().close();
-  }
-
-  void settings() {
-    page_.open("section").element("h2", "Configuration").open("div", "settings");
-    for (const SettingsGroup& group : run_.settings) {
-      page_.open("div").element("h3", group.name).open("dl");
-      for (const auto& [name, value] : group.options)
-        page_.element("dt", name).element("dd", value.empty() || value == "[]" ? "not set" : value);
-      page_.close().close();
-    }
-    page_.close().close();
   }
 
   const std::vector<Index> counts_;

@@ -84,9 +84,10 @@ Report make_report(const M& model, const Prepared<typename M::Scalar>& data, con
   const Task task = model.task();
   if (options.baselines.empty())
     options.baselines = fit_baselines(data.train, data.validation, task);
-  Report result{.subject = std::move(options.subject),
-                .ending = report::ending_text(history),
-                .test_option = std::move(options.test_option)};
+  Report result{
+      .subject = std::move(options.subject),
+      .ending = options.ending.empty() ? report::ending_text(history) : std::move(options.ending),
+      .test_option = std::move(options.test_option)};
   result.evaluation = evaluate_beside_baselines(model, data, options.baselines);
   if (result.subject.empty()) result.subject = model.describe().kind;
   if (options.subtitle.empty())

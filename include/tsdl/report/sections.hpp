@@ -83,6 +83,27 @@ class ReportParts {
   HtmlWriter page_;
 };
 
+/// A section of names with what is said of each; nothing where there are none.
+inline void write_summary(HtmlWriter& page, std::string_view heading, const TextLines& lines) {
+  if (lines.empty()) return;
+  page.open("section").element("h2", heading).open("dl");
+  for (const auto& [name, text] : lines) page.element("dt", name).element("dd", text);
+  page.close().close();
+}
+
+/// A section of the options that a run had; nothing where there are none.
+inline void write_settings(HtmlWriter& page, const std::vector<SettingsGroup>& groups) {
+  if (groups.empty()) return;
+  page.open("section").element("h2", "Configuration").open("div", "settings");
+  for (const SettingsGroup& group : groups) {
+    page.open("div").element("h3", group.name).open("dl");
+    for (const auto& [name, value] : group.options)
+      page.element("dt", name).element("dd", value.empty() || value == "[]" ? "not set" : value);
+    page.close().close();
+  }
+  page.close().close();
+}
+
 }  // namespace internal
 }  // namespace report
 }  // namespace TSDL_ABI

@@ -121,7 +121,7 @@ Matrix<double> predict(const Baseline& baseline, const Windows<Scalar>& windows,
         break;
       case Baseline::Kind::linear:
         if (task->classes() > 0) {
-          task.unweighted()->decode(outputs.data() + i * outputs.rows(), out);
+          task.uncalibrated()->decode(outputs.data() + i * outputs.rows(), out);
         } else {
           for (Index k = 0; k < K; ++k)
             numbers[static_cast<std::size_t>(k)] = baseline.scale.restored(k, outputs(k, i));

@@ -13,7 +13,9 @@
 
 #include "tsdl/core/float_mode.hpp"
 #include "tsdl/task/binary.hpp"
+#include "tsdl/task/combine.hpp"
 #include "tsdl/task/task.hpp"
+#include "tsdl/task/temperature.hpp"
 
 namespace tsdl {
 inline namespace TSDL_ABI {
@@ -27,6 +29,7 @@ class ClassesTask;
 struct Classes {
   Index count = 2;                ///< K
   std::vector<double> weights{};  ///< the weight of each class; empty: all 1
+  double temperature = 1;         ///< divides the logits
 
   using Kind =
       internal::ClassesTask<Classes>;  ///< throws OptionError when an option is out of range
@@ -65,10 +68,13 @@ class ClassesTask final : public TaskKind {
       throw OptionError("task classes: expected ", options.count, " class weights, got ",
                         options.weights.size());
     for (const double weight : options.weights) check_weight(weight);
+    check_temperature(options.temperature);
   }
 
   Config describe() const override {
-    return Config("classes", {{"count", options_.count}, {"weights", options_.weights}});
+    Config config("classes", {{"count", options_.count}, {"weights", options_.weights}});
+    describe_temperature(config, options_.temperature);
+    return config;
   }
   Index targets() const noexcept override { return 1; }
   Index outputs() const noexcept override { return options_.count; }
@@ -92,12 +98,14 @@ class ClassesTask final : public TaskKind {
                double* slopes) const noexcept override {
     const FloatModeGuard guard;
     const Index K = options_.count;
+    const double scale = 1 / options_.temperature;
     LossSum total;
     for (Index i = 0; i < n; ++i) {
       const auto y = static_cast<Index>(targets[i]);
       const double w =
           options_.weights.empty() ? 1.0 : options_.weights[static_cast<std::size_t>(y)];
-      total.sum += cross_entropy(outputs + i * K, K, y, w, slopes ? slopes + i * K : nullptr);
+      total.sum +=
+          cross_entropy(outputs + i * K, K, y, w, scale, slopes ? slopes + i * K : nullptr);
       total.weight += w;
     }
     return total;
@@ -107,9 +115,9 @@ class ClassesTask final : public TaskKind {
   void decode(const double* outputs, double* out) const noexcept override {
     const FloatModeGuard guard;
     const Index K = options_.count;
-    const double top = *std::max_element(outputs, outputs + K);
+    const double top = *std::max_element(outputs, outputs + K), scale = 1 / options_.temperature;
     double sum = 0;
-    for (Index k = 0; k < K; ++k) sum += out[k] = std::exp(outputs[k] - top);
+    for (Index k = 0; k < K; ++k) sum += out[k] = std::exp(scale * (outputs[k] - top));
     for (Index k = 0; k < K; ++k) out[k] /= sum;
   }
 
@@ -120,7 +128,24 @@ class ClassesTask final : public TaskKind {
   }
 
   std::shared_ptr<const TaskKind> unweighted() const override {
-    return std::make_shared<ClassesTask>(Options{.count = options_.count});
+    return std::make_shared<ClassesTask>(
+        Options{.count = options_.count, .temperature = options_.temperature});
+  }
+  double temperature() const noexcept override { return options_.temperature; }
+  std::shared_ptr<const TaskKind> with_temperature(double temperature) const override {
+    Options other = options_;
+    other.temperature = temperature;
+    return std::make_shared<ClassesTask>(other);
+  }
+
+  void combine(const MemberOutputs& members, double* out) const noexcept override {
+    const FloatModeGuard guard;
+    combine_classes(members, options_.count, out);
+  }
+  void combine_backward(const MemberOutputs& members, const double* out, const double* dout,
+                        double* doutputs, double* dweights) const noexcept override {
+    const FloatModeGuard guard;
+    combine_classes_backward(members, options_.count, out, dout, doutputs, dweights);
   }
 
  private:

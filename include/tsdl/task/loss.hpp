@@ -138,14 +138,16 @@ inline LossPoint pinball_of(double level, double x, double y) noexcept {
   return {(level - 1) * e, e < 0 ? 1 - level : e};
 }
 
-/// w (-log softmax(x)[y]). `slopes`, where given, takes the derivative by each of the K logits.
-inline double cross_entropy(const double* x, Index K, Index y, double w, double* slopes) noexcept {
+/// w (-log softmax(scale x)[y]). `slopes`, where given, takes the derivative by each of the K
+/// logits.
+inline double cross_entropy(const double* x, Index K, Index y, double w, double scale,
+                            double* slopes) noexcept {
   const double top = *std::max_element(x, x + K);
   double sum = 0.0;
-  for (Index k = 0; k < K; ++k) sum += std::exp(x[k] - top);
+  for (Index k = 0; k < K; ++k) sum += std::exp(scale * (x[k] - top));
   for (Index k = 0; slopes && k < K; ++k)
-    slopes[k] = w * (std::exp(x[k] - top) / sum - (k == y ? 1.0 : 0.0));
-  return w * (std::log(sum) + top - x[y]);
+    slopes[k] = w * scale * (std::exp(scale * (x[k] - top)) / sum - (k == y ? 1.0 : 0.0));
+  return w * (std::log(sum) + scale * (top - x[y]));
 }
 
 inline void check_weight(double weight) {

@@ -34,13 +34,16 @@ inline Task quantiles_from(const Config& config) {
 }
 
 inline Task binary_from(const Config& config) {
-  config.refuse_others({"pos_weight"});
-  return Binary{config.number("pos_weight")};
+  config.refuse_others({"pos_weight", "temperature"});
+  return Binary{.pos_weight = config.number("pos_weight"),
+                .temperature = config.number("temperature", 1)};
 }
 
 inline Task classes_from(const Config& config) {
-  config.refuse_others({"count", "weights"});
-  return Classes{.count = config.index("count"), .weights = config.numbers("weights")};
+  config.refuse_others({"count", "weights", "temperature"});
+  return Classes{.count = config.index("count"),
+                 .weights = config.numbers("weights"),
+                 .temperature = config.number("temperature", 1)};
 }
 
 struct TaskEntry {

@@ -9,10 +9,16 @@
 //   dL/dx[m] = sum over all j of dL/dq[j]
 //   dL/dx[j] =  sigmoid(x[j]) sum over i >= j of dL/dq[i]     j > m
 //   dL/dx[j] = -sigmoid(x[j]) sum over i <= j of dL/dq[i]     j < m
+//
+// Several models are averaged in quantiles: their middle outputs are, and their distances, of which
+// the combined output is the inverse,
+//
+//   z[m] = sum_i w_i x_i[m]      z[j] = log(exp(sum_i w_i softplus(x_i[j])) - 1)
 #pragma once
 
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -161,12 +167,45 @@ class QuantilesTask final : public TaskKind {
     return result;
   }
 
+  void combine(const MemberOutputs& members, double* out) const noexcept override {
+    const FloatModeGuard guard;
+    const Index K = outputs(), Q = levels();
+    for (Index k = 0; k < K; ++k) {
+      const bool free = k % Q == middle();
+      double sum = 0;
+      for (Index i = 0; i < members.count; ++i) {
+        const double x = members.outputs[i * K + k];
+        sum += members.weights[i] * (free ? x : softplus(x));
+      }
+      out[k] = free ? sum : inverse_softplus(sum);
+    }
+  }
+  void combine_backward(const MemberOutputs& members, const double* out, const double* dout,
+                        double* doutputs, double* dweights) const noexcept override {
+    const FloatModeGuard guard;
+    const Index K = outputs(), Q = levels();
+    for (Index k = 0; k < K; ++k) {
+      const bool free = k % Q == middle();
+      const double dsum = free ? dout[k] : dout[k] / sigmoid(out[k]);
+      for (Index i = 0; i < members.count; ++i) {
+        const double x = members.outputs[i * K + k];
+        doutputs[i * K + k] = members.weights[i] * dsum * (free ? 1 : sigmoid(x));
+        if (dweights) dweights[i] += dsum * (free ? x : softplus(x));
+      }
+    }
+  }
+
  private:
   static constexpr std::size_t most_levels = 99;
 
   Index levels() const noexcept { return std::ssize(options_.levels); }
   Index middle() const noexcept { return (levels() - 1) / 2; }
   double level(Index j) const noexcept { return options_.levels[static_cast<std::size_t>(j)]; }
+  /// The x of which y is the softplus; of a distance too small to tell from 0 the least that is
+  /// one.
+  static double inverse_softplus(double y) noexcept {
+    return y > 0 ? y + std::log(-std::expm1(-y)) : std::log(std::numeric_limits<double>::min());
+  }
   /// Turns one target's outputs into its quantiles.
   void stack_up(const double* x, double* q) const noexcept {
     const Index Q = levels(), m = middle();

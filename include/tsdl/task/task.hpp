@@ -26,6 +26,13 @@
 namespace tsdl {
 inline namespace TSDL_ABI {
 
+/// The outputs of several models for one sample, and how much each of them counts.
+struct MemberOutputs {
+  const double* outputs;  ///< [count][K]
+  const double* weights;  ///< [count], none below 0, of sum 1
+  Index count;
+};
+
 /// A kind of task. Immutable, so that models, trainers and streams share one.
 class TaskKind {
  public:
@@ -63,6 +70,34 @@ class TaskKind {
 
   /// The same task with equal weights for all samples.
   virtual std::shared_ptr<const TaskKind> unweighted() const { return nullptr; }
+
+  /// What logits are divided by before they become probabilities (task/temperature.hpp).
+  virtual double temperature() const noexcept { return 1; }
+  /// The same task with this temperature; null when it has no probabilities. Throws: OptionError
+  /// when it is out of range.
+  virtual std::shared_ptr<const TaskKind> with_temperature(double) const { return nullptr; }
+
+  /// Turns the outputs of several models into outputs whose predictions, at temperature 1, are the
+  /// weighted mean of the models' own. Shapes: out outputs(). Unless a kind says otherwise, the
+  /// weighted mean of the outputs.
+  virtual void combine(const MemberOutputs& members, double* out) const noexcept {
+    const Index K = outputs();
+    for (Index k = 0; k < K; ++k) out[k] = 0;
+    for (Index m = 0; m < members.count; ++m)
+      for (Index k = 0; k < K; ++k) out[k] += members.weights[m] * members.outputs[m * K + k];
+  }
+  /// Takes the gradient of what combine() gave back to the models and their weights. Shapes: out
+  /// and dout outputs(); doutputs [count][K], assigned; dweights [count], accumulated, or null.
+  virtual void combine_backward(const MemberOutputs& members, const double* /*out*/,
+                                const double* dout, double* doutputs,
+                                double* dweights) const noexcept {
+    const Index K = outputs();
+    for (Index m = 0; m < members.count; ++m)
+      for (Index k = 0; k < K; ++k) {
+        doutputs[m * K + k] = members.weights[m] * dout[k];
+        if (dweights) dweights[m] += members.outputs[m * K + k] * dout[k];
+      }
+  }
 };
 
 /// A task, by value, made from the options of a kind, as in Task task = Regression{}. Copies share
@@ -89,6 +124,20 @@ class Task {
   Task unweighted() const {
     auto other = kind_->unweighted();
     return other ? Task(std::move(other)) : *this;
+  }
+
+  /// The same task, its logits divided by this. Throws: OptionError when it has no classes, or the
+  /// temperature is not from 1e-6 to 1e6.
+  Task with_temperature(double temperature) const {
+    auto other = kind_->with_temperature(temperature);
+    if (!other)
+      throw OptionError("task ", kind_->describe().kind, ": a temperature is for classes");
+    return Task(std::move(other));
+  }
+
+  /// The same task at temperature 1.
+  Task uncalibrated() const {
+    return same_value(kind_->temperature(), 1.0) ? *this : with_temperature(1);
   }
 
   /// Throws: OptionError when a model with this number of outputs cannot have this task.

@@ -96,15 +96,15 @@ bool for_each_attention(const M& model, const Set& samples, const Use& use) {
 
 }  // namespace internal
 
-/// The prediction of the model's task for every window: the probability of class 1 or of each
-/// class, or numbers or quantiles in the units of the targets. Where every step has a target, the
-/// prediction of the last step. Of normalised windows of a panel, in the columns' own units.
-/// Shapes: task()->predictions() x N.
-/// Throws: ShapeError when the samples have another number of inputs than the model.
+/// The prediction of a task for every window: the probability of class 1 or of each class, or
+/// numbers or quantiles in the units of the targets. Where every step has a target, the prediction
+/// of the last step. Of normalised windows of a panel, in the columns' own units.
+/// Shapes: task->predictions() x N.
+/// Throws: ShapeError when the samples have another number of inputs than the model; OptionError
+/// when the model's outputs do not fit the task.
 template <Model M, SampleSet Set>
-Matrix<double> predict(const M& model, const Set& samples) {
+Matrix<double> predict(const M& model, const Set& samples, const Task& task) {
   const FloatModeGuard guard;
-  const Task task = model.task();
   task.check_outputs(model.outputs());
   Matrix<double> result(task->predictions(), samples.size());
   internal::PredictionWorkspace<M> workspace;
@@ -117,6 +117,12 @@ Matrix<double> predict(const M& model, const Set& samples) {
                 b, {result.data() + b * result.rows(), static_cast<std::size_t>(result.rows())});
       });
   return result;
+}
+
+/// predict() by the model's own task.
+template <Model M, SampleSet Set>
+Matrix<double> predict(const M& model, const Set& samples) {
+  return predict(model, samples, model.task());
 }
 
 /// How much of each row of every window a model with attention pooling reads, by lag: the weight of

@@ -11,6 +11,7 @@
 #include "support/loss.hpp"
 #include "support/network.hpp"
 #include "support/torch_case.hpp"
+#include "support/torch_transformer.hpp"
 #include "tsdl/nn/transformer/encoder.hpp"
 #include "tsdl/optim/adamw.hpp"
 #include "tsdl/optim/clip.hpp"
@@ -33,24 +34,6 @@ bool is_conditioned(const Case<Scalar>& c) {
 }
 
 template <class Scalar>
-tsdl::TransformerOptions transformer_options(const Case<Scalar>& c) {
-  tsdl::TransformerOptions options{.input_size = c.number("I"),
-                                   .hidden_size = c.number("d"),
-                                   .heads = c.number("heads"),
-                                   .feed_forward = c.number("F"),
-                                   .num_layers = c.number("L"),
-                                   .activation = tsdl::activation_from(c.text("activation")),
-                                   .norm_first = c.number("norm_first") != 0,
-                                   .causal = c.number("causal") != 0,
-                                   .final_norm = c.number("final_norm") != 0};
-  if (c.text("kind") != "columns") {
-    options.pooling = tsdl::pooling_from(c.text("pooling"));
-    options.outputs = c.number("K");
-  }
-  return options;
-}
-
-template <class Scalar>
 std::vector<Index> lengths_of(Case<Scalar>& c) {
   std::vector<Index> lengths;
   if (c.number("lengths") != 0)
@@ -62,7 +45,7 @@ std::vector<Index> lengths_of(Case<Scalar>& c) {
 template <class Scalar>
 void run_columns(Case<Scalar>& c) {
   const Index I = c.number("I"), d = c.number("d"), T = c.number("T"), B = c.number("B");
-  tsdl::TransformerEncoder<Scalar> encoder(transformer_options(c));
+  tsdl::TransformerEncoder<Scalar> encoder(test::transformer_options(c));
   c.load(encoder);
   const auto x = c.tensor("x"), dy = c.tensor("dy");
   const std::vector<Index> lengths = lengths_of(c);
@@ -85,7 +68,7 @@ template <class Scalar>
 void run_classifier(Case<Scalar>& c) {
   using Model = tsdl::TransformerNetwork<Scalar>;
   const Index I = c.number("I"), T = c.number("T"), B = c.number("B"), K = c.number("K");
-  Model model(transformer_options(c));
+  Model model(test::transformer_options(c));
   c.load(model);
   const auto x = c.tensor("x");
   const auto labels = c.template tensor<double>("labels");
@@ -112,7 +95,7 @@ void run_training(Case<Scalar>& c) {
   constexpr double tolerance = 1e-9;
   const Index I = c.number("I"), T = c.number("T"), B = c.number("B"), K = c.number("K"),
               steps = c.number("steps");
-  Model model(transformer_options(c));
+  Model model(test::transformer_options(c));
   c.load(model);
   tsdl::AdamW options{.beta1 = c.real("beta1"),
                       .beta2 = c.real("beta2"),

@@ -14,8 +14,8 @@
 #include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/parallel.hpp"
 #include "tsdl/nn/module.hpp"
+#include "tsdl/nn/positions.hpp"
 #include "tsdl/nn/transformer/options.hpp"
-#include "tsdl/nn/transformer/positions.hpp"
 #include "tsdl/nn/transformer/rows.hpp"
 
 namespace tsdl {

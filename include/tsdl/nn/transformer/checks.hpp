@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <type_traits>
 
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/sequence.hpp"
@@ -48,7 +49,12 @@ void check_transformer_input(const Sequence<const Scalar>& x, const TransformerO
 /// filled the cache.
 inline void check_same_encoder(const TransformerOptions& of, const TransformerOptions& o) {
   const auto check = [](const char* what, const auto& its, const auto& expected) {
-    if (its != expected)
+    bool same = false;
+    if constexpr (std::is_same_v<decltype(its), const double&>)
+      same = same_value(its, expected);
+    else
+      same = its == expected;
+    if (!same)
       throw ShapeError("Transformer::backward: the cache was filled by another encoder: ", what,
                        ": expected ", expected, ", got ", its);
   };

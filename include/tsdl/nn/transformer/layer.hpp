@@ -175,16 +175,20 @@ class TransformerLayer {
           J, s.d);
     };
     if (!s.norm_first) norm(dy, dy, true, s.m);  // dz
-    std::copy_n(dy, count, scratch.dm);
-    if (s.drops) internal::dropout_gradient(scratch.dm, rows.kept2, p, count);
+    if (s.drops)
+      internal::dropout_gradient(scratch.dm, dy, rows.kept2, p, count);
+    else
+      std::copy_n(dy, count, scratch.dm);
     second_.apply_transposed(kernels::Start::zero, scratch.dg, scratch.dm, s.m);
     through_activation(scratch.dg, rows, s, p);  // df
     first_.apply_transposed(kernels::Start::zero, scratch.ds, scratch.dg, s.m);
     if (s.norm_first) norm(scratch.ds, scratch.ds, true, s.m);
     add(dy, dy, scratch.ds, count);  // ds
     if (!s.norm_first) norm(dy, dy, false, s.m);
-    std::copy_n(dy, count, scratch.da);
-    if (s.drops) internal::dropout_gradient(scratch.da, rows.kept1, p, count);
+    if (s.drops)
+      internal::dropout_gradient(scratch.da, dy, rows.kept1, p, count);
+    else
+      std::copy_n(dy, count, scratch.da);
     out_.apply_transposed(kernels::Start::zero, scratch.ds, scratch.da, s.m);
     attend_backward(scratch.ds, rows, s, scratch, p);
     kv_.apply_transposed(kernels::Start::zero, dx, rows.kv, s.n);
@@ -203,7 +207,7 @@ class TransformerLayer {
     q_.apply(rows.q, u, s.m);
     attend(rows, s, scratch, dropout);
     out_.apply(scratch.added, rows.a, s.m);
-    if (s.drops) drop(scratch.added, rows.kept1, s, dropout, s.heads, s.d, s.dp);
+    if (s.drops) drop(scratch.added, rows.kept1, scratch.added, s, dropout, s.heads, s.d, s.dp);
     if (s.norm_first) {
       add(y, x, scratch.added, s.m * s.dp);
       kernels::layer_norm<Scalar>({rows.input2, rows.normalised2, rows.rstd2, y, nullptr,
@@ -219,7 +223,7 @@ class TransformerLayer {
                                                              s.m * s.Fp);
     if (s.drops) drop_between(rows, s, scratch, dropout);
     second_.apply(scratch.added, rows.g, s.m);
-    if (s.drops) drop(scratch.added, rows.kept2, s, dropout, s.heads + 2, s.d, s.dp);
+    if (s.drops) drop(scratch.added, rows.kept2, scratch.added, s, dropout, s.heads + 2, s.d, s.dp);
     if (s.norm_first)
       add(y, y, scratch.added, s.m * s.dp);
     else
@@ -272,21 +276,23 @@ class TransformerLayer {
     }
   }
 
-  /// Drops values of m rows in place. `place` counts from the layer's first.
-  static void drop(Scalar* rows, std::uint8_t* kept, const LayerShape& s,
+  /// Drops values of m rows; out may be in. `place` counts from the layer's first.
+  static void drop(Scalar* out, std::uint8_t* kept, const Scalar* in, const LayerShape& s,
                    const LayerDropout& dropout, Index place, Index size, Index padded) noexcept {
+    const internal::DropoutRate rate(dropout.p);
     for (Index r = 0; r < s.m; ++r)
-      internal::dropout_column(rows + r * padded, kept + r * padded, rows + r * padded,
-                               dropout.philox, dropout.p, dropout.place + place, s.n - s.m + r,
-                               dropout.key, Index{1}, size, padded);
+      internal::dropout_column(out + r * padded, kept + r * padded, in + r * padded, dropout.philox,
+                               rate, dropout.place + place, s.n - s.m + r, dropout.key, Index{1},
+                               size, padded);
   }
 
   /// Drops values of g, and the slopes of those.
   static void drop_between(Rows& rows, const LayerShape& s, Scratch& scratch,
                            const LayerDropout& dropout) noexcept {
+    const internal::DropoutRate rate(dropout.p);
     for (Index r = 0; r < s.m; ++r) {
       Scalar* g = rows.g + r * s.Fp;
-      internal::dropout_column(g, scratch.kept, g, dropout.philox, dropout.p,
+      internal::dropout_column(g, scratch.kept, g, dropout.philox, rate,
                                dropout.place + s.heads + 1, s.n - s.m + r, dropout.key, Index{1},
                                s.F, s.Fp);
       if (rows.slope)
@@ -310,9 +316,8 @@ class TransformerLayer {
       kernels::attention_weights(P, fixed(head(rows.q, h, s.dp, s)), fixed(k), s.head(),
                                  scratch.packs);
       if (s.drops) {
-        std::copy_n(P, s.m * s.np, scratch.dropped);
+        drop(scratch.dropped, rows.kept_weights + h * s.m * s.np, P, s, dropout, h, s.n, s.np);
         P = scratch.dropped;
-        drop(P, rows.kept_weights + h * s.m * s.np, s, dropout, h, s.n, s.np);
       }
       kernels::attention_values(head(rows.a, h, s.dp, s), P, fixed(v), s.head(), scratch.packs);
     }
@@ -329,8 +334,7 @@ class TransformerLayer {
       const auto q = head(rows.q, h, s.dp, s);
       const auto k = head(rows.kv, h, 2 * s.dp, s), v = head(rows.kv + s.dp, h, 2 * s.dp, s);
       if (s.drops) {
-        std::copy_n(P, s.m * s.np, scratch.dropped);
-        internal::dropout_gradient(scratch.dropped, kept, p, s.m * s.np);
+        internal::dropout_gradient(scratch.dropped, P, kept, p, s.m * s.np);
         after = scratch.dropped;
       }
       kernels::attention_values_backward(scratch.dP, v, fixed(head(dA, h, s.dp, s)), after,

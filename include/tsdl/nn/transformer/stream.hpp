@@ -12,9 +12,9 @@
 #include "tsdl/core/error.hpp"
 #include "tsdl/core/float_mode.hpp"
 #include "tsdl/core/state.hpp"
+#include "tsdl/nn/positions.hpp"
 #include "tsdl/nn/transformer/layer.hpp"
 #include "tsdl/nn/transformer/options.hpp"
-#include "tsdl/nn/transformer/positions.hpp"
 #include "tsdl/nn/transformer/rows.hpp"
 
 namespace tsdl {

@@ -99,24 +99,24 @@ inline void log_child_items(MLflowClient& client, const std::string& run_id, nlo
 /// Sends an item `child` of a spool (MLflowSpool::child_line) whose parent the server has. Throws:
 /// MLflowError; sending again goes on.
 inline void send_child(MLflowClient& client, const MLflowRun& parent, const nlohmann::json& child) {
-  using Json = nlohmann::json;
   const std::string key = child.at("key");
-  Json tags = child.at("tags");
+  nlohmann::json tags = child.at("tags");
   tags.push_back(text_json(parent_tag, parent.run_id));
   std::vector<MLflowRun> found = client.runs_with_tag(parent.experiment_id, run_key_tag, key);
   std::stable_partition(found.begin(), found.end(), has_ended);
   const bool is_new = found.empty();
   const MLflowRun run =
-      is_new ? client.create_run(
-                   parent.experiment_id, child.at("name"), child.at("start_time"),
-                   Json::array({text_json(run_key_tag, key), text_json(parent_tag, parent.run_id)}))
+      is_new ? client.create_run(parent.experiment_id, child.at("name"), child.at("start_time"),
+                                 nlohmann::json::array({text_json(run_key_tag, key),
+                                                        text_json(parent_tag, parent.run_id)}))
              : found.front();
   if (has_ended(run)) {
-    client.log_batch(run.run_id, Json::array(), Json::array(), Json::array({tags.back()}));
+    client.log_batch(run.run_id, nlohmann::json::array(), nlohmann::json::array(),
+                     nlohmann::json::array({tags.back()}));
   } else {
-    Json metrics = Json::array();
+    nlohmann::json metrics = nlohmann::json::array();
     std::map<std::string, std::set<std::string>> known;  // points by key; of a new run none
-    for (const Json& metric : child.at("metrics")) {
+    for (const nlohmann::json& metric : child.at("metrics")) {
       const std::string name = metric.at("key");
       const auto [points, is_first] = known.try_emplace(name);
       if (is_first && !is_new) points->second = points_of(client, run.run_id, name);
