@@ -17,14 +17,6 @@ namespace examples {
 
 using tsdl::Index;
 
-TrainOptions job_options(const TrainOptions& o, const Job& job) {
-  TrainOptions its = o;
-  its.seed = job.seed;
-  if (!job.model.empty()) its.model = job.model;
-  if (its.is_transformer()) its.input_projection = false;  // it has a linear input of its own
-  return its;
-}
-
 Rows read_rows(const TrainOptions& o, const Job& first) {
   Rows rows;
   if (o.data.uses_cases()) {
@@ -42,6 +34,15 @@ Rows read_rows(const TrainOptions& o, const Job& first) {
 }
 
 namespace {
+
+/// The options of one training.
+TrainOptions job_options(const TrainOptions& o, const Job& job) {
+  TrainOptions its = o;
+  its.seed = job.seed;
+  if (!job.model.empty()) its.model = job.model;
+  if (its.is_transformer()) its.input_projection = false;  // it has a linear input of its own
+  return its;
+}
 
 Index workers_of(const TrainOptions& o) { return o.workers > 0 ? o.workers : tsdl::thread_count(); }
 

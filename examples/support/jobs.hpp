@@ -30,9 +30,6 @@ struct Rows {
   tsdl::Prepared<float> prepared{};  ///< what the first of the jobs is trained on
 };
 
-/// The options of one training.
-TrainOptions job_options(const TrainOptions& o, const Job& job);
-
 /// Throws: tsdl::Error when options or data cannot be used.
 Rows read_rows(const TrainOptions& o, const Job& first);
 
